@@ -1,0 +1,81 @@
+"""What can go wrong, each with the sentence that tells the reader what, where and what to do.
+
+The porches print ``str(error)`` on one line. No sentence holds an address or a secret.
+"""
+
+from datetime import date
+
+
+class AnalyticsError(Exception):
+    """The work failed; the command line ends with exit code 1."""
+
+
+class ConfigurationError(AnalyticsError):
+    """The configuration, or the way the command was called, is wrong; exit code 2."""
+
+
+class SliceError(AnalyticsError):
+    """One slice could not be brought in; the others go on, and what was loaded before stays."""
+
+    def __init__(self, source: str, day: date, reason: str) -> None:
+        super().__init__(f"{source} {day}: {reason}")
+        self.source, self.day, self.reason = source, day, reason
+
+
+class NoFiles(SliceError):
+    """The pattern of a source matches nothing on a day that should have files."""
+
+    def __init__(self, source: str, day: date, pattern: str) -> None:
+        super().__init__(
+            source, day, f"no file matches {pattern}; bring the files, or set may_be_empty, or waive the slice"
+        )
+
+
+class UnreadableFile(SliceError):
+    """A raw file cannot be opened or decompressed."""
+
+    def __init__(self, source: str, day: date, file: str, reason: str) -> None:
+        super().__init__(source, day, f"{file} cannot be read ({reason}); have it delivered again, then re-run the day")
+
+
+class ShrunkenSlice(SliceError):
+    """A new version has far fewer records than the loaded one, which stays."""
+
+    def __init__(self, source: str, day: date, new: int, loaded: int) -> None:
+        super().__init__(
+            source, day, f"{new} raw records, under half of the {loaded} loaded; if that is right, re-run with --replace"
+        )
+
+
+class RefusedSlice(SliceError):
+    """A slice's events failed the validation before the load."""
+
+    def __init__(self, source: str, day: date, expectations: list[str], query: str) -> None:
+        failed = "; ".join(expectations)
+        super().__init__(source, day, f"validation failed: {failed}. See the rows: {query}")
+
+
+class NotLanded(SliceError):
+    """A slice was asked for from the landing, which has none."""
+
+    def __init__(self, source: str, day: date) -> None:
+        super().__init__(source, day, "nothing was landed; run the day without --from-landing")
+
+
+class RegistryError(AnalyticsError):
+    """The registry cannot be pulled, or lost too many rows; the former one stays."""
+
+
+class WarehouseError(AnalyticsError):
+    """The warehouse cannot be opened, is held by another process, or was made with another key."""
+
+
+class UnknownName(AnalyticsError):
+    """A certificate, subscription or issuer that the registry does not have."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"the registry has no {kind} {name!r}; see the registry's {kind}s for the ids that exist")
+
+
+class DeliveryError(AnalyticsError):
+    """A message could not be handed to the mail server."""

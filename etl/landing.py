@@ -1,0 +1,177 @@
+"""Where a slice's files lie, on a disk or on object storage.
+
+Every shelf (``slices/<source>/<day>``, or ``registry``) holds versions, each a fresh folder, and two small manifests:
+``newest.json`` names the version that was brought last, ``loaded.json`` the one that the warehouse holds. A manifest is
+written last and in one step, so that readers see a version whole or not at all, and a killed run leaves only a
+folder that nothing names.
+"""
+
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import BaseModel, ConfigDict
+
+_CHUNK = 4 << 20
+
+
+class LandedFile(BaseModel):
+    """A file of a version: its path below the shelf, its bytes and their SHA-256, and where they came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    size: int
+    sha256: str
+    origin: str = ""
+
+
+class Counts(BaseModel):
+    """What became of a slice's raw records; raw is always the sum of the others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    raw: int = 0
+    event: int = 0
+    duplicate: int = 0
+    reject: int = 0
+    ignored: int = 0
+
+
+class Manifest(BaseModel):
+    """One version of a shelf: its raw files, and, from the stage normalise on, its Parquet and counts.
+
+    ``extracted`` and ``normalised`` are steps on the way, ``valid`` may be loaded, ``refused`` may not (``reason`` says why).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    shelf: str
+    raw: tuple[LandedFile, ...] = ()
+    events: str | None = None
+    rejects: str | None = None
+    counts: Counts = Counts()
+    status: Literal["extracted", "normalised", "valid", "refused"] = "extracted"
+    reason: str | None = None
+
+
+def slice_shelf(source: str, day: date) -> str:
+    """The shelf of one slice."""
+    return f"slices/{source}/{day.isoformat()}"
+
+
+class Landing:
+    """The landing behind one fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.filesystem, root = fsspec.url_to_fs(url)
+        self.root = root.rstrip("/")
+
+    def path(self, *parts: str) -> str:
+        """The full path of something in the landing, as its filesystem writes it."""
+        return "/".join((self.root, *parts))
+
+    def newest(self, shelf: str) -> Manifest | None:
+        """The version brought last, if any."""
+        return self._manifest(shelf, "newest.json")
+
+    def loaded(self, shelf: str) -> Manifest | None:
+        """The version that the warehouse was loaded from, if any."""
+        return self._manifest(shelf, "loaded.json")
+
+    def publish(self, manifest: Manifest) -> None:
+        """Makes this the newest version of its shelf."""
+        self.write(self.path(manifest.shelf, "newest.json"), manifest.model_dump_json(indent=1).encode())
+
+    def mark_loaded(self, manifest: Manifest) -> None:
+        """Says that the warehouse now holds this version; called after the load has committed."""
+        self.write(self.path(manifest.shelf, "loaded.json"), manifest.model_dump_json(indent=1).encode())
+
+    @staticmethod
+    def fresh_version() -> str:
+        """A folder name that nothing else uses."""
+        return uuid.uuid4().hex
+
+    def write(self, path: str, content: bytes) -> None:
+        """Writes a small file whole or not at all."""
+        self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        with self.filesystem.transaction, self.filesystem.open(path, "wb") as file:
+            file.write(content)
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a small file, or None where there is none."""
+        try:
+            return bytes(self.filesystem.cat_file(path))
+        except FileNotFoundError:
+            return None
+
+    def store(self, shelf: str, path: str, content: BinaryIO, origin: str) -> LandedFile:
+        """Copies a stream into a shelf in bounded memory, byte for byte; nothing sees it before a manifest names it."""
+        full = self.path(shelf, path)
+        self.filesystem.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
+        digest, size = hashlib.sha256(), 0
+        with self.filesystem.open(full, "wb") as target:
+            while chunk := content.read(_CHUNK):
+                target.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+        return LandedFile(path=path, size=size, sha256=digest.hexdigest(), origin=origin)
+
+    @contextmanager
+    def local(self, path: str) -> Iterator[Path]:
+        """A local path of the file or folder: itself on a disk, a temporary copy of an object elsewhere."""
+        if isinstance(self.filesystem, LocalFileSystem):
+            yield Path(path)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, path.rsplit("/", 1)[-1])
+            self.filesystem.get(path, str(copy), recursive=self.filesystem.isdir(path))
+            yield copy
+
+    @contextmanager
+    def local_folder(self, path: str) -> Iterator[Path]:
+        """An empty local folder whose files lie at that path of the landing when the block ends without an error."""
+        if isinstance(self.filesystem, LocalFileSystem):
+            folder = Path(path)
+            folder.mkdir(parents=True)
+            yield folder
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+            self.filesystem.put(f"{temporary}/", f"{path}/", recursive=True)
+
+    def sweep(self, shelf: str, *, before: datetime) -> None:
+        """Removes version folders of a shelf that no manifest names and that were last written before an aware instant."""
+        named = {
+            file.split("/", 1)[0]
+            for manifest in (self.newest(shelf), self.loaded(shelf))
+            if manifest
+            for file in (*(raw.path for raw in manifest.raw), manifest.events, manifest.rejects)
+            if file
+        }
+        folder = self.path(shelf)
+        entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
+        for entry in entries:
+            if self.filesystem.isdir(entry) and entry.rstrip("/").rsplit("/", 1)[-1] not in named and self._written_before(entry, before):
+                self.filesystem.rm(entry, recursive=True)
+
+    def _written_before(self, folder: str, before: datetime) -> bool:
+        def written(path: str) -> datetime:
+            moment: datetime = self.filesystem.modified(path)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+        files = self.filesystem.find(folder)
+        return all(written(file) < before for file in files) and (bool(files) or written(folder) < before)
+
+    def _manifest(self, shelf: str, name: str) -> Manifest | None:
+        content = self.read(self.path(shelf, name))
+        return Manifest.model_validate_json(content) if content else None
+
+

@@ -1,0 +1,215 @@
+"""The configuration: one file, ``analytics.toml``, and the environment variables that override it.
+
+The names are those of the interface, a promise to users; a key that is not among them is an error that names it.
+Secrets never stand in the file: a key ``secret`` names one, which the porches look up where they live.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from etl.errors import ConfigurationError
+
+SecretLookup = Callable[[str], str | None]
+"""Gives the text of a named secret, or None; the stages are handed one and know no other way to a secret."""
+
+SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Landing(_Table):
+    """Where the slices' files lie: any fsspec URL."""
+
+    url: str = "file:landing"
+
+
+class Warehouse(_Table):
+    """The rebuildable store of events and figures."""
+
+    url: str
+    secret: str | None = None
+    storage: str | None = None
+
+
+class State(_Table):
+    """The small store of what cannot be rebuilt; by default SQLite beside the configuration file."""
+
+    url: str | None = None
+    secret: str | None = None
+
+
+class Registry(_Table):
+    """Who issued what to whom: a folder with four CSV files, or a database with four queries."""
+
+    url: str
+    secret: str | None = None
+    queries: dict[str, str] = {}
+
+
+class Source(_Table):
+    """One event log: its format, where its raw records come from, and which days are expected."""
+
+    format: str
+    files: str | None = None
+    api: str | None = None
+    domain: str | None = None
+    secret: str | None = None
+    since: date | None = None
+    until: date | None = None
+    recipient_key: str = "recipient_id"
+    certificate_key: str = "certificate_id"
+    may_be_empty: bool = False
+    late_days: int = Field(default=2, ge=0)
+    pixel_path: str = "/px.gif"
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if (self.files is None) == (self.api is None):
+            raise ValueError("set exactly one of files and api")
+        return self
+
+
+class Credential(_Table):
+    """The hosts on which recipients see their credentials: what makes a click count."""
+
+    hosts: list[str] = []
+
+
+class Mail(_Table):
+    """How reports leave, once they may."""
+
+    url: str = "smtp://localhost:25"
+    secret: str | None = None
+    sender: str = "Certificate reports <reports@localhost>"
+    reply_to: str | None = None
+    unsubscribe_url: str | None = None
+    send_hour: int = Field(default=7, ge=0, le=23)
+    grace_hours: int = Field(default=24, ge=0)
+    enabled: bool = False
+
+
+class Privacy(_Table):
+    """The name of the secret that keys the hashes of addresses."""
+
+    secret: str | None = None
+
+
+class Validation(_Table):
+    """What keeps a slice out of the warehouse."""
+
+    reject_rate_maximum: Share = 0.10
+    reject_rate_minimum_count: int = Field(default=1000, ge=0)
+    unknown_rate_maximum: Share = 0.10
+
+
+class Normalise(_Table):
+    """What one normalising task may use; beyond the memory it spills to disk."""
+
+    memory_limit: str = "2GB"
+    threads: int | None = Field(default=None, ge=1)
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANALYTICS_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    landing: Landing = Landing()
+    warehouse: Warehouse
+    state: State = State()
+    registry: Registry
+    sources: dict[SourceName, Source] = {}
+    credential: Credential = Credential()
+    mail: Mail = Mail()
+    privacy: Privacy = Privacy()
+    validation: Validation = Validation()
+    normalise: Normalise = Normalise()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then the file."""
+        return env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_path())
+
+    @model_validator(mode="after")
+    def _mail_needs_since(self) -> Self:
+        late = [name for name, source in self.sources.items() if source.since is None]
+        if self.mail.enabled and late:
+            raise ValueError(f"sources.{late[0]}.since is required once mail.enabled is true")
+        return self
+
+    @property
+    def state_url(self) -> str:
+        """The state's URL; without one, ``state.db`` beside the configuration file."""
+        return self.state.url or f"sqlite:///{config_path().absolute().parent / 'state.db'}"
+
+
+def config_path() -> Path:
+    """Where the configuration file lies: ``ANALYTICS_CONFIG``, or analytics.toml in the working directory."""
+    return Path(os.environ.get("ANALYTICS_CONFIG", "analytics.toml"))
+
+
+def load() -> Settings:
+    """Reads the configuration; a ConfigurationError names every wrong key and the cure."""
+    path = config_path()
+    if not path.is_file():
+        raise ConfigurationError(f"no configuration at {path}; write one, or set ANALYTICS_CONFIG to its path")
+    _refuse_unknown_variables()
+    try:
+        return Settings()  # type: ignore[call-arg]  # pydantic-settings fills it from the sources
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_sentence(detail) for detail in error.errors())) from None
+    except ValueError as error:  # TOML that does not parse
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+
+
+def from_environment(name: str) -> str | None:
+    """The command line's secret look-up: the environment variable of that name."""
+    return os.environ.get(name) or None
+
+
+def with_password(url: str, secret: str | None, lookup: SecretLookup) -> str:
+    """The URL with the named secret as its password; a secret that is named but not there is an error."""
+    if secret is None:
+        return url
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(require(secret, lookup), safe='')}@{host}").geturl()
+
+
+def require(secret: str, lookup: SecretLookup) -> str:
+    """The text of a secret; a ConfigurationError names it where it is missing."""
+    text = lookup(secret)
+    if text is None:
+        raise ConfigurationError(f"the secret {secret} is not set; export {secret}=... or add an Airflow connection of that id")
+    return text
+
+
+def _refuse_unknown_variables() -> None:
+    for name in os.environ:
+        table, separator, _ = name.removeprefix("ANALYTICS_").partition("__")
+        if name.startswith("ANALYTICS_") and separator and table.lower() not in Settings.model_fields:
+            known = ", ".join(Settings.model_fields)
+            raise ConfigurationError(f"the variable {name} names no table of the configuration; there are {known}")
+
+
+def _sentence(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "the configuration"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {key}; remove it or correct its spelling"
+    if detail["type"] == "missing":
+        return f"{key} is missing; add it"
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"

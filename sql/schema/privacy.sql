@@ -1,0 +1,6 @@
+-- privacy: which key hashed the addresses of this warehouse.
+--
+-- Grain   one row
+CREATE TABLE IF NOT EXISTS privacy (
+    key_fingerprint VARCHAR NOT NULL  -- of the key, never the key itself
+)

@@ -1,0 +1,6 @@
+-- stale_certificates: whose row in certificate_statistics must be computed again.
+--
+-- Grain   one or more rows per certificate that a load touched; written in the load's transaction, emptied by the refresh
+CREATE TABLE IF NOT EXISTS stale_certificates (
+    certificate_id VARCHAR NOT NULL  -- may be a certificate that left the registry
+)
