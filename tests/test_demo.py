@@ -1,0 +1,94 @@
+"""Promises of the simulated platform: repeatable, complete, in the shapes of the interface."""
+
+import csv
+import hashlib
+import smtplib
+import socket
+from datetime import date
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from demo.plan import MISTYPED
+from demo.platform import simulate
+from demo.sink import LOOPBACK, start
+
+FIRST_DAY = date(2026, 11, 2)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine simulated nights."""
+    return simulate(tmp_path_factory.mktemp("platform"), first_day=FIRST_DAY, nights=9).folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file's path and the hash of its bytes."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_same_seed_gives_the_same_bytes(platform: Path, tmp_path: Path) -> None:
+    """Two people who run the demo see the same figures."""
+    simulate(tmp_path, first_day=FIRST_DAY, nights=9)
+    assert digests(tmp_path) == digests(platform)
+
+
+def test_another_seed_gives_other_bytes(platform: Path, tmp_path: Path) -> None:
+    """The seed is what decides."""
+    simulate(tmp_path, first_day=FIRST_DAY, nights=9, seed=8)
+    assert digests(tmp_path) != digests(platform)
+
+
+@pytest.mark.parametrize("day", range(9))
+def test_every_day_has_both_logs(platform: Path, day: int) -> None:
+    """No night of the demo is missing a slice."""
+    at = date(2026, 11, 2 + day)
+    assert len(list(platform.glob(f"sendgrid/{at:%Y/%m/%d}/*.json.gz"))) > 1
+    assert len(list(platform.glob(f"recipient_view/access.log-{at}*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "header"),
+    [
+        ("issuers", "issuer_id,name,logo,color"),
+        ("certificates", "certificate_id,issuer_id,name,kind,created_at"),
+        ("recipients", "recipient_id,certificate_id,email,name,message_id,access_email_sent_at,created_at"),
+        ("subscriptions", "subscription_id,issuer_id,email,frequency,timezone,locale,paused"),
+    ],
+)
+def test_registry_has_the_headers_of_the_interface(platform: Path, table: str, header: str) -> None:
+    """The registry's files can be read as the interface says."""
+    with (platform / "registry" / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+        assert next(csv.reader(file)) == header.split(",")
+
+
+def test_nobody_real_is_in_the_registry(platform: Path) -> None:
+    """Every address lies at a reserved domain or at a mistyped one that is known to be."""
+    with (platform / "registry" / "recipients.csv").open(encoding="utf-8", newline="") as file:
+        domains = {row["email"].rpartition("@")[2] for row in csv.DictReader(file)}
+    assert {domain for domain in domains if not domain.endswith((".example", "example.com"))} <= MISTYPED
+
+
+def test_the_sink_writes_what_it_accepted(tmp_path: Path) -> None:
+    """A mail sent to the sink is found in its folder, byte for byte."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "a@example.com", "b@example.com", "Weekly report"
+    mail.set_content("Zoë, read this\n")
+    controller = start(tmp_path, free_port())
+    with smtplib.SMTP(LOOPBACK, controller.port) as client:
+        client.send_message(mail)
+    controller.stop()
+    written = tmp_path / "0001-b@example.com.eml"
+    assert written.read_bytes().replace(b"\r\n", b"\n") == mail.as_bytes()
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
