@@ -1,0 +1,111 @@
+"""message.eml: the mail of one report, complete but for Message-ID and Date, which the stage ``deliver`` adds."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import EmailPolicy
+from typing import Any
+
+import css_inline
+
+from etl.errors import AnalyticsError
+from etl.render.page import context, environment
+from etl.render.reader import reader
+
+MOST_BYTES = 5_000_000  # of both attachments together; many servers refuse 10 MB, and base64 adds a third
+MOST_LISTED = 25  # certificates in the mail's own table: Gmail cuts a mail at 102 KB
+_LONGEST_NAME = 60  # characters of an issuer's name in the subject
+
+
+@dataclass(frozen=True)
+class MailOptions:
+    """Who sends, who is answered, and the address that unsubscribes this one subscription with one click."""
+
+    sender: str
+    reply_to: str | None = None
+    unsubscribe_url: str | None = None
+
+
+class _MailPolicy(EmailPolicy):
+    """SMTP's line ends; List-Unsubscribe on one line, for Python would encode a long address out of all use."""
+
+    def fold(self, name: str, value: Any) -> str:
+        """One header as it is sent."""
+        if name.lower() == "list-unsubscribe":
+            return f"{name}: {value}{self.linesep}"
+        return super().fold(name, value)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        """The same in bytes."""
+        return self.fold(name, value).encode("ascii", "surrogateescape")
+
+
+def message(figures: dict[str, Any], report_pdf: bytes, csv: bytes, mail: MailOptions) -> EmailMessage:
+    """The mail with a text part, an HTML part, and both files as long as they are together up to 5 MB.
+
+    Serialise it with its own policy (``as_bytes()``), and send those bytes: other policies encode a long
+    List-Unsubscribe, and one click does nothing.
+    """
+    is_attached = len(report_pdf) + len(csv) <= MOST_BYTES
+    words = _words(figures, mail, is_attached)
+    made = EmailMessage(policy=_MailPolicy(linesep="\r\n"))
+    _address(made, figures["subscription"], mail)
+    made["Subject"] = one_line(words["subject"])
+    made.set_content(words["text"], cte="quoted-printable")
+    made.add_alternative(words["html"], subtype="html", cte="quoted-printable")
+    if is_attached:
+        name = f"certificate-statistics-{figures['period']['name']}.pdf"
+        made.add_attachment(report_pdf, maintype="application", subtype="pdf", filename=name)
+        made.add_attachment(csv, maintype="text", subtype="csv", filename="recipients.csv", params={"charset": "utf-8"})
+    _fix_boundaries(made, words["html"])
+    return made
+
+
+def _words(figures: dict[str, Any], mail: MailOptions, is_attached: bool) -> dict[str, str]:
+    """Subject, text and HTML of the mail, the HTML with its CSS inlined as mail programs need it."""
+    reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
+    seen = context(figures, reads) | {
+        "issuer_name": one_line(figures["issuer"]["name"])[:_LONGEST_NAME],
+        "contact": mail.reply_to or mail.sender,
+        "unsubscribe_url": mail.unsubscribe_url,
+        "is_attached": is_attached,
+        "most_listed": MOST_LISTED,
+    }
+    plain, marked = environment(reads, is_html=False), environment(reads, is_html=True)
+    inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
+    return {
+        "subject": plain.get_template("mail.subject.j2").render(seen),
+        "text": plain.get_template("mail.txt.j2").render(seen),
+        "html": inliner.inline(marked.get_template("mail.html.j2").render(seen)),
+    }
+
+
+def _address(made: EmailMessage, subscription: dict[str, Any], mail: MailOptions) -> None:
+    made["From"] = mail.sender
+    try:
+        made["To"] = Address(addr_spec=subscription["email"])
+    except Exception:  # the parser raises IndexError too; what it says holds the address
+        raise AnalyticsError(
+            f"no mail can be sent to the address of subscription {subscription['subscription_id']}; "
+            "correct it in the registry"
+        ) from None
+    if mail.reply_to:
+        made["Reply-To"] = mail.reply_to
+    if mail.unsubscribe_url:
+        made["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
+        made["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    made["Auto-Submitted"] = "auto-generated"
+
+
+def one_line(text: str) -> str:
+    """Text that can stand in a header: without line breaks, control characters and marks that turn the reading."""
+    return " ".join(re.sub("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", " ", text).split())
+
+
+def _fix_boundaries(made: EmailMessage, content: str) -> None:
+    """Boundaries from the content instead of from chance: the same figures give the same bytes."""
+    seed = hashlib.sha256(content.encode()).hexdigest()[:24]
+    for number, part in enumerate(part for part in made.walk() if part.is_multipart()):
+        part.set_boundary(f"={number}={seed}=")

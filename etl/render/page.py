@@ -1,0 +1,125 @@
+"""report.html: one page that opens from a disk without a network; fonts, charts and logo are inside it."""
+
+import base64
+import json
+from collections import defaultdict
+from decimal import Decimal
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from etl.render.colours import palette
+from etl.render.reader import Reader, reader
+
+TEMPLATES = Path(__file__).parents[2] / "report_templates"
+MOST_ROWS = 40  # of one certificate; a thousand rows take WeasyPrint five seconds, and the CSV has them all
+FEWEST_FOR_RATES = 5  # recipients: a rate of fewer says nothing, so the report prints counts alone
+
+_FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
+_LOGOS = ("data:image/png", "data:image/svg+xml")
+
+
+def html(figures: dict[str, Any]) -> str:
+    """The report of one figures document as HTML, in the reader's locale and time zone."""
+    reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
+    template = environment(reads, is_html=True).get_template("statistics.html.j2")
+    return template.render(**context(figures, reads), fonts=font_faces(), style=_style())
+
+
+def context(figures: dict[str, Any], reads: Reader) -> dict[str, Any]:
+    """What every template of a report sees: the figures, and what words, colours and pages are made of."""
+    colours = palette(figures["issuer"]["color"])
+    rows = defaultdict(list)
+    for recipient in figures["recipients"]:
+        rows[recipient["certificate_id"]].append(recipient)
+    certificates = [
+        _page(one, rows[one["certificate_id"]], colours.ring) | {"anchor": f"certificate-{number}"}
+        for number, one in enumerate(figures["certificates"], start=1)
+    ]
+    logo = figures["issuer"]["logo"] or ""
+    return figures | {
+        "certificates": certificates,
+        "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"])},
+        "palette": colours,
+        "language": reads.language,
+        "logo": logo if logo.startswith(_LOGOS) else None,
+    }
+
+
+def _page(certificate: dict[str, Any], rows: list[dict[str, Any]], colours: tuple[str, ...]) -> dict[str, Any]:
+    """One certificate with the rows that its page shows: the bounced first, at most ``MOST_ROWS`` in all."""
+    bounced = [row for row in rows if row["is_bounced"]]
+    others = [row for row in rows if not row["is_bounced"]]
+    shares = sorted(certificate["shares"].items(), key=lambda share: (-share[1], share[0]))
+    has_rates = _has_rates(certificate)
+    return certificate | {
+        "has_rates": has_rates,
+        "shares": _slices(shares, colours),
+        "ring": _ring(_slices(shares, colours)) if shares and has_rates else None,
+        "bounced_rows": bounced[:MOST_ROWS],
+        "other_rows": others[: max(0, MOST_ROWS - len(bounced))],
+        "other_count": len(others),
+    }
+
+
+def _has_rates(counts: dict[str, Any]) -> bool:
+    """Whether rates are shown; without any recipient each is a dash."""
+    return counts["recipients_count"] == 0 or counts["recipients_count"] >= FEWEST_FOR_RATES
+
+
+def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The slices of the ring, the largest first; those after the last colour share it."""
+    total = sum(count for _, count in shares)
+    return [
+        {"channel": channel, "count": count, "part": Decimal(count) / total, "colour": colours[min(i, len(colours) - 1)]}
+        for i, (channel, count) in enumerate(shares)
+    ]
+
+
+def _ring(slices: list[dict[str, Any]]) -> str:
+    """The ring of shares as a data URL of an SVG; its words stand in the page, beside it."""
+    chart = json.loads((TEMPLATES / "charts" / "ring.vl.json").read_text())
+    chart["data"]["values"] = [
+        {"position": i, "count": one["count"], "colour": one["colour"]} for i, one in enumerate(slices)
+    ]
+    svg = vl_convert.vegalite_to_svg(chart, allowed_base_urls=[])
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+@lru_cache(maxsize=32)
+def environment(reads: Reader, *, is_html: bool) -> Environment:
+    """The templates for one reader. Everything is escaped in HTML; the text part of a mail has no markup to escape."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=is_html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("number", "percent", "day", "month", "local_day", "moment"):
+        made.filters[name] = getattr(reads, name)
+    made.filters["width"] = _width
+    return made
+
+
+def _width(rate: float | Decimal | None) -> str:
+    """A rate as the length of a bar."""
+    return f"{min(max(float(rate or 0), 0), 1):.2%}"
+
+
+@cache
+def font_faces() -> str:
+    """The project's typeface as CSS that carries the font files."""
+    return "".join(
+        f"@font-face{{font-family:Inter;font-weight:{weight};src:url(data:font/woff2;base64,"
+        f"{base64.b64encode((TEMPLATES / 'fonts' / file).read_bytes()).decode()}) format('woff2')}}"
+        for weight, file in _FONTS.items()
+    )
+
+
+@cache
+def _style() -> str:
+    return (TEMPLATES / "report.css").read_text()

@@ -1,0 +1,39 @@
+"""recipients.csv: every recipient of a report in one table, the bounced first, safe to open in a spreadsheet."""
+
+import csv
+import io
+import re
+from typing import Any
+
+from etl.render.reader import reader
+
+COLUMNS = (
+    "certificate_id", "certificate", "recipient_id", "name", "email",
+    "status", "is_bounced", "bounce_class", "bounce_reason", "last_event_at",
+)  # fmt: skip
+
+# What a spreadsheet executes at the beginning of a cell, full-width signs too, behind anything invisible. A spreadsheet
+# set to a country with decimal commas splits at semicolons and line breaks as well, so a cell begins behind those.
+_EXECUTABLE = re.compile("(^|[;\r\n])([\\s\\x00-\\x1f\u200b\ufeff]*[=+\\-@＝＋－＠])|^(?=[\t\r\n])")
+
+
+def recipients_csv(figures: dict[str, Any]) -> bytes:
+    """The table as UTF-8 with a byte-order mark and CRLF, as spreadsheets expect; times in the reader's zone."""
+    reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
+    names = {certificate["certificate_id"]: certificate["name"] for certificate in figures["certificates"]}
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for recipient in sorted(figures["recipients"], key=lambda row: not row["is_bounced"]):
+        row = recipient | {
+            "certificate": names.get(recipient["certificate_id"]),
+            "is_bounced": "true" if recipient["is_bounced"] else "false",
+            "last_event_at": reads.stamp(recipient["last_event_at"]),
+        }
+        writer.writerow([defused(row[column] or "") for column in COLUMNS])
+    return text.getvalue().encode("utf-8-sig")
+
+
+def defused(cell: str) -> str:
+    """The text of a cell with an apostrophe before what a spreadsheet would execute."""
+    return _EXECUTABLE.sub(lambda found: f"{found[1] or ''}'{found[2] or ''}", cell)
