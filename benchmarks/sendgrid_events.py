@@ -38,7 +38,7 @@ KINDS: tuple[tuple[int, str, dict[str, object]], ...] = (
 
 
 def write(path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 2)) -> None:
-    """Writes `events` lines to `path`, all on one UTC day, in order; one in a thousand is a repeat.
+    """Writes `events` lines to `path`, all on one UTC day, in order; one in 1,000 is a repeat.
 
     The same arguments give the same bytes.
     """

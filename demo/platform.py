@@ -33,8 +33,8 @@ def simulate(folder: Path, *, first_day: date, nights: int = 30, seed: int = 7) 
 
     `registry/*.csv`, `sendgrid/{YYYY}/{MM}/{DD}/*.json.gz`, `recipient_view/access.log-{YYYY-MM-DD}[.gz]`.
 
-    What an earlier simulation left in these three is removed. The same arguments give the same bytes. Days are
-    UTC; what would arrive before the first or after the last of them is left out: no log holds it.
+    What an earlier simulation left in these three is removed. The same arguments give the same bytes. Days
+    are UTC; what would arrive before the first or after the last of them is left out: no log holds it.
     """
     for name in ("registry", "sendgrid", "recipient_view"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -7,7 +7,7 @@ from demo.letter import DAY, HOUR, Letter, credential_url, heavy_tailed, unsubsc
 PROXIES = "198.51.100"
 
 # Litmus, December 2021: 41 % of opens are Apple's privacy proxy, 30 % Gmail, 4 % Outlook, 2.5 % Yahoo
-# (https://www.litmus.com/blog/email-client-market-share-december-2021). Here the domain decides; the sum is alike.
+# (https://www.litmus.com/blog/email-client-market-share-december-2021). Here the domain decides.
 CLIENTS = {
     "freemail.example": {"gmail": 78, "apple_private": 20, "apple": 2},
     "postbox.example": {"apple_private": 82, "apple": 18},

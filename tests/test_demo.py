@@ -38,6 +38,11 @@ def test_the_same_seed_gives_the_same_bytes(platform: Path, tmp_path: Path) -> N
     assert digests(tmp_path) == digests(platform)
 
 
+def test_no_compressed_file_holds_a_clock(platform: Path) -> None:
+    """The same bytes today and tomorrow: gzip's time stamp (bytes 4 to 7, RFC 1952) is zero."""
+    assert {path.read_bytes()[4:8] for path in platform.rglob("*.gz")} == {bytes(4)}
+
+
 def test_another_seed_gives_other_bytes(platform: Path, tmp_path: Path) -> None:
     """The seed is what decides."""
     simulate(tmp_path, first_day=FIRST_DAY, nights=9, seed=8)
