@@ -1,4 +1,4 @@
-"""Writes a large day of SendGrid events as NDJSON, one event a line, some 380 bytes each as in a real export.
+"""Writes a large day of SendGrid events as NDJSON, one event a line, some 400 bytes each as in a real export.
 
 python -m benchmarks.sendgrid_events events.ndjson --events 2000000
 """
@@ -38,7 +38,7 @@ KINDS: tuple[tuple[int, str, dict[str, object]], ...] = (
 
 
 def write(path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 2)) -> None:
-    """Writes `events` lines to `path`, all on one UTC day, in order; one in 1,000 is a repeat.
+    """Writes `events` lines to `path`, all on one UTC day, in order; each 1,000th is a repeat.
 
     The same arguments give the same bytes.
     """
