@@ -1,4 +1,4 @@
-"""Writes a large day of SendGrid events as NDJSON, one event a line, some 400 bytes each as in a real export.
+"""Writes a large day of SendGrid events as NDJSON, one event a line, some 400 bytes each (a real export: 380).
 
 python -m benchmarks.sendgrid_events events.ndjson --events 2000000
 """
@@ -33,7 +33,8 @@ KINDS: tuple[tuple[int, str, dict[str, object]], ...] = (
     (1, "dropped", {"reason": "Bounced Address", "status": "5.0.0"}),
     (14, "open", {"useragent": "Mozilla/5.0", "ip": "198.51.100.8", "sg_machine_open": True}),
     (14, "open", {"useragent": GMAIL, "ip": "198.51.100.9", "sg_machine_open": False}),
-    (13, "click", {"url": "https://credentials.example/@RECIPIENT@", "useragent": CHROME, "ip": "198.18.4.2"}),
+    (13, "click", {"useragent": CHROME, "ip": "198.18.4.1", "url": "https://credentials.example/@RECIPIENT@",
+                   "url_offset": {"index": 0, "type": "html"}}),
 )  # fmt: skip
 
 

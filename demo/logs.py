@@ -19,8 +19,8 @@ SECONDS_PER_POST = 20
 ROTATION_SECONDS = 3
 
 
-def write_posts(folder: Path, rng: Random, events: Iterable[tuple[int, dict[str, Any]]]) -> int:
-    """Webhook posts, one JSON array a line, filed by the time of their arrival; gives the number of files."""
+def write_posts(folder: Path, rng: Random, events: Iterable[tuple[int, dict[str, Any]]], end: float) -> int:
+    """Webhook posts, one JSON array a line, filed by their arrival before `end`; gives the number of files."""
     posts: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for at, event in sorted(events, key=lambda pair: pair[0]):
         posts[at // SECONDS_PER_POST].append(event)
@@ -28,7 +28,8 @@ def write_posts(folder: Path, rng: Random, events: Iterable[tuple[int, dict[str,
     for post, content in posts.items():
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         for at in _arrivals(rng, post * SECONDS_PER_POST):
-            lines[_post_file(at)].append(text)
+            if at < end:
+                lines[_post_file(at)].append(text)
     _damage(rng, lines)
     for name, texts in lines.items():
         _write(folder / name, texts)

@@ -55,7 +55,7 @@ def simulate(folder: Path, *, first_day: date, nights: int = 30, seed: int = 7) 
         first_day + timedelta(days=nights - 1),
         **rows,
         mail_events=len(events),
-        mail_files=logs.write_posts(folder / "sendgrid", rng, events),
+        mail_files=logs.write_posts(folder / "sendgrid", rng, events, end),
         requests=len(requests),
         request_files=logs.write_access_logs(folder / "recipient_view", requests),
     )

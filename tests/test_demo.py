@@ -38,6 +38,12 @@ def test_the_same_seed_gives_the_same_bytes(platform: Path, tmp_path: Path) -> N
     assert digests(tmp_path) == digests(platform)
 
 
+def test_no_log_is_of_a_day_that_was_not_simulated(platform: Path) -> None:
+    """A repeated post does not open a day after the last."""
+    folders = {path.parent.name for path in platform.glob("sendgrid/*/*/*/*.json.gz")}
+    assert folders == {f"{day:02d}" for day in range(2, 11)}
+
+
 def test_no_compressed_file_holds_a_clock(platform: Path) -> None:
     """The same bytes today and tomorrow: gzip's time stamp (bytes 4 to 7, RFC 1952) is zero."""
     assert {path.read_bytes()[4:8] for path in platform.rglob("*.gz")} == {bytes(4)}
