@@ -1,4 +1,4 @@
-"""Writes a large day of SendGrid events as NDJSON, one event a line, some 400 bytes each (a real export: 380).
+"""A large day of SendGrid events as NDJSON, one event a line, some 400 bytes each (a real export: 380).
 
 python -m benchmarks.sendgrid_events events.ndjson --events 2000000
 """

@@ -20,7 +20,7 @@ ROTATION_SECONDS = 3
 
 
 def write_posts(folder: Path, rng: Random, events: Iterable[tuple[int, dict[str, Any]]], end: float) -> int:
-    """Webhook posts, one JSON array a line, filed by their arrival before `end`; gives the number of files."""
+    """Webhook posts, one JSON array a line, filed by arrival (before `end`); gives the number of files."""
     posts: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for at, event in sorted(events, key=lambda pair: pair[0]):
         posts[at // SECONDS_PER_POST].append(event)
