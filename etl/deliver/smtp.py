@@ -1,0 +1,148 @@
+"""The conversation with the mail server, step by step, because it matters at which step it breaks.
+
+Before the server has said yes to DATA nothing has left; when no reply came after the message, nobody knows.
+No address and no password ever stands in an error.
+"""
+
+import re
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from etl import settings
+from etl.errors import ConfigurationError, DeferredDelivery, DoubtfulDelivery, RefusedDelivery, UnusableServer
+
+_TIMEOUT = 60  # seconds for each of the server's replies
+_DATA_TIMEOUT = (
+    600  # and for the one that accepts the message (RFC 5321, 4.5.3.2.6): giving up early makes doubt
+)
+
+_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+
+
+@dataclass(frozen=True, repr=False)
+class MailServer:
+    """Where messages go, and as whom."""
+
+    scheme: str
+    host: str
+    port: int
+    user: str
+    password: str
+
+    @classmethod
+    def configured(cls, mail: settings.Mail, lookup: settings.SecretLookup) -> Self:
+        """The server of ``[mail] url`` with the named secret; a ConfigurationError says what is wrong."""
+        parts = urlsplit(settings.with_password(mail.url, mail.secret, lookup))
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ConfigurationError("[mail] url must be smtp://host, smtps://host or smtp+starttls://host")
+        if parts.password and not parts.username:
+            raise ConfigurationError("[mail] secret needs a user; write [mail] url as smtps://user@host")
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return cls(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], user, password)
+
+    def transmit(self, message: EmailMessage, what: str) -> None:
+        """Hands one complete message over, to all its recipients or to none.
+
+        DeferredDelivery and RefusedDelivery: nothing left, for now or for good. UnusableServer: nothing left,
+        and that is not the message's fault. DoubtfulDelivery: it may have left.
+        """
+        sender = message["From"].addresses[0].addr_spec
+        recipients = [each.addr_spec for each in message["To"].addresses]
+        is_international = not "".join((sender, *recipients)).isascii()
+        # Seven bits, so that any server may carry it: parts that are not are encoded anew.
+        content = message.as_bytes(policy=SMTP.clone(cte_type="7bit", utf8=is_international))
+        try:
+            with self._session() as session:
+                session.ehlo_or_helo_if_needed()
+                _accept(session.mail(sender, ["SMTPUTF8"] if is_international else []))
+                for recipient in recipients:
+                    _accept(session.rcpt(recipient))
+                _accept(session.docmd("DATA"), 354)
+                _accept(_hand_over(session, content, what, message["Message-ID"]))
+                with suppress(OSError):  # the message is theirs: how they part does not matter any more
+                    session.quit()
+        except OSError as error:  # smtplib's errors are OSErrors too
+            failure = DeferredDelivery if _is_temporary(error) else RefusedDelivery
+            raise failure(what, _reason(error, sender, *recipients)) from None
+
+    @contextmanager
+    def _session(self) -> Iterator[smtplib.SMTP]:
+        session = self._open()
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def _open(self) -> smtplib.SMTP:
+        """An encrypted and authenticated conversation; who is refused here must mend the configuration."""
+        try:
+            if self.scheme == "smtps":
+                context = ssl.create_default_context()
+                session: smtplib.SMTP = smtplib.SMTP_SSL(
+                    self.host, self.port, timeout=_TIMEOUT, context=context
+                )
+            else:
+                session = smtplib.SMTP(self.host, self.port, timeout=_TIMEOUT)
+            try:
+                self._introduce(session)
+            except BaseException:
+                session.close()
+                raise
+            return session
+        except OSError as error:
+            if _is_temporary(error):
+                raise
+            raise UnusableServer(self.host, _reason(error, self.user)) from None
+
+    def _introduce(self, session: smtplib.SMTP) -> None:
+        if self.scheme == "smtp+starttls":
+            session.starttls(context=ssl.create_default_context())
+        if self.user:
+            session.login(self.user, self.password)
+
+
+def _hand_over(session: smtplib.SMTP, content: bytes, what: str, message_id: str) -> tuple[int, bytes]:
+    """Sends the message after DATA was accepted and gives the reply, without which there is doubt."""
+    try:
+        if session.sock:
+            session.sock.settimeout(_DATA_TIMEOUT)
+        session.send(re.sub(rb"(?m)^\.", b"..", content) + b".\r\n")
+        code, text = session.getreply()
+    except OSError:
+        raise DoubtfulDelivery(what, message_id) from None
+    if not 200 <= code < 600:
+        raise DoubtfulDelivery(what, message_id)
+    return code, text
+
+
+def _accept(reply: tuple[int, bytes], *codes: int) -> None:
+    code, text = reply
+    if code not in (codes or (250, 251, 252)):  # 251 and 252: taken on, to be forwarded
+        raise smtplib.SMTPResponseException(code, text)
+
+
+def _is_temporary(error: OSError) -> bool:
+    if isinstance(error, smtplib.SMTPResponseException):
+        return error.smtp_code < 500
+    if isinstance(error, smtplib.SMTPException):
+        return isinstance(error, smtplib.SMTPServerDisconnected)
+    return not isinstance(error, ssl.SSLCertVerificationError)
+
+
+def _reason(error: OSError, *addresses: str) -> str:
+    """One line of what went wrong, without any address."""
+    text = str(error)
+    if isinstance(error, smtplib.SMTPResponseException):
+        reply = error.smtp_error
+        text = f"{error.smtp_code} {reply.decode(errors='replace') if isinstance(reply, bytes) else reply}"
+    for address in filter(None, addresses):
+        text = re.sub(re.escape(address), "<address>", text, flags=re.IGNORECASE)
+    text = re.sub(r"<?[^\s<>]+@[^\s<>]+>?", "<address>", text)
+    return " ".join(text.replace("<<address>>", "<address>").split()) or type(error).__name__
