@@ -1,0 +1,64 @@
+"""The stage load: puts a landed slice, or the landed registry, into the warehouse, whole or not at all."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
+from etl.landing import Counts, Landing, Manifest, slice_shelf
+from etl.warehouse import Warehouse
+
+WHOLE = ("loaded", "empty")
+
+
+def load_slice(
+    warehouse: Warehouse, landing: Landing, source: str, day: date, *, replace: bool, loaded_at: datetime
+) -> Counts:
+    """Replaces a slice in the warehouse by the newest landed version, which must be valid.
+
+    A ShrunkenSlice where that has under half of the loaded raw records, unless ``replace``.
+    """
+    shelf = slice_shelf(source, day)
+    manifest = landing.newest(shelf)
+    if manifest is None:
+        raise NotLanded(source, day)
+    if manifest.status != "valid":
+        raise SliceError(source, day, f"the version landed last is {manifest.status}, not valid; run the day again")
+    held = _held(warehouse, source, day)
+    if not replace and held["status"] in WHOLE and 2 * manifest.counts.raw < held["raw_count"]:
+        raise ShrunkenSlice(source, day, manifest.counts.raw, held["raw_count"])
+    row = _row(manifest, source, day, loaded_at)
+    if manifest.events is None:
+        warehouse.replace_slice(row, None)
+    else:
+        with landing.local(landing.path(shelf, manifest.events)) as folder:
+            warehouse.replace_slice(row, folder)
+    landing.mark_loaded(manifest)
+    return manifest.counts
+
+
+def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) -> None:
+    """Says in ``slices`` why the last try failed; what is loaded stays, and its status with it."""
+    warehouse.record_slice({**_held(warehouse, source, day), "last_error": reason})
+
+
+def load_registry(warehouse: Warehouse, landing: Landing) -> None:
+    """Replaces the registry in the warehouse by the one landed last."""
+    manifest = landing.newest("registry")
+    if manifest is None or manifest.events is None or manifest.status == "refused":
+        raise RegistryError("no registry was landed that could be loaded; pull it first")
+    with landing.local(landing.path("registry", manifest.events)) as folder:
+        warehouse.replace_registry(folder)
+    landing.mark_loaded(manifest)
+
+
+def _held(warehouse: Warehouse, source: str, day: date) -> Mapping[str, Any]:
+    """The slice's row; for one never tried, the row that a first failure writes."""
+    held = warehouse.rows("held_slices", source=source, load_date=day)
+    return held[0] if held else _row(Manifest(shelf=slice_shelf(source, day)), source, day, None) | {"status": "failed"}
+
+
+def _row(manifest: Manifest, source: str, day: date, loaded_at: datetime | None) -> dict[str, Any]:
+    counts = {f"{name}_count": count for name, count in manifest.counts.model_dump().items()}
+    status = "loaded" if manifest.raw else "empty"
+    return {"source": source, "load_date": day, "status": status, "last_error": None, **counts, "loaded_at": loaded_at}

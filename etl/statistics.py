@@ -1,0 +1,233 @@
+"""The stage statistics: asks the warehouse, for any instant, and lands what a report shows.
+
+Every figure is computed in SQL; here parameters are bound, answers put together, and slices held against what the
+configuration expects. Times are naive UTC, but for ``figures.json``, whose times are text with ``Z``.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from etl.errors import UnknownName
+from etl.landing import Landing
+from etl.periods import Period, period_end
+from etl.settings import Settings, Source
+from etl.warehouse import Warehouse
+
+METRIC_CATALOGUE_VERSION = 1
+FOR_EVER = date.max - timedelta(days=1)
+
+Row = dict[str, Any]
+Waivers = Collection[tuple[str, date, str]]
+"""What will never come: source, day and the reason that reports print."""
+
+_DAY = timedelta(days=1)
+_WHOLE = ("loaded", "empty")
+
+
+def refresh(warehouse: Warehouse, settings: Settings) -> None:
+    """Computes ``certificate_statistics`` and ``certificate_shares`` again for what the night or the registry touched."""
+    warehouse.refresh(**_bounds(settings, datetime.max))
+
+
+def catalogue(
+    warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, issuer: str | None, certificate: str | None
+) -> list[Row]:
+    """The metric catalogue: one row per certificate that existed at the end of the local day, by certificate_id.
+
+    UnknownName for an issuer or certificate that the registry does not have.
+    """
+    _require(warehouse, "issuer", issuer)
+    _require(warehouse, "certificate", certificate)
+    bounds = _bounds(settings, period_end(as_of, timezone), issuer, certificate)
+    return _with_shares(warehouse, warehouse.rows("certificate_statistics", **bounds), as_of, bounds)
+
+
+def recipients(warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, certificate: str) -> list[Row]:
+    """One row per recipient of a certificate at the end of the local day, by recipient_id: state, bounce, last event."""
+    _require(warehouse, "certificate", certificate)
+    bounds = _bounds(settings, period_end(as_of, timezone), None, certificate)
+    return [
+        {name: value for name, value in row.items() if name != "certificate_id"}
+        for row in warehouse.rows("listed_recipients", **bounds)
+    ]
+
+
+def subscriptions(warehouse: Warehouse) -> list[Row]:
+    """One row per subscription of the latest registry, by subscription_id."""
+    return warehouse.rows("listed_subscriptions")
+
+
+def attribution(warehouse: Warehouse) -> Row:
+    """How many different events there are, how many match no recipient, and how many name another certificate."""
+    return warehouse.rows("attribution")[0]
+
+
+def slices(
+    warehouse: Warehouse,
+    settings: Settings,
+    waivers: Waivers,
+    today: date,
+    first: date | None = None,
+    last: date | None = None,
+) -> list[Row]:
+    """One row per slice that was tried, or is expected up to yesterday, by day and source; first and last are included."""
+    rows = {
+        (row["source"], row["load_date"]): row
+        for row in warehouse.rows("listed_slices", first_date=first, last_date=last)
+    }
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    for source, day in _expected(settings, held, today - _DAY):
+        if (first or day) <= day <= (last or day):
+            rows.setdefault((source, day), _missing(source, day))
+    for source, day, _ in waivers:
+        if (source, day) in rows and rows[source, day]["status"] not in _WHOLE:
+            rows[source, day]["status"] = "waived"
+    return sorted(rows.values(), key=lambda row: (row["load_date"], row["source"]))
+
+
+def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) -> date | None:
+    """The last UTC day up to which every expected slice is loaded, empty by permission, or waived.
+
+    None while nothing is loaded. FOR_EVER where every source has ended and is whole.
+    """
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    whole = {(row["source"], row["load_date"]) for row in held if row["status"] in _WHOLE}
+    if not whole:
+        return None
+    whole |= {(source, day) for source, day, _ in waivers}
+    gaps = [_first_gap(name, source, start, whole) for name, source, start in _starts(settings, held)]
+    return min((gap - _DAY for gap in gaps if gap), default=FOR_EVER)
+
+
+def land_figures(
+    warehouse: Warehouse,
+    landing: Landing,
+    settings: Settings,
+    subscription: Mapping[str, Any],
+    period: Period,
+    waivers: Waivers,
+    today: date,
+) -> str:
+    """Lands all that one report shows as ``reports/<subscription_id>/<period>/figures.json``; gives its path.
+
+    ``subscription`` is a row of ``subscriptions``.
+    """
+    issuer = warehouse.rows("issuer", issuer_id=subscription["issuer_id"])
+    if not issuer:
+        raise UnknownName("issuer", subscription["issuer_id"])
+    bounds = _bounds(settings, period.end_at, subscription["issuer_id"])
+    named = ("subscription_id", "email", "frequency", "timezone", "locale")
+    figures = {
+        "metric_catalogue_version": METRIC_CATALOGUE_VERSION,
+        "subscription": {name: subscription[name] for name in named},
+        "issuer": issuer[0],
+        "period": _described(period),
+        "quality": _quality(warehouse, settings, period, waivers, today),
+        "certificates": _with_shares(warehouse, warehouse.rows("certificate_figures", **bounds), period.last, bounds),
+        "recipients": warehouse.rows("listed_recipients", **bounds),
+        "totals": warehouse.rows("totals", **bounds)[0],
+    }
+    path = landing.path("reports", subscription["subscription_id"], period.name, "figures.json")
+    landing.write(path, json.dumps(figures, ensure_ascii=False, indent=1, default=_as_text).encode())
+    return path
+
+
+def _bounds(settings: Settings, end: datetime, issuer: str | None = None, certificate: str | None = None) -> Row:
+    hosts = "".join(f"{host.lower()}|" for host in settings.credential.hosts)
+    return {
+        "period_end": end,
+        "issuer_id": issuer,
+        "certificate_id": certificate,
+        "only_stale": False,
+        "credential_hosts": hosts and f"|{hosts}",
+    }
+
+
+def _require(warehouse: Warehouse, kind: str, name: str | None) -> None:
+    if name is not None and not warehouse.rows("registered_names", kind=kind, name=name):
+        raise UnknownName(kind, name)
+
+
+def _with_shares(warehouse: Warehouse, rows: list[Row], as_of: date, bounds: Row) -> list[Row]:
+    shares: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in warehouse.rows("certificate_shares", **bounds):
+        shares[row["certificate_id"]][row["channel"]] = row["recipients_count"]
+    keys = ("certificate_id", "name", "kind", "issuer_id", "created_at")
+    return [
+        {key: row[key] for key in keys} | {"as_of_date": as_of, "shares": shares[row["certificate_id"]]} | row
+        for row in rows
+    ]
+
+
+def _starts(settings: Settings, held: list[Row]) -> Iterator[tuple[str, Source, date]]:
+    """Each source with the first day expected of it: its ``since``, or else its first loaded day."""
+    for name, source in settings.sources.items():
+        loaded = [row["load_date"] for row in held if row["source"] == name and row["status"] in _WHOLE]
+        start = source.since or min(loaded, default=None)
+        if start:
+            yield name, source, start
+
+
+def _expected(settings: Settings, held: list[Row], last: date) -> Iterator[tuple[str, date]]:
+    for name, source, day in _starts(settings, held):
+        while day <= min(last, source.until or last):
+            yield name, day
+            day += _DAY
+
+
+def _first_gap(name: str, source: Source, day: date, whole: Collection[tuple[str, date]]) -> date | None:
+    while (name, day) in whole:
+        day += _DAY
+    return None if source.until and day > source.until else day
+
+
+def _missing(source: str, day: date) -> Row:
+    counts = ("raw_count", "event_count", "reject_count", "ignored_count", "duplicate_count", "unattributed_count")
+    nothing = {"source": source, "load_date": day, "status": "missing", "last_error": None}
+    return nothing | dict.fromkeys(counts, 0) | {"loaded_at": None}
+
+
+def _described(period: Period) -> Row:
+    return {
+        "name": period.name,
+        "frequency": period.frequency,
+        "timezone": period.timezone,
+        "first_date": period.first,
+        "last_date": period.last,
+        "start_at": period.start_at,
+        "end_at": period.end_at,
+    }
+
+
+def _quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: Waivers, today: date) -> Row:
+    """What the report's days rest on: every UTC day that begins before the period's end."""
+    needed = (period.end_at - timedelta.resolution).date()
+    through = whole_through(warehouse, settings, waivers)
+    is_whole = through is not None and through >= needed
+    loaded_at = warehouse.rows("data_through")[0]["data_through_at"]
+    states = slices(warehouse, settings, waivers, today, last=needed)
+    reasons = {(source, day): reason for source, day, reason in waivers}
+    return {
+        "is_whole": is_whole,
+        "whole_through": min(through, loaded_at.date()) if through and loaded_at else through,
+        "data_through_at": loaded_at,
+        "missing": [
+            {"source": row["source"], "day": row["load_date"]}
+            for row in states
+            if row["status"] in ("missing", "failed") and not is_whole
+        ],
+        "waived": [
+            {"source": row["source"], "day": row["load_date"], "reason": reasons[row["source"], row["load_date"]]}
+            for row in states
+            if row["status"] == "waived"
+        ],
+    }
+
+
+def _as_text(value: date) -> str:
+    if not isinstance(value, datetime):
+        return value.isoformat()
+    return f"{(value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat()}Z"

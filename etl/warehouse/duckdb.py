@@ -1,0 +1,66 @@
+"""DuckDB, the embedded default: one file, one process at a time."""
+
+import logging
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy.exc import OperationalError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
+
+from etl.errors import WarehouseError
+
+NAME = "duckdb"
+PATIENCE_SECONDS = 120
+
+_log = logging.getLogger(__name__)
+
+
+def connect(url: URL) -> Connection:
+    """A connection to the file; waits for the process that holds it, then a WarehouseError names that process."""
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, poolclass=NullPool)
+    patiently = Retrying(
+        retry=retry_if_exception(_is_held),
+        wait=wait_exponential(multiplier=0.25, max=5),
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        before_sleep=_say_who,
+        reraise=True,
+    )
+    try:
+        return patiently(engine.connect)
+    except OperationalError as error:
+        if _is_held(error):
+            raise WarehouseError(f"{_holder(error)} still holds the warehouse; let it end, or end it, then run again") from None
+        raise
+
+
+def create(connection: Connection, statement: str) -> None:
+    """Runs a CREATE TABLE as it stands."""
+    connection.exec_driver_sql(statement)
+
+
+def lock(connection: Connection) -> None:
+    """Nothing to do: no other process can be in."""
+
+
+def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
+    """Makes Parquet files readable under a name, in place."""
+    paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    connection.exec_driver_sql(f"CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM read_parquet([{paths}])")
+
+
+def _is_held(error: BaseException) -> bool:
+    return isinstance(error, OperationalError) and "Could not set lock" in str(error.orig)
+
+
+def _holder(error: BaseException | None) -> str:
+    found = re.search(r"held in (.+?) \(PID (\d+)\)", str(error))
+    return f"process {found.group(2)} ({found.group(1)})" if found else "another process"
+
+
+def _say_who(attempt: RetryCallState) -> None:
+    error = attempt.outcome.exception() if attempt.outcome else None
+    _log.warning("waiting for the warehouse: %s holds it", _holder(error))

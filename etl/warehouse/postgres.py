@@ -1,0 +1,76 @@
+"""PostgreSQL: many processes at a time, writers one after another."""
+
+import re
+from collections.abc import Collection, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.csv
+import pyarrow.dataset
+from sqlalchemy import URL, Connection, NullPool, create_engine
+
+NAME = "postgres"
+
+_INDEXES = {
+    "events": ("source, load_date", "identity_key"),
+    "failures": ("source, load_date", "identity_key"),
+    "identities": ("source, load_date", "recipient_id", "message_id", "certificate_id, address_hash", "identity_key"),
+    "recipients": ("recipient_id", "certificate_id, address_hash", "message_id"),
+}
+_TYPES = {
+    pyarrow.bool_(): "BOOLEAN",
+    pyarrow.date32(): "DATE",
+    pyarrow.timestamp("us"): "TIMESTAMP",
+    pyarrow.int64(): "BIGINT",
+}
+_BATCH_ROWS = 50_000
+
+
+def connect(url: URL) -> Connection:
+    """A connection whose questions, until something is written, all see the same moment."""
+    return create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ").connect()
+
+
+def create(connection: Connection, statement: str) -> None:
+    """Runs a CREATE TABLE, and makes the indexes of that table.
+
+    Texts are compared byte by byte, as on every other engine, whatever the database's locale.
+    """
+    connection.exec_driver_sql(_bytewise(statement))
+    table = statement.split("CREATE TABLE IF NOT EXISTS ", 1)[1].split()[0]
+    for columns in _INDEXES.get(table, ()):
+        connection.exec_driver_sql(f"CREATE INDEX ON {table} ({columns})")
+
+
+def lock(connection: Connection) -> None:
+    """Lets one writer in at a time; readers go on. Must be a transaction's first statement, so that it sees what the
+    writer before it left."""
+    connection.exec_driver_sql("LOCK TABLE slices IN EXCLUSIVE MODE")
+
+
+def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
+    """Copies those columns of Parquet files into a temporary table of that name."""
+    dataset = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
+    fields = [field for field in dataset.schema if field.name in columns]
+    names = ", ".join(field.name for field in fields)
+    typed = ", ".join(f"{field.name} {_TYPES.get(field.type, 'VARCHAR')}" for field in fields)
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+    connection.exec_driver_sql(_bytewise(f"CREATE TEMPORARY TABLE {name} ({typed})"))
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({names}) FROM STDIN (FORMAT csv)") as copy:
+        for batch in dataset.to_batches(columns=[field.name for field in fields], batch_size=_BATCH_ROWS):
+            copy.write(_csv(batch))
+    connection.exec_driver_sql(f"ANALYZE {name}")
+
+
+def _bytewise(statement: str) -> str:
+    return re.sub(r"\bVARCHAR\b", 'VARCHAR COLLATE "C"', statement)
+
+
+def _csv(batch: pyarrow.RecordBatch) -> bytes:
+    """NULL is nothing and an empty text is two quotes; the byte 0, which PostgreSQL refuses, is the replacement character."""
+    content = BytesIO()
+    pyarrow.csv.write_csv(batch, content, pyarrow.csv.WriteOptions(include_header=False))
+    return content.getvalue().replace(b"\0", "\N{REPLACEMENT CHARACTER}".encode())

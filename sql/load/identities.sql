@@ -1,0 +1,17 @@
+-- identities: the different things that a landed slice's events know of their recipients.
+--
+-- Grain   one row per identity_key of the slice
+-- Reads   landed_events
+-- Counts  events without any id or address share one identity, which matches nobody
+SELECT
+    source,
+    load_date,
+    identity_key,
+    MIN(recipient_id) AS recipient_id,
+    MIN(certificate_id) AS certificate_id,
+    MIN(message_id) AS message_id,
+    MIN(address_hash) AS address_hash,
+    COUNT(*) AS event_count
+FROM landed_events
+GROUP BY source, load_date, identity_key
+ORDER BY identity_key NULLS LAST

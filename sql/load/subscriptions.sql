@@ -1,0 +1,14 @@
+-- subscriptions: who gets which report, as the landed registry says.
+--
+-- Grain   one row per subscription
+-- Reads   landed_subscriptions
+SELECT
+    subscription_id,
+    issuer_id,
+    email,
+    frequency,
+    timezone,
+    locale,
+    is_paused
+FROM landed_subscriptions
+ORDER BY subscription_id NULLS LAST

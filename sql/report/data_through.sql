@@ -1,0 +1,6 @@
+-- data_through: when a slice was loaded last.
+--
+-- Grain   one row
+-- Reads   slices
+SELECT MAX(loaded_at) AS data_through_at
+FROM slices

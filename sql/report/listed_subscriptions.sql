@@ -1,0 +1,14 @@
+-- listed_subscriptions: who gets which report when.
+--
+-- Grain   one row per subscription of the latest registry
+-- Reads   subscriptions
+SELECT
+    subscription_id,
+    issuer_id,
+    email,
+    frequency,
+    timezone,
+    locale,
+    is_paused
+FROM subscriptions
+ORDER BY subscription_id NULLS LAST

@@ -1,0 +1,6 @@
+-- held_key: the key with which this warehouse was made.
+--
+-- Grain   one row, or none in a new warehouse
+-- Reads   privacy
+SELECT key_fingerprint
+FROM privacy

@@ -1,0 +1,21 @@
+-- held_slices: what the warehouse holds of a source and day, as the last load said.
+--
+-- Grain   one row per source and UTC day that was ever tried
+-- Reads   slices
+-- Params  source VARCHAR or NULL for all, load_date DATE or NULL for all
+SELECT
+    source,
+    load_date,
+    status,
+    last_error,
+    raw_count,
+    event_count,
+    reject_count,
+    ignored_count,
+    duplicate_count,
+    loaded_at
+FROM slices
+WHERE
+    source = COALESCE(:source, source)
+    AND load_date = COALESCE(:load_date, load_date)
+ORDER BY load_date NULLS LAST, source NULLS LAST

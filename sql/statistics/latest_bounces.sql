@@ -1,0 +1,37 @@
+-- latest_bounces: why a recipient's mail came back last.
+--
+-- Grain   one row per recipient in scope with a bounce, one that the provider suppressed included
+-- Reads   failures, identity_recipients, scoped_recipients
+-- Params  period_end TIMESTAMP, the first instant that does not count; and those of scoped_recipients
+-- Counts  at equal times a real bounce wins over a suppressed one; kept when the mail was since delivered
+WITH
+ranked_bounces AS (
+    SELECT
+        scoped_recipients.recipient_id,
+        failures.bounce_class,
+        COALESCE(failures.mta_response, failures.reject_reason) AS bounce_reason,
+        ROW_NUMBER() OVER (
+            PARTITION BY scoped_recipients.recipient_id
+            ORDER BY
+                failures.occurred_at DESC NULLS LAST,
+                CASE WHEN failures.is_suppressed THEN 1 ELSE 0 END NULLS LAST,
+                failures.event_key NULLS LAST,
+                failures.load_date NULLS LAST,
+                failures.source NULLS LAST
+        ) AS bounce_rank
+    FROM failures
+    INNER JOIN identity_recipients
+        ON failures.identity_key = identity_recipients.identity_key
+    INNER JOIN scoped_recipients
+        ON identity_recipients.recipient_id = scoped_recipients.recipient_id
+    WHERE
+        failures.event_type = 'bounced'
+        AND failures.occurred_at < :period_end
+)
+
+SELECT
+    recipient_id,
+    bounce_class,
+    bounce_reason
+FROM ranked_bounces
+WHERE bounce_rank = 1

@@ -1,0 +1,40 @@
+-- listed_slices: what the warehouse holds of a source and day, and how much of it found no recipient.
+--
+-- Grain   one row per source and UTC day that was ever tried
+-- Reads   slices, identities, identity_recipients
+-- Params  first_date DATE or NULL, last_date DATE or NULL, both included
+-- Counts  unattributed events of the slice itself, by the registry as it is now
+WITH
+unattributed AS (
+    SELECT
+        identities.source,
+        identities.load_date,
+        CAST(SUM(identities.event_count) AS BIGINT) AS event_count
+    FROM identities
+    LEFT JOIN identity_recipients
+        ON identities.identity_key = identity_recipients.identity_key
+    WHERE identity_recipients.recipient_id IS NULL
+    GROUP BY identities.source, identities.load_date
+)
+
+SELECT
+    slices.source,
+    slices.load_date,
+    slices.status,
+    slices.last_error,
+    slices.raw_count,
+    slices.event_count,
+    slices.reject_count,
+    slices.ignored_count,
+    slices.duplicate_count,
+    COALESCE(unattributed.event_count, 0) AS unattributed_count,
+    slices.loaded_at
+FROM slices
+LEFT JOIN unattributed
+    ON
+        slices.source = unattributed.source
+        AND slices.load_date = unattributed.load_date
+WHERE
+    slices.load_date >= COALESCE(:first_date, slices.load_date)
+    AND slices.load_date <= COALESCE(:last_date, slices.load_date)
+ORDER BY slices.load_date NULLS LAST, slices.source NULLS LAST

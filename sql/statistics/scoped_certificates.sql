@@ -1,0 +1,16 @@
+-- scoped_certificates: the certificates that a question is about.
+--
+-- Grain   one row per certificate of the latest registry that every given parameter admits
+-- Reads   certificates, stale_certificates
+-- Params  issuer_id VARCHAR or NULL for all, certificate_id VARCHAR or NULL for all, only_stale BOOLEAN
+SELECT
+    certificate_id,
+    issuer_id,
+    name,
+    kind,
+    created_at
+FROM certificates
+WHERE
+    issuer_id = COALESCE(:issuer_id, issuer_id)
+    AND certificate_id = COALESCE(:certificate_id, certificate_id)
+    AND (:only_stale = FALSE OR certificate_id IN (SELECT stale_certificates.certificate_id FROM stale_certificates))

@@ -1,0 +1,17 @@
+-- scoped_recipients: the recipients that a question is about.
+--
+-- Grain   one row per recipient of the latest registry, of the certificates in scope
+-- Reads   recipients, scoped_certificates
+-- Params  period_end TIMESTAMP, the first instant that does not count; and those of scoped_certificates
+-- Counts  whoever was moved to another certificate counts there alone, for past instants too
+SELECT
+    recipients.recipient_id,
+    recipients.certificate_id,
+    recipients.email,
+    recipients.name,
+    recipients.created_at,
+    CASE WHEN recipients.access_email_sent_at < :period_end THEN recipients.access_email_sent_at END AS access_email_sent_at
+FROM recipients
+INNER JOIN scoped_certificates
+    ON recipients.certificate_id = scoped_certificates.certificate_id
+WHERE recipients.created_at < :period_end
