@@ -21,7 +21,9 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise ConfigurationError(f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin") from error
+        raise ConfigurationError(
+            f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin"
+        ) from error
 
 
 def midnight(day: date, timezone: str) -> datetime:
@@ -100,10 +102,12 @@ def latest_ended_by(day: date, frequency: Frequency, timezone: str) -> Period:
 def parse(name: str, timezone: str) -> Period:
     """The period a user wrote as 2026-11, 2026-W47 or 2026-11-23; anything else is a ConfigurationError."""
     try:
-        if re.fullmatch(r"\d{4}-W\d{2}", name):
+        if re.fullmatch(r"[0-9]{4}-W[0-9]{2}", name):
             return containing(date.fromisocalendar(int(name[:4]), int(name[6:]), 1), "weekly", timezone)
-        if re.fullmatch(r"\d{4}-\d{2}", name):
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}", name):
             return containing(date.fromisoformat(f"{name}-01"), "monthly", timezone)
-        return containing(date.fromisoformat(name), "daily", timezone)
-    except ValueError as error:
-        raise ConfigurationError(f"{name!r} is no period; write 2026-11, 2026-W47 or 2026-11-23") from error
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", name):
+            return containing(date.fromisoformat(name), "daily", timezone)
+    except (ValueError, OverflowError):  # a 13th month, a 54th week, the last month that Python knows
+        pass
+    raise ConfigurationError(f"{name!r} is no period; write 2026-11, 2026-W47 or 2026-11-23")

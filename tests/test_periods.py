@@ -1,0 +1,138 @@
+"""Dates, weeks and months in a time zone."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl import periods
+from etl.errors import ConfigurationError
+
+# West and east of UTC, half hours, and clocks that change at midnight, twice a year or not at all.
+ZONES = st.sampled_from(
+    [
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "America/Sao_Paulo",
+        "America/St_Johns",
+        "America/Havana",
+        "Asia/Beirut",
+        "Asia/Tokyo",
+        "Asia/Kathmandu",
+        "Atlantic/Azores",
+        "Australia/Lord_Howe",
+        "Africa/Casablanca",
+        "Pacific/Kiritimati",
+        "Pacific/Pago_Pago",
+    ]
+)
+FREQUENCIES = st.sampled_from(["daily", "weekly", "monthly"])
+INSTANTS = st.datetimes(datetime(2015, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))
+
+
+@given(INSTANTS, FREQUENCIES, ZONES)
+def test_every_instant_lies_in_exactly_one_period(instant, frequency, timezone):
+    """No event falls between two reports, and none into both."""
+    period = periods.containing(instant.astimezone(periods.zone(timezone)).date(), frequency, timezone)
+    assert period.start_at <= instant < period.end_at
+    assert (period.previous.end_at, period.following.start_at) == (period.start_at, period.end_at)
+
+
+@given(st.dates(date(2015, 1, 1), date(2040, 1, 1)), FREQUENCIES, ZONES)
+def test_previous_undoes_following(day, frequency, timezone):
+    """Walking through the reports back and forth ends where it began."""
+    period = periods.containing(day, frequency, timezone)
+    assert period.following.previous == period == period.previous.following
+
+
+@given(st.dates(date(2015, 1, 1), date(2040, 1, 1)), FREQUENCIES)
+def test_a_name_is_read_as_it_was_written(day, frequency):
+    """The name printed in a report brings the same report back."""
+    period = periods.containing(day, frequency, "Europe/Berlin")
+    assert periods.parse(period.name, "Europe/Berlin") == period
+
+
+@given(INSTANTS, FREQUENCIES, ZONES)
+def test_the_latest_ended_period_has_ended_and_the_next_has_not(now, frequency, timezone):
+    """A report is never about a period that still runs."""
+    latest = periods.latest_ended(frequency, timezone, now)
+    assert latest.end_at <= now < latest.following.end_at
+
+
+@pytest.mark.parametrize(
+    ("name", "timezone", "hours"),
+    [
+        ("2026-03-29", "Europe/Berlin", 23),
+        ("2026-10-25", "Europe/Berlin", 25),
+        ("2026-W13", "Europe/Berlin", 167),
+        ("2026-10", "Europe/Berlin", 745),
+        ("2026-03-08", "America/New_York", 23),
+        ("2026-03-29", "UTC", 24),
+        ("2026-04-05", "Australia/Lord_Howe", 24.5),
+        ("2018-11-04", "America/Sao_Paulo", 23),  # at midnight the clock jumps to one
+        ("2011-12-30", "Pacific/Apia", 0),  # the day that Samoa left out
+    ],
+)
+def test_a_period_is_as_long_as_its_clocks_say(name, timezone, hours):
+    """Days on which clocks change keep all of their hours, and no others."""
+    period = periods.parse(name, timezone)
+    assert period.end_at - period.start_at == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("day", "frequency", "name"),
+    [
+        (date(2026, 12, 31), "weekly", "2026-W53"),
+        (date(2027, 1, 3), "weekly", "2026-W53"),
+        (date(2027, 1, 4), "weekly", "2027-W01"),
+        (date(2024, 2, 29), "monthly", "2024-02"),
+        (date(2026, 11, 23), "daily", "2026-11-23"),
+    ],
+)
+def test_a_period_has_the_name_that_calendars_give_it(day, frequency, name):
+    """The week over new year belongs to the year that has its Thursday."""
+    assert periods.containing(day, frequency, "UTC").name == name
+
+
+@pytest.mark.parametrize(
+    ("day", "frequency", "name"),
+    [
+        (date(2026, 11, 30), "monthly", "2026-11"),
+        (date(2026, 11, 29), "monthly", "2026-10"),
+        (date(2026, 11, 29), "weekly", "2026-W48"),
+        (date(2026, 11, 29), "daily", "2026-11-29"),
+    ],
+)
+def test_as_of_gives_the_latest_period_that_ended_by_then(day, frequency, name):
+    """--as-of a month's last day gives that month."""
+    assert periods.latest_ended_by(day, frequency, "Europe/Berlin").name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2026-13",
+        "2026-W54",
+        "2025-W53",
+        "2026-02-30",
+        "November",
+        "2026",
+        "20261123",
+        "2026-W47-1",
+        "２０２６-11",
+        "9999-12",
+    ],
+)
+def test_what_is_no_period_is_refused(name):
+    """A mistyped period is an error that shows how to write one."""
+    with pytest.raises(ConfigurationError, match="2026-W47"):
+        periods.parse(name, "UTC")
+
+
+@pytest.mark.parametrize("name", ["Europe/Berln", "", "../etc/passwd", "Europe"])
+def test_what_is_no_time_zone_is_refused(name):
+    """A mistyped time zone is an error that shows how to write one."""
+    with pytest.raises(ConfigurationError, match="Europe/Berlin"):
+        periods.zone(name)
