@@ -1,8 +1,8 @@
 """Turns the landed figures of one report into report.html, report.pdf, recipients.csv and message.eml.
 
-Nothing but the figures document (written by the stage ``statistics``) is read: no warehouse, no network, no clock,
-so the same figures give the same bytes. A process that has rendered must not fork afterwards (the chart library
-keeps threads): a pool of renderers uses ``spawn`` or ``forkserver``.
+Nothing but the figures document (written by the stage ``statistics``) is read: no warehouse, no network, no
+clock, so the same figures give the same bytes. A process that has rendered must not fork afterwards, for the
+chart library keeps threads: a pool of renderers uses ``spawn`` or ``forkserver``.
 """
 
 import os
@@ -21,8 +21,8 @@ __all__ = ["MailOptions", "html", "message", "pdf", "recipients_csv", "render"]
 def render(figures: dict[str, Any], folder: Path, *, mail: MailOptions) -> None:
     """Write the four files of one report into a folder, which is made where it is missing.
 
-    All four are made before the first is written, and each is there whole or not at all. ``AnalyticsError`` where
-    the figures cannot be shown (a logo that refers to the network, an address that no mail can be sent to).
+    All four are made before the first is written, and each is there whole or not at all. ``AnalyticsError``
+    where the figures cannot be shown: a logo that refers to the network, an address that takes no mail.
     """
     page = html(figures)
     paper, table = pdf(page), recipients_csv(figures)

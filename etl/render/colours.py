@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 
 class Palette(NamedTuple):
-    """What a report is painted with, as ``#rrggbb``; ``ring`` in the order of the slices, told apart in grey too."""
+    """What a report is painted with, as ``#rrggbb``; the colours of the ring differ in greyscale too."""
 
     main: str
     soft: str
@@ -47,7 +47,10 @@ def _readable(colour: Colour) -> Colour:
 
 
 def _contrast(colour: Colour) -> float:
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (c / 255 for c in colour)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (c / 255 for c in colour)
+    ]
     return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
 
 

@@ -1,8 +1,8 @@
-"""message.eml: the mail of one report, complete but for Message-ID and Date, which the stage ``deliver`` adds."""
+"""message.eml: the mail of one report, but for Message-ID and Date, which the stage ``deliver`` adds."""
 
 import hashlib
-import re
 from dataclasses import dataclass
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -12,7 +12,7 @@ import css_inline
 
 from etl.errors import AnalyticsError
 from etl.render.page import context, environment
-from etl.render.reader import reader
+from etl.render.reader import reader, without_controls
 
 MOST_BYTES = 5_000_000  # of both attachments together; many servers refuse 10 MB, and base64 adds a third
 MOST_LISTED = 25  # certificates in the mail's own table: Gmail cuts a mail at 102 KB
@@ -29,13 +29,13 @@ class MailOptions:
 
 
 class _MailPolicy(EmailPolicy):
-    """SMTP's line ends; List-Unsubscribe on one line, for Python would encode a long address out of all use."""
+    """SMTP's line ends; List-Unsubscribe on one line, for Python encodes a long address out of all use."""
 
     def fold(self, name: str, value: Any) -> str:
         """One header as it is sent."""
         if name.lower() == "list-unsubscribe":
             return f"{name}: {value}{self.linesep}"
-        return super().fold(name, value)
+        return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         """The same in bytes."""
@@ -52,13 +52,15 @@ def message(figures: dict[str, Any], report_pdf: bytes, csv: bytes, mail: MailOp
     words = _words(figures, mail, is_attached)
     made = EmailMessage(policy=_MailPolicy(linesep="\r\n"))
     _address(made, figures["subscription"], mail)
-    made["Subject"] = one_line(words["subject"])
+    made["Subject"] = " ".join(words["subject"].split())
     made.set_content(words["text"], cte="quoted-printable")
     made.add_alternative(words["html"], subtype="html", cte="quoted-printable")
     if is_attached:
         name = f"certificate-statistics-{figures['period']['name']}.pdf"
         made.add_attachment(report_pdf, maintype="application", subtype="pdf", filename=name)
-        made.add_attachment(csv, maintype="text", subtype="csv", filename="recipients.csv", params={"charset": "utf-8"})
+        made.add_attachment(
+            csv, maintype="text", subtype="csv", filename="recipients.csv", params={"charset": "utf-8"}
+        )
     _fix_boundaries(made, words["html"])
     return made
 
@@ -67,7 +69,7 @@ def _words(figures: dict[str, Any], mail: MailOptions, is_attached: bool) -> dic
     """Subject, text and HTML of the mail, the HTML with its CSS inlined as mail programs need it."""
     reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
     seen = context(figures, reads) | {
-        "issuer_name": one_line(figures["issuer"]["name"])[:_LONGEST_NAME],
+        "issuer_name": without_controls(figures["issuer"]["name"])[:_LONGEST_NAME],
         "contact": mail.reply_to or mail.sender,
         "unsubscribe_url": mail.unsubscribe_url,
         "is_attached": is_attached,
@@ -86,7 +88,7 @@ def _address(made: EmailMessage, subscription: dict[str, Any], mail: MailOptions
     made["From"] = mail.sender
     try:
         made["To"] = Address(addr_spec=subscription["email"])
-    except Exception:  # the parser raises IndexError too; what it says holds the address
+    except (ValueError, IndexError, HeaderParseError):  # what they say holds the address
         raise AnalyticsError(
             f"no mail can be sent to the address of subscription {subscription['subscription_id']}; "
             "correct it in the registry"
@@ -97,11 +99,6 @@ def _address(made: EmailMessage, subscription: dict[str, Any], mail: MailOptions
         made["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
         made["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     made["Auto-Submitted"] = "auto-generated"
-
-
-def one_line(text: str) -> str:
-    """Text that can stand in a header: without line breaks, control characters and marks that turn the reading."""
-    return " ".join(re.sub("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", " ", text).split())
 
 
 def _fix_boundaries(made: EmailMessage, content: str) -> None:

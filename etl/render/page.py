@@ -12,11 +12,13 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etl.render.colours import palette
-from etl.render.reader import Reader, reader
+from etl.render.reader import Reader, reader, without_controls
 
 TEMPLATES = Path(__file__).parents[2] / "report_templates"
 MOST_ROWS = 40  # of one certificate; a thousand rows take WeasyPrint five seconds, and the CSV has them all
 FEWEST_FOR_RATES = 5  # recipients: a rate of fewer says nothing, so the report prints counts alone
+
+Row = dict[str, Any]
 
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
 _LOGOS = ("data:image/png", "data:image/svg+xml")
@@ -49,37 +51,39 @@ def context(figures: dict[str, Any], reads: Reader) -> dict[str, Any]:
     }
 
 
-def _page(certificate: dict[str, Any], rows: list[dict[str, Any]], colours: tuple[str, ...]) -> dict[str, Any]:
+def _page(certificate: Row, rows: list[Row], ring_colours: tuple[str, ...]) -> Row:
     """One certificate with the rows that its page shows: the bounced first, at most ``MOST_ROWS`` in all."""
     bounced = [row for row in rows if row["is_bounced"]]
     others = [row for row in rows if not row["is_bounced"]]
     shares = sorted(certificate["shares"].items(), key=lambda share: (-share[1], share[0]))
+    slices = _slices(shares, ring_colours)
     has_rates = _has_rates(certificate)
     return certificate | {
         "has_rates": has_rates,
-        "shares": _slices(shares, colours),
-        "ring": _ring(_slices(shares, colours)) if shares and has_rates else None,
+        "shares": slices,
+        "ring": _ring(slices) if slices and has_rates else None,
         "bounced_rows": bounced[:MOST_ROWS],
         "other_rows": others[: max(0, MOST_ROWS - len(bounced))],
         "other_count": len(others),
     }
 
 
-def _has_rates(counts: dict[str, Any]) -> bool:
+def _has_rates(counts: Row) -> bool:
     """Whether rates are shown; without any recipient each is a dash."""
-    return counts["recipients_count"] == 0 or counts["recipients_count"] >= FEWEST_FOR_RATES
+    return not 0 < counts["recipients_count"] < FEWEST_FOR_RATES
 
 
-def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[dict[str, Any]]:
+def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row]:
     """The slices of the ring, the largest first; those after the last colour share it."""
     total = sum(count for _, count in shares)
+    painted = colours + colours[-1:] * len(shares)
     return [
-        {"channel": channel, "count": count, "part": Decimal(count) / total, "colour": colours[min(i, len(colours) - 1)]}
-        for i, (channel, count) in enumerate(shares)
+        {"channel": channel, "count": count, "part": Decimal(count) / total, "colour": colour}
+        for (channel, count), colour in zip(shares, painted, strict=False)
     ]
 
 
-def _ring(slices: list[dict[str, Any]]) -> str:
+def _ring(slices: list[Row]) -> str:
     """The ring of shares as a data URL of an SVG; its words stand in the page, beside it."""
     chart = json.loads((TEMPLATES / "charts" / "ring.vl.json").read_text())
     chart["data"]["values"] = [
@@ -91,18 +95,26 @@ def _ring(slices: list[dict[str, Any]]) -> str:
 
 @lru_cache(maxsize=32)
 def environment(reads: Reader, *, is_html: bool) -> Environment:
-    """The templates for one reader. Everything is escaped in HTML; the text part of a mail has no markup to escape."""
+    """The templates for one reader.
+
+    In HTML every value is escaped. In text there is no markup, but a name must not begin a line of its own.
+    """
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=is_html,
+        finalize=None if is_html else _on_the_line,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "percent", "day", "month", "local_day", "moment"):
+    for name in ("number", "percent", "day", "days", "month", "local_day", "moment"):
         made.filters[name] = getattr(reads, name)
     made.filters["width"] = _width
     return made
+
+
+def _on_the_line(value: Any) -> Any:
+    return without_controls(value) if isinstance(value, str) else value
 
 
 def _width(rate: float | Decimal | None) -> str:

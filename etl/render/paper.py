@@ -1,27 +1,31 @@
-"""report.pdf: the report's HTML on paper, tagged for screen readers (PDF/UA-1), with the fonts of this project."""
+"""report.pdf: the report's HTML on paper, tagged for screen readers (PDF/UA-1), in the project's typeface."""
 
 from functools import cache
 
-from weasyprint import CSS, HTML
-from weasyprint.text.fonts import FontConfiguration
-from weasyprint.urls import FatalURLFetchingError, URLFetcher
+from weasyprint import CSS, HTML  # type: ignore[import-untyped]
+from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
+from weasyprint.urls import FatalURLFetchingError, URLFetcher  # type: ignore[import-untyped]
 
 from etl.errors import AnalyticsError
 from etl.render.page import font_faces
 
 
 def pdf(html: str) -> bytes:
-    """The PDF of a page made by ``html``; title, language and bookmarks come from it. Only data: URLs are fetched."""
+    """The PDF of a page made by ``html``, which gives it title, language and bookmarks.
+
+    Only data: URLs are fetched; anything else is an ``AnalyticsError``.
+    """
     fonts, faces = _fonts()
-    # The page carries the fonts for browsers; unpacking them costs half a second, so here they are unpacked once.
+    # The page carries the fonts for browsers; to unpack them takes half a second, so here it is done once.
     document = HTML(string=html.replace(font_faces(), ""), url_fetcher=_fetcher())
     try:
-        return document.write_pdf(font_config=fonts, stylesheets=[faces], pdf_variant="pdf/ua-1")
+        paper: bytes = document.write_pdf(font_config=fonts, stylesheets=[faces], pdf_variant="pdf/ua-1")
     except FatalURLFetchingError:
         raise AnalyticsError(
             "the report refers to something outside itself, most likely by the issuer's logo; "
             "make the logo in the registry a PNG or an SVG that embeds all it shows"
         ) from None
+    return paper
 
 
 @cache

@@ -1,5 +1,6 @@
-"""Numbers, rates, days and times as one reader writes them: the subscription's locale and the period's time zone."""
+"""Numbers, rates, days and times as one reader writes them: the subscription's locale, the period's zone."""
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -7,10 +8,15 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.core import UnknownLocaleError
-from babel.dates import format_date, format_skeleton
+from babel.dates import format_date, format_interval, format_skeleton
 from babel.numbers import format_decimal, format_percent
 
+from etl.periods import zone
+
 NO_RATE = "–"
+
+# Control characters, line breaks, and the marks that turn the reading of what follows them.
+_CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,12 @@ class Reader:
         """A local date (``2026-11-30``): 30 Nov 2026."""
         return format_date(date.fromisoformat(day), "medium", self.locale)
 
+    def days(self, first: str, last: str) -> str:
+        """Local dates from the first to the last, what they share said once."""
+        return format_interval(
+            date.fromisoformat(first), date.fromisoformat(last), "yMMMd", locale=self.locale
+        )
+
     def month(self, day: str) -> str:
         """The month of a local date: November 2026."""
         return format_skeleton("yMMMM", date.fromisoformat(day), locale=self.locale)
@@ -63,9 +75,14 @@ class Reader:
 
 
 def reader(locale: str, timezone: str) -> Reader:
-    """The reader of a BCP 47 locale and an IANA zone; the words are English, so other languages read ``en``."""
+    """The reader of a BCP 47 locale and an IANA zone; the words are English, so are all locales: else ``en``."""
     try:
         spoken = Locale.parse(locale, sep="-")
     except (UnknownLocaleError, ValueError):
         spoken = Locale("en")
-    return Reader(spoken if spoken.language == "en" else Locale("en"), ZoneInfo(timezone))
+    return Reader(spoken if spoken.language == "en" else Locale("en"), zone(timezone))
+
+
+def without_controls(text: str) -> str:
+    """Text that stays on its line, with a space for each character that would leave it."""
+    return _CONTROLS.sub(" ", text)

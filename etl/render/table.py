@@ -1,4 +1,4 @@
-"""recipients.csv: every recipient of a report in one table, the bounced first, safe to open in a spreadsheet."""
+"""recipients.csv: every recipient of a report in one table, the bounced first, safe in a spreadsheet."""
 
 import csv
 import io
@@ -12,13 +12,13 @@ COLUMNS = (
     "status", "is_bounced", "bounce_class", "bounce_reason", "last_event_at",
 )  # fmt: skip
 
-# What a spreadsheet executes at the beginning of a cell, full-width signs too, behind anything invisible. A spreadsheet
-# set to a country with decimal commas splits at semicolons and line breaks as well, so a cell begins behind those.
+# What a spreadsheet executes at the beginning of a cell, full-width signs too, behind anything invisible. One
+# that is set to a country with decimal commas splits at semicolons and line breaks, so cells begin there too.
 _EXECUTABLE = re.compile("(^|[;\r\n])([\\s\\x00-\\x1f\u200b\ufeff]*[=+\\-@＝＋－＠])|^(?=[\t\r\n])")
 
 
 def recipients_csv(figures: dict[str, Any]) -> bytes:
-    """The table as UTF-8 with a byte-order mark and CRLF, as spreadsheets expect; times in the reader's zone."""
+    """The table in UTF-8 with a byte-order mark and CRLF, for spreadsheets; times in the reader's zone."""
     reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
     names = {certificate["certificate_id"]: certificate["name"] for certificate in figures["certificates"]}
     text = io.StringIO(newline="")
