@@ -74,18 +74,8 @@ def slices(
     last: date | None = None,
 ) -> list[Row]:
     """One row per slice that was tried, or is expected up to yesterday, by day and source; first and last are included."""
-    rows = {
-        (row["source"], row["load_date"]): row
-        for row in warehouse.rows("listed_slices", first_date=first, last_date=last)
-    }
-    held = warehouse.rows("held_slices", source=None, load_date=None)
-    for source, day in _expected(settings, held, today - _DAY):
-        if (first or day) <= day <= (last or day):
-            rows.setdefault((source, day), _missing(source, day))
-    for source, day, _ in waivers:
-        if (source, day) in rows and rows[source, day]["status"] not in _WHOLE:
-            rows[source, day]["status"] = "waived"
-    return sorted(rows.values(), key=lambda row: (row["load_date"], row["source"]))
+    rows = _merged(warehouse.rows("listed_slices"), settings, waivers, today)
+    return [row for row in rows if (first or date.min) <= row["load_date"] <= (last or date.max)]
 
 
 def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) -> date | None:
@@ -184,6 +174,17 @@ def _first_gap(name: str, source: Source, day: date, whole: Collection[tuple[str
     return None if source.until and day > source.until else day
 
 
+def _merged(held: list[Row], settings: Settings, waivers: Waivers, today: date) -> list[Row]:
+    """What the warehouse holds, what is missing up to yesterday, and what was waived, by day and source."""
+    rows = {(row["source"], row["load_date"]): row for row in held}
+    for source, day in _expected(settings, held, today - _DAY):
+        rows.setdefault((source, day), _missing(source, day))
+    for source, day, _ in waivers:
+        if (source, day) in rows and rows[source, day]["status"] not in _WHOLE:
+            rows[source, day] = rows[source, day] | {"status": "waived"}
+    return sorted(rows.values(), key=lambda row: (row["load_date"], row["source"]))
+
+
 def _missing(source: str, day: date) -> Row:
     counts = ("raw_count", "event_count", "reject_count", "ignored_count", "duplicate_count", "unattributed_count")
     nothing = {"source": source, "load_date": day, "status": "missing", "last_error": None}
@@ -208,21 +209,22 @@ def _quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: 
     through = whole_through(warehouse, settings, waivers)
     is_whole = through is not None and through >= needed
     loaded_at = warehouse.rows("data_through")[0]["data_through_at"]
-    states = slices(warehouse, settings, waivers, today, last=needed)
-    reasons = {(source, day): reason for source, day, reason in waivers}
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    expected = set(_expected(settings, held, min(needed, today - _DAY)))
+    states = {(row["source"], row["load_date"]): row["status"] for row in _merged(held, settings, waivers, today)}
     return {
         "is_whole": is_whole,
         "whole_through": min(through, loaded_at.date()) if through and loaded_at else through,
         "data_through_at": loaded_at,
         "missing": [
-            {"source": row["source"], "day": row["load_date"]}
-            for row in states
-            if row["status"] in ("missing", "failed") and not is_whole
+            {"source": source, "day": day}
+            for (source, day), status in states.items()
+            if (source, day) in expected and status in ("missing", "failed") and not is_whole
         ],
         "waived": [
-            {"source": row["source"], "day": row["load_date"], "reason": reasons[row["source"], row["load_date"]]}
-            for row in states
-            if row["status"] == "waived"
+            {"source": source, "day": day, "reason": reason}
+            for source, day, reason in sorted(waivers, key=lambda waiver: (waiver[1], waiver[0]))
+            if (source, day) in expected and states[source, day] == "waived"
         ],
     }
 

@@ -2,7 +2,6 @@
 --
 -- Grain   one row per source and UTC day that was ever tried
 -- Reads   slices, identities, identity_recipients
--- Params  first_date DATE or NULL, last_date DATE or NULL, both included
 -- Counts  unattributed events of the slice itself, by the registry as it is now
 WITH
 unattributed AS (
@@ -34,7 +33,4 @@ LEFT JOIN unattributed
     ON
         slices.source = unattributed.source
         AND slices.load_date = unattributed.load_date
-WHERE
-    slices.load_date >= COALESCE(:first_date, slices.load_date)
-    AND slices.load_date <= COALESCE(:last_date, slices.load_date)
 ORDER BY slices.load_date NULLS LAST, slices.source NULLS LAST

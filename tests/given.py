@@ -1,0 +1,151 @@
+"""The ``given`` tables of a case, landed as the stage normalise lands them. A case says only what differs."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from etl import load, settings
+from etl.landing import Counts, LandedFile, Landing, Manifest, slice_shelf
+from etl.warehouse import Warehouse
+
+Row = Mapping[str, Any]
+
+LOADED_AT = datetime(2026, 12, 2, 2, 14, tzinfo=UTC)
+
+_TEXT, _TIME = pyarrow.string(), pyarrow.timestamp("us")
+_EVENT_TYPES = {
+    "load_date": pyarrow.date32(),
+    "occurred_at": _TIME,
+    "is_machine": pyarrow.bool_(),
+    "is_suppressed": pyarrow.bool_(),
+    "is_opt_out_link": pyarrow.bool_(),
+    "tags": pyarrow.list_(_TEXT),
+}
+_EVENT_COLUMNS = (
+    "event_key source load_date event_type occurred_at recipient_id certificate_id message_id channel url user_agent"
+    " bounce_class reject_reason smtp_code enhanced_code mta_response is_machine machine_reason is_suppressed tags"
+    " metadata address_hash identity_key link_host is_opt_out_link"
+).split()
+_REGISTRY_COLUMNS = {
+    "issuers": ("issuer_id", "name", "logo", "color"),
+    "certificates": ("certificate_id", "issuer_id", "name", "kind", "created_at"),
+    "recipients": (
+        "recipient_id", "certificate_id", "email", "name", "message_id", "access_email_sent_at", "created_at", "address_hash",
+    ),
+    "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused"),
+}  # fmt: skip
+_CREATED = datetime(2026, 1, 1)
+
+
+def bring(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> None:
+    """Lands and loads a case: its registry, and its events by slice in the order in which they stand."""
+    bring_registry(warehouse, landing, given)
+    brought: dict[tuple[str, date], list[Row]] = {}
+    for number, row in enumerate(given.get("events", ())):
+        filled = event(number, row)
+        brought.setdefault((filled["source"], filled["load_date"]), []).append(filled)
+    for (source, day), rows in brought.items():
+        bring_slice(warehouse, landing, source, day, rows)
+
+
+def bring_slice(
+    warehouse: Warehouse, landing: Landing, source: str, day: date, rows: Sequence[Row], *, replace: bool = True
+) -> None:
+    """Lands a slice of complete events and loads it."""
+    land_slice(landing, source, day, rows)
+    load.load_slice(warehouse, landing, source, day, replace=replace, loaded_at=LOADED_AT)
+
+
+def land_slice(landing: Landing, source: str, day: date, rows: Sequence[Row]) -> Manifest:
+    """Lands a slice of complete events as a valid version; without rows it has no raw file."""
+    shelf, version = slice_shelf(source, day), landing.fresh_version()
+    raw = (LandedFile(path=f"{version}/raw", size=0, sha256=""),) if rows else ()
+    manifest = Manifest(
+        shelf=shelf, raw=raw, events=f"{version}/events" if rows else None, status="valid",
+        counts=Counts(raw=len(rows), event=len(rows)),
+    )  # fmt: skip
+    if rows:
+        with landing.local_folder(landing.path(shelf, f"{version}/events")) as folder:
+            half = len(rows) // 2
+            for name, part in (("one", rows[:half]), ("two", rows[half:])):
+                pyarrow.parquet.write_table(_events(part), folder / f"{name}.parquet")
+    landing.publish(manifest)
+    return manifest
+
+
+def bring_registry(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> None:
+    """Lands and loads a registry; one issuer with one certificate stands where a case says nothing."""
+    version = landing.fresh_version()
+    with landing.local_folder(landing.path("registry", f"{version}/tables")) as folder:
+        for table, rows in registry(given).items():
+            pyarrow.parquet.write_table(_registry_table(table, rows), folder / f"{table}.parquet")
+    landing.publish(Manifest(shelf="registry", events=f"{version}/tables", status="valid"))
+    load.load_registry(warehouse, landing)
+
+
+def registry(given: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """The four tables of a case with every column."""
+    return {
+        "issuers": [
+            {"issuer_id": "i1", "name": row.get("issuer_id", "i1"), **row} for row in given.get("issuers", [{}])
+        ],
+        "certificates": [
+            {"certificate_id": "c1", "issuer_id": "i1", "name": row.get("certificate_id", "c1"),
+             "kind": "certificate", "created_at": _CREATED, **row}
+            for row in given.get("certificates", [{}])
+        ],
+        "recipients": [_recipient(row) for row in given.get("recipients", [])],
+        "subscriptions": list(given.get("subscriptions", [])),
+    }  # fmt: skip
+
+
+def event(number: int, row: Row) -> dict[str, Any]:
+    """A complete event; without a time of its own it happens at noon of its slice's day, one second after the other."""
+    day = row.get("load_date", date(2026, 11, 2))
+    filled = dict.fromkeys(_EVENT_COLUMNS) | {
+        "event_key": f"e{number}", "source": "mail", "load_date": day, "is_machine": False, "is_suppressed": False,
+        "is_opt_out_link": False, "tags": [], "occurred_at": datetime.combine(day, time(12, 0, number)),
+    } | {name: value for name, value in row.items() if name != "address"}  # fmt: skip
+    if "address" in row:
+        filled["address_hash"] = hash_of(row["address"])
+    known = [filled[name] for name in ("recipient_id", "certificate_id", "message_id", "address_hash")]
+    filled["identity_key"] = row.get("identity_key") or hashlib.md5(repr(known).encode()).hexdigest()
+    return filled
+
+
+def hash_of(address: str) -> str:
+    """What stands for an address outside the registry."""
+    return hashlib.md5(address.lower().encode()).hexdigest()
+
+
+def configuration(given: Mapping[str, Any]) -> settings.Settings:
+    """The configuration of a case: its sources and credential hosts."""
+    sources = {
+        name: settings.Source(format="sendgrid", files="*", **table) for name, table in given.get("sources", {}).items()
+    }
+    return settings.Settings.model_construct(sources=sources, credential=settings.Credential(hosts=given.get("hosts", [])))
+
+
+def _recipient(row: Row) -> Row:
+    email = row.get("email", f"{row['recipient_id']}@example.com")
+    defaults = {"certificate_id": "c1", "name": row["recipient_id"], "created_at": _CREATED}
+    return {**defaults, "email": email, "address_hash": hash_of(email), **row}
+
+
+def _events(rows: Sequence[Row]) -> pyarrow.Table:
+    return pyarrow.Table.from_pylist(
+        list(rows), pyarrow.schema([(name, _EVENT_TYPES.get(name, _TEXT)) for name in _EVENT_COLUMNS])
+    )
+
+
+def _registry_table(table: str, rows: Sequence[Row]) -> pyarrow.Table:
+    def kind(name: str) -> pyarrow.DataType:
+        return _TIME if name.endswith("_at") else pyarrow.bool_() if name.startswith("is_") else _TEXT
+
+    return pyarrow.Table.from_pylist(
+        list(rows), pyarrow.schema([(name, kind(name)) for name in _REGISTRY_COLUMNS[table]])
+    )

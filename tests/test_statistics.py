@@ -1,0 +1,111 @@
+"""Promises of the statistics: every figure of the catalogue, on every engine."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from etl import statistics
+from etl.landing import Landing
+from etl.periods import containing
+from etl.warehouse import Warehouse
+from tests import given
+
+CASES = Path(__file__).parent / "cases" / "statistics"
+AS_OF = date(2026, 11, 30)
+
+Answer = list[dict[str, Any]]
+
+
+def cases(stem: str) -> list[Any]:
+    """The cases of one file, each by its name."""
+    return [pytest.param(case, id=case["case"]) for case in yaml.safe_load((CASES / f"{stem}.yaml").read_text())]
+
+
+def told(rows: Answer, expect: list[Mapping[str, Any]]) -> Answer:
+    """The rows, with those columns alone that the case speaks of."""
+    columns = [*expect, *[{}] * len(rows)]
+    return [{name: row[name] for name in wanted} for row, wanted in zip(rows, columns, strict=False)]
+
+
+def check(case: Mapping[str, Any], rows: Answer) -> None:
+    """The rows are those that the case expects; rates as near as engines agree."""
+    assert told(rows, case["expect"]) == [{name: close(value) for name, value in row.items()} for row in case["expect"]]
+
+
+def close(value: Any) -> Any:
+    """A rate, to fifteen digits."""
+    return pytest.approx(value, rel=1e-14) if isinstance(value, float) else value
+
+
+@pytest.fixture
+def brought(opened: Warehouse, landing: Landing) -> Callable[[Mapping[str, Any]], Warehouse]:
+    """Brings the given tables of a case into the warehouse."""
+
+    def bring(case: Mapping[str, Any]) -> Warehouse:
+        given.bring(opened, landing, case["given"])
+        return opened
+
+    return bring
+
+
+@pytest.mark.parametrize("case", cases("certificate_statistics"))
+def test_the_catalogue_counts_as_it_is_defined(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """Each figure is the one that the method note of the report defines."""
+    when = (case.get("as_of", AS_OF), case.get("timezone", "UTC"), case.get("issuer"), case.get("certificate"))
+    check(case, statistics.catalogue(brought(case), given.configuration(case["given"]), *when))
+
+
+@pytest.mark.parametrize("case", cases("listed_recipients"))
+def test_every_recipient_is_listed_with_the_furthest_state(
+    case: Mapping[str, Any], brought: Callable[..., Warehouse]
+) -> None:
+    """An issuer sees how far each recipient came, and why a mail bounced."""
+    when = (case.get("as_of", AS_OF), case.get("timezone", "UTC"), case.get("certificate", "c1"))
+    check(case, statistics.recipients(brought(case), given.configuration(case["given"]), *when))
+
+
+@pytest.mark.parametrize("case", cases("identity_recipients"))
+def test_events_find_their_recipient(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """Three rules, the first match wins, and nobody is guessed."""
+    check(case, sorted(brought(case).rows("identity_recipients"), key=lambda row: row["identity_key"]))
+
+
+@pytest.mark.parametrize("case", cases("attribution"))
+def test_events_without_recipient_are_counted_once(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """A data engineer sees how many events match nobody, however often they arrived."""
+    check(case, [statistics.attribution(brought(case))])
+
+
+@pytest.mark.parametrize("case", cases("listed_slices"))
+def test_slices_are_held_against_what_is_expected(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """One line says what became of each source and day, missing ones too."""
+    waivers = [(row["source"], row["day"], row["reason"]) for row in case.get("waivers", ())]
+    opened, configured = brought(case), given.configuration(case["given"])
+    rows = statistics.slices(opened, configured, waivers, case["today"], case.get("first"), case.get("last"))
+    check(case, rows)
+    assert statistics.whole_through(opened, configured, waivers) == case["whole_through"]
+
+
+@pytest.mark.parametrize("case", cases("certificate_figures"))
+def test_a_report_has_the_industrys_own_rates(case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing) -> None:
+    """Bounces by class, and opens and clicks among the delivered."""
+    figures = land(brought(case), landing, case)
+    check(case, figures["certificates"])
+    check({"expect": [case["totals"]]}, [figures["totals"]])
+
+
+def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[str, Any]:
+    """The landed figures of a monthly report in Berlin."""
+    subscription = {"subscription_id": "s1", "issuer_id": "i1", "email": "dean@northwind.example",
+                    "frequency": "monthly", "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False}  # fmt: skip
+    period = containing(AS_OF, "monthly", "Europe/Berlin")
+    waivers = [(row["source"], row["day"], row["reason"]) for row in case.get("waivers", ())]
+    configured = given.configuration(case["given"])
+    path = statistics.land_figures(opened, landing, configured, subscription, period, waivers, date(2026, 12, 3))
+    figures: dict[str, Any] = json.loads(landing.read(path) or b"")
+    return figures
