@@ -85,7 +85,7 @@ class DeferredDelivery(DeliveryError):
     """The mail server could not take the message for now; nothing left."""
 
     def __init__(self, what: str, reason: str) -> None:
-        super().__init__(f"{what} could not be sent for now ({reason}); nothing left: run again, or wait for the next run")
+        super().__init__(f"{what} could not be sent for now ({reason}); nothing left, the next run tries it")
         self.reason = reason
 
 
@@ -93,7 +93,7 @@ class RefusedDelivery(DeliveryError):
     """The mail server refused the message for good; nothing left."""
 
     def __init__(self, what: str, reason: str) -> None:
-        super().__init__(f"{what} was refused by the mail server ({reason}); mend the cause, then ask for it with --resend")
+        super().__init__(f"{what} was refused ({reason}); mend the cause, then ask for it with --resend")
         self.reason = reason
 
 
@@ -102,8 +102,8 @@ class DoubtfulDelivery(DeliveryError):
 
     def __init__(self, what: str, message_id: str) -> None:
         super().__init__(
-            f"{what} may have left, or may not: look for Message-ID {message_id.strip('<>')} in the mail server's log,"
-            " and where it is not there ask for it with --resend"
+            f"{what} may have left, or may not: look for Message-ID {message_id.strip('<>')} in the mail"
+            " server's log, and where it is not there ask for it with --resend"
         )
 
 
@@ -111,7 +111,7 @@ class UnusableServer(DeliveryError):
     """The mail server does not let us in; that is no message's fault."""
 
     def __init__(self, host: str, reason: str) -> None:
-        super().__init__(f"the mail server {host} cannot be used ({reason}); nothing left: mend [mail] url and secret, then run again")
+        super().__init__(f"the mail server {host} is of no use ({reason}); nothing left: mend [mail], run again")
         self.reason = reason
 
 
@@ -119,4 +119,4 @@ class StateError(AnalyticsError):
     """The state database cannot be read or written."""
 
     def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"the state at {place} cannot be used ({reason}); see that [state] url is right and the database up")
+        super().__init__(f"the state at {place} cannot be used ({reason}); see that [state] url is right")

@@ -97,7 +97,7 @@ def send(
     """Sends a landed ``message.eml`` once; True when it left now, False when it left before.
 
     What fails for now is tried again after each of ``pauses`` (at least one) under the same Message-ID, then
-    left to the next run. DeliveryErrors say the rest: deferred, refused for good, in doubt, mail switched off,
+    left to the next run. DeliveryErrors say the rest: deferred, refused for good, in doubt, mail off,
     unsubscribed. ``figures`` is the JSON text that the ledger keeps. ``resend`` sends what was sent, refused
     or in doubt once more, under a new Message-ID.
     """

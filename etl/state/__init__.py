@@ -90,9 +90,9 @@ class State:
     ) -> str | None:
         """Takes the right to send a period, in one statement that only one of several claimers wins.
 
-        Gives the Message-ID to send under: that of an earlier, deferred attempt if any. None where
-        the period was sent, failed for good, or is in another's hands; ``resend`` takes these too, but only one
-        claimer does, under the new Message-ID.
+        Gives the Message-ID to send under: that of an earlier, deferred attempt if any. None where the period
+        was sent, failed for good, or is in another's hands; ``resend`` takes these too, but only one claimer
+        does, under the new Message-ID.
         """
         former = self.delivery(subscription_id, period.name) if resend else None
         new = self._insert(tables.DELIVERIES).values(
@@ -241,9 +241,9 @@ class State:
                     raise self._unusable(error) from None
 
     def _add(self, table: sa.Table, **values: Any) -> bool:
-        statement = self._insert(table).values(**values).on_conflict_do_nothing()
+        statement = self._insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
         with self._transaction() as connection:
-            return connection.execute(statement).rowcount == 1
+            return connection.execute(statement).first() is not None
 
     def _all(self, table: sa.Table) -> list[Any]:
         with self._transaction() as connection:

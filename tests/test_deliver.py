@@ -1,0 +1,465 @@
+"""Which reports are due, and that each leaves exactly once, whatever the mail server does."""
+
+import asyncio
+import ssl
+import subprocess
+import threading
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+import yaml
+from aiosmtpd.smtp import SMTP, AuthResult
+
+from etl import deliver, periods, settings, state
+from etl.errors import (
+    ConfigurationError,
+    DeferredDelivery,
+    DeliveryError,
+    DoubtfulDelivery,
+    RefusedDelivery,
+    UnusableServer,
+)
+
+NOW = datetime(2026, 12, 1, 6, 0, 30, tzinfo=UTC)
+NOVEMBER = periods.parse("2026-11", "Europe/Berlin")
+DEAN = "dean@northwind.example"
+CASES = yaml.safe_load(Path("tests/cases/deliver/due.yaml").read_text())
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """An empty state."""
+    return state.open(f"sqlite:///{tmp_path / 'state.db'}", None, {}.get)
+
+
+def subscription(**differing):
+    """A row of the registry's subscriptions."""
+    usual = {"subscription_id": "s1", "issuer_id": "i1", "email": DEAN, "frequency": "monthly"}
+    return {**usual, "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False, **differing}
+
+
+def given_row(ledger, name, period, status):
+    """Brings the ledger into the state that a case begins with; periods are Berlin's."""
+    period = periods.parse(str(period), "Europe/Berlin")
+    if status in ("baseline", "superseded"):
+        ledger.record(name, [period], status, NOW)
+        return
+    ledger.claim(name, period, message_id="<1@x>", figures="{}", at=NOW)
+    if status != "claimed":
+        ledger.finish(name, period, status, message_id="<1@x>", at=NOW)
+
+
+def due(case, ledger):
+    """What a case makes due, as its ``expect`` writes it."""
+    subscriptions = [subscription(**each) for each in case.get("subscriptions", [{}])]
+    mail = settings.Mail(**{"enabled": True, **case.get("mail", {})})
+    now = datetime.fromisoformat(case["now"])
+    return deliver.due(subscriptions, ledger, case["whole_through"], now, mail)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_what_is_due(case, ledger):
+    """Every reader gets the latest whole period in the morning, once."""
+    for row in case.get("ledger", []):
+        given_row(ledger, *row)
+    for name in case.get("unsubscribed", []):
+        ledger.unsubscribe(name, NOW)
+    found = [
+        [each.subscription["subscription_id"], each.action, each.period.name]
+        + [period.name for period in each.superseded]
+        for each in due(case, ledger)
+    ]
+    assert found == [[str(word) for word in each] for each in case["expect"]]
+
+
+def test_recording_what_is_not_sent_leaves_the_latest_due(ledger):
+    """A run killed between recording and sending repairs itself."""
+    given_row(ledger, "s1", "2026-08", "sent")
+    case = {"now": "2026-12-01T06:00Z", "whole_through": date(2026, 11, 30)}
+    deliver.record(due(case, ledger), ledger, NOW)
+    assert [(each.period.name, each.superseded) for each in due(case, ledger)] == [("2026-11", ())]
+    assert ledger.delivery("s1", "2026-09").status == "superseded"
+
+
+def test_a_recorded_baseline_sends_nothing_until_the_next_period(ledger):
+    """A new installation mails nobody in a burst."""
+    case = {"now": "2026-12-01T06:00Z", "whole_through": date(2026, 11, 30)}
+    deliver.record(due(case, ledger), ledger, NOW)
+    assert due(case, ledger) == []
+    assert [each.action for each in due(case | {"now": "2027-01-01T06:00Z"}, ledger)] == []
+
+
+# The mail server
+
+
+class Postman:
+    """A mail server that answers as it is told, one answer a try, the last one for ever.
+
+    An answer names the step at which it is given, ``mail``, ``rcpt`` or ``data``, and what is given there: a
+    reply, or the end of the connection. Any other answer takes the message.
+    """
+
+    def __init__(self, *answers):
+        self.answers, self.tries, self.taken = list(answers), 0, []
+
+    def _answer(self, step):
+        answer = self.answers[min(self.tries, len(self.answers)) - 1] if self.answers else ""
+        return answer.removeprefix(f"{step} ") if answer.startswith(f"{step} ") else None
+
+    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
+        """Counts the try."""
+        self.tries += 1
+        envelope.mail_from = address
+        return self._answer("mail") or "250 OK"
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        """Takes the recipient, refuses it, or hangs up before DATA."""
+        answer = self._answer("rcpt")
+        if answer == "hang up":
+            server.transport.abort()
+        if not answer:
+            envelope.rcpt_tos.append(address)
+        return answer or "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        """Takes the message, refuses it, or takes it and hangs up without a word."""
+        answer = self._answer("data")
+        if answer is None or answer == "hang up":
+            self.taken.append(envelope)
+        if answer == "hang up":
+            server.transport.abort()
+        return answer or "250 taken"
+
+    @property
+    def messages(self):
+        """The messages taken."""
+        return [message_from_bytes(each.content, policy=policy.default) for each in self.taken]
+
+
+@contextmanager
+def serving(postman, encryption=None, **options):
+    """A real server on loopback, and the configuration that finds it."""
+    loop = asyncio.new_event_loop()
+    listening = loop.create_server(lambda: SMTP(postman, **options), "127.0.0.1", 0, ssl=encryption)
+    server = loop.run_until_complete(listening)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield settings.Mail(url=f"smtp://localhost:{server.sockets[0].getsockname()[1]}", enabled=True)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        loop.close()
+
+
+def message(to=DEAN, text="Dear dean,\n.\n..and a line that begins with dots — and a dash\n"):
+    """A landed message.eml: no Message-ID and no Date yet."""
+    mail = EmailMessage()
+    mail["From"], mail["To"] = "Certificate reports <reports@example.com>", to
+    mail["Subject"] = "Northwind Academy: November 2026"
+    mail["List-Unsubscribe"] = "<https://example.com/unsubscribe/token>"
+    mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    mail.set_content(text)
+    mail.add_attachment(
+        b"%PDF" + bytes(range(256)), maintype="application", subtype="pdf", filename="report.pdf"
+    )
+    return mail.as_bytes()
+
+
+def send(ledger, mail, **changed):
+    """Sends November's report with pauses that take no time."""
+    usual = {
+        "message": message(),
+        "state": ledger,
+        "subscription_id": "s1",
+        "period": NOVEMBER,
+        "figures": "{}",
+    }
+    return deliver.send(
+        **{**usual, "mail": mail, "lookup": {}.get, "clock": lambda: NOW, "pauses": (0, 0), **changed}
+    )
+
+
+def status(ledger):
+    """What the ledger says of November's report."""
+    return ledger.delivery("s1", "2026-11").status
+
+
+def test_a_message_arrives_as_it_was_rendered(ledger):
+    """Dots, dashes and attachments survive the way."""
+    postman = Postman()
+    with serving(postman) as mail:
+        assert send(ledger, mail)
+    [arrived], [envelope] = postman.messages, postman.taken
+    landed = message_from_bytes(message(), policy=policy.default)
+    for part, sent in zip(arrived.walk(), landed.walk(), strict=True):
+        assert part.is_multipart() or part.get_content() == sent.get_content()
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("reports@example.com", [DEAN])
+
+
+def test_a_message_gets_its_id_and_date_when_it_leaves(ledger):
+    """What a mail server's log says can be found in the ledger."""
+    postman = Postman()
+    with serving(postman) as mail:
+        send(ledger, mail)
+    [arrived] = postman.messages
+    assert arrived["Date"].datetime == NOW
+    assert arrived["Message-ID"] == ledger.delivery("s1", "2026-11").message_id
+    assert arrived["Message-ID"].endswith("@example.com>")
+
+
+def test_a_message_that_was_parsed_as_eight_bits_leaves_with_seven(ledger):
+    """A server that knows no 8BITMIME carries it all the same."""
+    postman = Postman()
+    with serving(postman) as mail:
+        send(ledger, mail, message=message(text="Grüße\n"))
+    assert postman.taken[0].content.isascii()
+    assert postman.messages[0].get_body().get_content().strip() == "Grüße"
+
+
+def test_running_again_sends_nothing_twice(ledger):
+    """Exactly one mail per subscription and period."""
+    postman = Postman()
+    with serving(postman) as mail:
+        assert [send(ledger, mail), send(ledger, mail)] == [True, False]
+    assert (len(postman.taken), status(ledger)) == (1, "sent")
+
+
+@pytest.mark.parametrize("hiccup", ["mail 451 later", "rcpt 450 greylisted", "rcpt hang up", "data 452 full"])
+def test_what_fails_for_now_is_tried_again_under_the_same_id(ledger, hiccup):
+    """A greylisting server gets its second try."""
+    postman = Postman(hiccup, "rcpt hang up", "ok")
+    with serving(postman) as mail:
+        assert send(ledger, mail)
+    row = ledger.delivery("s1", "2026-11")
+    assert (len(postman.taken), row.attempts, row.status) == (1, 3, "sent")
+    assert postman.messages[0]["Message-ID"] == row.message_id
+
+
+def test_what_keeps_failing_is_left_to_the_next_run(ledger):
+    """A server that is down for an hour costs no report."""
+    postman = Postman("rcpt 450 later", "rcpt 450 later", "rcpt 450 later", "ok")
+    with serving(postman) as mail:
+        with pytest.raises(DeferredDelivery, match="450 later"):
+            send(ledger, mail)
+        deferred = ledger.delivery("s1", "2026-11")
+        assert send(ledger, mail)
+    assert (deferred.status, deferred.attempts, status(ledger)) == ("deferred", 3, "sent")
+    assert [each["Message-ID"] for each in postman.messages] == [deferred.message_id]
+
+
+def test_a_server_that_is_not_there_defers(ledger):
+    """A mail server that is being restarted costs no report."""
+    with serving(Postman()) as mail:
+        pass
+    with pytest.raises(DeferredDelivery, match="refused"):
+        send(ledger, mail)
+    assert status(ledger) == "deferred"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    ["mail 552 too big", f"rcpt 550 5.1.1 <{DEAN}> unknown", f"data 554 5.7.1 {DEAN.upper()} is blocked"],
+)
+def test_what_is_refused_for_good_is_not_tried_again(ledger, refusal):
+    """A dead address is not knocked at every hour, and is named nowhere."""
+    postman = Postman(refusal)
+    with serving(postman) as mail:
+        for _ in range(2):
+            with pytest.raises(RefusedDelivery, match=refusal.split()[1]) as caught:
+                send(ledger, mail)
+    row = ledger.delivery("s1", "2026-11")
+    assert (postman.tries, postman.taken, row.status) == (1, [], "failed")
+    assert "northwind" not in f"{caught.value} {row.error}".lower()
+
+
+def test_one_refused_recipient_of_several_stops_the_message(ledger):
+    """Nobody is dropped in silence."""
+    postman = Postman("rcpt 550 unknown")
+    with serving(postman) as mail, pytest.raises(RefusedDelivery):
+        send(ledger, mail, message=message(to=f"{DEAN}, provost@northwind.example"))
+    assert (postman.taken, status(ledger)) == ([], "failed")
+
+
+def test_a_message_without_a_reply_is_in_doubt_and_stays_so(ledger):
+    """What may have arrived is not sent again by itself."""
+    postman = Postman("data hang up", "ok")
+    with serving(postman) as mail:
+        for _ in range(2):
+            with pytest.raises(DoubtfulDelivery, match="--resend"):
+                send(ledger, mail)
+    assert (len(postman.taken), status(ledger)) == (1, "claimed")
+
+
+@pytest.mark.parametrize("first", ["data hang up", "rcpt 550 unknown", "ok"])
+def test_a_resend_goes_out_under_a_new_id(ledger, first):
+    """Somebody who knows better can have it sent again."""
+    postman = Postman(first, "rcpt 450 later", "ok")
+    with serving(postman) as mail:
+        if first == "ok":
+            send(ledger, mail)
+        else:
+            with pytest.raises(DeliveryError):
+                send(ledger, mail)
+        former = ledger.delivery("s1", "2026-11").message_id
+        assert send(ledger, mail, resend=True)
+    row = ledger.delivery("s1", "2026-11")
+    assert (row.status, postman.messages[-1]["Message-ID"]) == ("sent", row.message_id)
+    assert row.message_id != former
+
+
+def test_nothing_leaves_while_mail_is_off(ledger):
+    """Reports can be tried out without mailing anybody, and --send says why."""
+    postman = Postman()
+    with serving(postman) as mail, pytest.raises(DeliveryError, match="enabled = true"):
+        send(ledger, mail.model_copy(update={"enabled": False}))
+    assert (postman.tries, ledger.delivery("s1", "2026-11")) == (0, None)
+
+
+def test_nothing_goes_to_who_has_unsubscribed(ledger):
+    """Not even a period asked for by name."""
+    postman = Postman()
+    ledger.unsubscribe("s1", NOW)
+    with serving(postman) as mail, pytest.raises(DeliveryError, match="unsubscribed"):
+        send(ledger, mail, resend=True)
+    assert postman.tries == 0
+
+
+def test_a_test_goes_to_the_tester_alone(ledger):
+    """A test reaches no reader, works with mail off, and cannot unsubscribe anybody from its header."""
+    postman = Postman()
+    with serving(postman) as mail:
+        off = mail.model_copy(update={"enabled": False})
+        deliver.send_test(message(), "me@example.com", mail=off, lookup={}.get, clock=lambda: NOW)
+    [arrived], [envelope] = postman.messages, postman.taken
+    assert (envelope.rcpt_tos, arrived["To"]) == (["me@example.com"], "me@example.com")
+    assert arrived["Subject"] == "[Test] Northwind Academy: November 2026"
+    assert not {"List-Unsubscribe", "List-Unsubscribe-Post"} & set(arrived.keys())
+
+
+@pytest.mark.parametrize(
+    "address", ["", "me", "a@b.example, c@d.example", "a@b.example\nBcc: c@d.example", "@b"]
+)
+def test_a_test_goes_to_one_address_or_nowhere(address):
+    """A mistyped --test-to is an error."""
+    with pytest.raises(ConfigurationError, match="exactly one"):
+        deliver.send_test(message(), address, mail=settings.Mail(), lookup={}.get, clock=lambda: NOW)
+
+
+# Encrypted and authenticated
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for localhost: the folder of cert.pem and key.pem."""
+    folder = tmp_path_factory.mktemp("certificate")
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
+    )
+    extension = ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*command.split(), *extension], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(params=["smtps", "smtp+starttls"])
+def guarded(request, certificate, monkeypatch):
+    """The scheme and the options of a server that wants encryption, the user reports and a password."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+
+    def authenticate(server, session, envelope, mechanism, data):
+        return AuthResult(success=(data.login, data.password) == (b"reports", b"p@ss/word"), handled=False)
+
+    wanted = {
+        "authenticator": authenticate,
+        "auth_required": True,
+        "auth_require_tls": request.param != "smtps",
+    }
+    if request.param == "smtps":
+        return request.param, {"encryption": context, **wanted}
+    return request.param, {"tls_context": context, "require_starttls": True, **wanted}
+
+
+def guarded_mail(mail, scheme):
+    """The configuration of a server that wants a user and a password."""
+    url = mail.url.replace("smtp://", f"{scheme}://reports@")
+    return mail.model_copy(update={"url": url, "secret": "SMTP"})
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")  # the line of smtps is encrypted from its first byte
+def test_a_guarded_server_gets_the_password_over_an_encrypted_line(ledger, guarded):
+    """Mail leaves through the servers that providers really offer."""
+    (scheme, options), postman = guarded, Postman()
+    with serving(postman, **options) as mail:
+        assert send(ledger, guarded_mail(mail, scheme), lookup={"SMTP": "p@ss/word"}.get)
+    assert len(postman.taken) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_a_wrong_password_fails_no_report(ledger, guarded):
+    """When the password has expired, reports wait; they are not given up, and it is tried once."""
+    (scheme, options), postman = guarded, Postman()
+    with serving(postman, **options) as mail:
+        with pytest.raises(UnusableServer, match="535") as caught:
+            send(ledger, guarded_mail(mail, scheme), lookup={"SMTP": "hunter2"}.get)
+    row = ledger.delivery("s1", "2026-11")
+    assert (row.status, row.attempts, postman.tries) == ("deferred", 1, 0)
+    assert "hunter2" not in f"{caught.value} {row.error}"
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(ledger, guarded, monkeypatch):
+    """Reports and passwords are handed to nobody who merely sits on the line."""
+    monkeypatch.delenv("SSL_CERT_FILE")
+    (scheme, options), postman = guarded, Postman()
+    with serving(postman, **options) as mail, pytest.raises(UnusableServer, match="self-signed"):
+        send(ledger, guarded_mail(mail, scheme), lookup={"SMTP": "p@ss/word"}.get)
+    assert (postman.tries, status(ledger)) == (0, "deferred")
+
+
+def test_a_server_without_starttls_gets_nothing(ledger):
+    """Who asks for encryption is never sent without."""
+    postman = Postman()
+    with serving(postman) as mail, pytest.raises(UnusableServer, match="STARTTLS"):
+        send(ledger, mail.model_copy(update={"url": mail.url.replace("smtp:", "smtp+starttls:")}))
+    assert (postman.tries, status(ledger)) == (0, "deferred")
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [("http://localhost", None), ("localhost:25", None), ("smtp://localhost", "SMTP"), ("smtp://u@h", "NO")],
+)
+def test_a_wrong_configuration_is_found_before_anything_is_claimed(ledger, url, secret):
+    """A typing error in the configuration leaves no report in doubt."""
+    with pytest.raises(ConfigurationError):
+        send(ledger, settings.Mail(url=url, secret=secret, enabled=True), lookup={"SMTP": "p"}.get)
+    assert ledger.delivery("s1", "2026-11") is None
+
+
+# The unsubscribe link
+
+
+@pytest.mark.parametrize("name", ["s1", "sub.with/odd characters?", "größe", ""])
+def test_an_unsubscribe_token_gives_its_subscription_back(name):
+    """One click ends the right mails."""
+    token = deliver.unsubscribe_token(name, "key")
+    assert deliver.unsubscribed_by(token, "key") == name
+    assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+@pytest.mark.parametrize(
+    "forge", ["", ".", "czE.", "s1", "größe", "\udcff", "czE.AAAA", "czI.{signature}", "{token}A"]
+)
+def test_a_forged_token_unsubscribes_nobody(forge):
+    """Nobody can end another's mails."""
+    token = deliver.unsubscribe_token("s1", "key")
+    assert (
+        deliver.unsubscribed_by(forge.format(token=token, signature=token.partition(".")[2]), "key") is None
+    )
+    assert deliver.unsubscribed_by(token, "another key") is None
