@@ -19,7 +19,7 @@ def url(request, tmp_path):
     """The URL of an empty state on each engine."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'state.db'}"
-    return request.getfixturevalue("postgres_database")
+    return request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def claim(ledger, period=NOVEMBER, message_id="<1@x>", **changed):
 
 def finish(ledger, status, period=NOVEMBER, message_id="<1@x>"):
     """The end of a claimed delivery."""
-    ledger.finish("s1", period, status, message_id=message_id, at=NOW)
+    ledger.finish("s1", period, status, message_id=message_id, at=NOW, error="450 later")
 
 
 def claim_month_after_month(url, count):
@@ -95,7 +95,8 @@ def test_what_was_deferred_is_claimed_under_its_own_message_id(ledger):
     claim(ledger)
     finish(ledger, "deferred")
     assert claim(ledger, message_id="<2@x>") == "<1@x>"
-    assert ledger.delivery("s1", "2026-11").attempts == 2
+    row = ledger.delivery("s1", "2026-11")
+    assert (row.attempts, row.completed_at, row.error) == (2, None, None)
 
 
 @pytest.mark.parametrize("status", ["baseline", "superseded"])
@@ -111,14 +112,14 @@ def test_a_resend_takes_over_once_under_a_new_message_id(ledger, status):
     claim(ledger)
     if status:
         finish(ledger, status)
-    assert claim(ledger, message_id="<2@x>", resend=True) == "<2@x>"
-    assert claim(ledger, message_id="<3@x>") is None
+    won = [claim(ledger, message_id=fresh, takes_over="<1@x>") for fresh in ("<2@x>", "<3@x>")]
+    assert won == ["<2@x>", None]
 
 
 def test_a_claim_that_was_taken_over_cannot_be_finished(ledger):
     """A stopped run that wakes up does not write over the newer one's row."""
     claim(ledger)
-    claim(ledger, message_id="<2@x>", resend=True)
+    claim(ledger, message_id="<2@x>", takes_over="<1@x>")
     finish(ledger, "sent")
     assert ledger.delivery("s1", "2026-11").status == "claimed"
 

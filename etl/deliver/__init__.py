@@ -111,10 +111,13 @@ def send(
         MailServer.configured(mail, lookup),
     )  # errors in these come before the claim
 
-    def attempt(takes_over: bool) -> bool:
+    former = state.delivery(subscription_id, period.name) if resend else None
+    takes_over = former.message_id if former else None
+
+    def attempt() -> bool:
         now, fresh = clock(), _fresh_message_id(parsed)
         message_id = state.claim(
-            subscription_id, period, message_id=fresh, figures=figures, at=now, resend=takes_over
+            subscription_id, period, message_id=fresh, figures=figures, at=now, takes_over=takes_over
         )
         if message_id is None:
             return _left_before(what, state.delivery(subscription_id, period.name))
@@ -125,7 +128,7 @@ def send(
             raise error
         return True
 
-    return _with_pauses(attempt, pauses, resend)
+    return _with_pauses(attempt, pauses)
 
 
 def send_test(
@@ -138,7 +141,7 @@ def send_test(
 ) -> None:
     """Sends a landed message to one address alone, marked as a test, past the ledger; mail may be off."""
     parsed = _parse(message)
-    for header in ("To", "Cc", "Bcc", "List-Unsubscribe", "List-Unsubscribe-Post"):
+    for header in ("To", "List-Unsubscribe", "List-Unsubscribe-Post"):
         del parsed[header]
     parsed["To"] = "" if "\n" in address or "\r" in address else address
     if [each.addr_spec for each in parsed["To"].addresses if each.domain] != [address]:
@@ -220,19 +223,15 @@ def _outcome(
     return "sent", None
 
 
-def _with_pauses(attempt: Callable[[bool], bool], pauses: tuple[float, ...], resend: bool) -> bool:
-    # In a pause the period is deferred, not claimed: a run killed there leaves no doubt behind. So only the
-    # first attempt takes over what another run left; those after it find their own.
+def _with_pauses(attempt: Callable[[], bool], pauses: tuple[float, ...]) -> bool:
+    # Each attempt claims anew: in a pause the period is deferred, and a run killed there leaves no doubt.
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(DeferredDelivery),
         wait=tenacity.wait_chain(*map(tenacity.wait_fixed, pauses)),
         stop=tenacity.stop_after_attempt(len(pauses) + 1),
         reraise=True,
     )
-    for turn in retrying:
-        with turn:
-            return attempt(resend and turn.retry_state.attempt_number == 1)
-    raise AssertionError("tenacity either returns or raises")
+    return retrying(attempt)
 
 
 def _parse(message: bytes) -> EmailMessage:

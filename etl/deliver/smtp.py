@@ -70,7 +70,7 @@ class MailServer:
                     session.quit()
         except OSError as error:  # smtplib's errors are OSErrors too
             failure = DeferredDelivery if _is_temporary(error) else RefusedDelivery
-            raise failure(what, _reason(error, sender, *recipients)) from None
+            raise failure(what, _reason(error)) from None
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
@@ -99,7 +99,7 @@ class MailServer:
         except OSError as error:
             if _is_temporary(error):
                 raise
-            raise UnusableServer(self.host, _reason(error, self.user)) from None
+            raise UnusableServer(self.host, _reason(error)) from None
 
     def _introduce(self, session: smtplib.SMTP) -> None:
         if self.scheme == "smtp+starttls":
@@ -136,13 +136,11 @@ def _is_temporary(error: OSError) -> bool:
     return not isinstance(error, ssl.SSLCertVerificationError)
 
 
-def _reason(error: OSError, *addresses: str) -> str:
+def _reason(error: OSError) -> str:
     """One line of what went wrong, without any address."""
     text = str(error)
     if isinstance(error, smtplib.SMTPResponseException):
         reply = error.smtp_error
         text = f"{error.smtp_code} {reply.decode(errors='replace') if isinstance(reply, bytes) else reply}"
-    for address in filter(None, addresses):
-        text = re.sub(re.escape(address), "<address>", text, flags=re.IGNORECASE)
-    text = re.sub(r"<?[^\s<>]+@[^\s<>]+>?", "<address>", text)
-    return " ".join(text.replace("<<address>>", "<address>").split()) or type(error).__name__
+    text = re.sub(r'<?("[^"]*"|[^\s<>"]+)@[^\s<>]+>?', "<address>", text)
+    return " ".join(text.split()) or type(error).__name__

@@ -86,15 +86,14 @@ class State:
         message_id: str,
         figures: str,
         at: datetime,
-        resend: bool = False,
+        takes_over: str | None = None,
     ) -> str | None:
         """Takes the right to send a period, in one statement that only one of several claimers wins.
 
-        Gives the Message-ID to send under: that of an earlier, deferred attempt if any. None where the period
-        was sent, failed for good, or is in another's hands; ``resend`` takes these too, but only one claimer
-        does, under the new Message-ID.
+        Gives the Message-ID to send under: that of an earlier, deferred attempt if any, else the new one.
+        None where the period was sent, failed for good, or is in another's hands; a resend ``takes_over``
+        such a row by its Message-ID, which a second resend does not find any more.
         """
-        former = self.delivery(subscription_id, period.name) if resend else None
         new = self._insert(tables.DELIVERIES).values(
             **_row(subscription_id, period, "claimed"),
             message_id=message_id,
@@ -102,20 +101,17 @@ class State:
             claimed_at=at,
             attempts=1,
         )
-        is_free: sa.ColumnElement[bool] = _DELIVERY.status.in_(_UNSENT)
-        if former:
-            is_free = _DELIVERY.message_id.is_not_distinct_from(former.message_id)
-        kept = sa.func.coalesce(sa.case((_DELIVERY.status == "deferred", _DELIVERY.message_id)), message_id)
+        deferred = sa.case((_DELIVERY.status == "deferred", _DELIVERY.message_id))
         statement = new.on_conflict_do_update(
             index_elements=tables.DELIVERIES.primary_key.columns,
             set_={
                 **{name: new.excluded[name] for name in ("period_end", "status", "figures", "claimed_at")},
-                "message_id": message_id if former else kept,
+                "message_id": sa.func.coalesce(deferred, message_id),
                 "attempts": _DELIVERY.attempts + 1,
                 "completed_at": None,
                 "error": None,
             },
-            where=is_free,
+            where=_DELIVERY.status.in_(_UNSENT) | (_DELIVERY.message_id == takes_over),
         ).returning(_DELIVERY.message_id)
         with self._transaction() as connection:
             return connection.execute(statement).scalar()
