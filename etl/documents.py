@@ -1,0 +1,231 @@
+"""Raw files as clean text lines, which is all that DuckDB's readers are given.
+
+A plain file of UTF-8 lines is read where it lies. Anything else is copied in bounded memory: decompressed, bytes that are
+not UTF-8 replaced by U+FFFD, and JSON documents that spread over lines, or share one, put on a line each. A copy keeps a
+document on the number of the line where it began, so that a reject can be found in the raw file.
+"""
+
+import codecs
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Literal, TextIO
+
+from backports import zstd
+
+Layout = Literal["json", "lines"]
+
+_CHUNK = 4 << 20
+_LONGEST_DOCUMENT = 16 << 20
+_DELIMITER = "\x01"  # lines.sql reads whole lines by naming a delimiter that none of them has
+_UNSTORABLE = {0: "\ufffd", ord(_DELIMITER): "\ufffd"}
+_DECODER = json.JSONDecoder()
+_NEXT_DOCUMENT = re.compile(r"\n[ \t]*(?=[{\[])")
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+class UnreadableError(Exception):
+    """A file cannot be opened or decompressed; the text says why."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Clean lines of one raw file: where they lie, and whether the file is a single document."""
+
+    path: Path
+    is_one_document: bool = False
+
+
+def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
+    """The clean lines of a raw file: the file itself, or a copy in the scratch folder; UnreadableError says why not."""
+    try:
+        spread = layout == "json" and not _begins_with_a_document(raw)
+        if not spread and raw.suffix not in (".gz", ".zst") and _is_clean(raw):
+            return Text(raw)
+        return _copied(raw, scratch / f"{raw.name}.lines", spread=spread)
+    except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def _opened(raw: Path) -> BinaryIO:
+    if raw.suffix == ".gz":
+        return gzip.open(raw)  # type: ignore[return-value]  # GzipFile reads like a binary file
+    return zstd.open(raw) if raw.suffix == ".zst" else raw.open("rb")  # type: ignore[return-value]
+
+
+def _is_clean(raw: Path) -> bool:
+    """Whether DuckDB can read the file as it is: UTF-8, no carriage return, NUL or delimiter, no endless line."""
+    decoder, since_newline = codecs.getincrementaldecoder("utf-8")(), 0
+    with raw.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            last = chunk.rfind(b"\n")
+            since_newline = since_newline + len(chunk) if last < 0 else len(chunk) - last
+            if b"\r" in chunk or b"\0" in chunk or _DELIMITER.encode() in chunk or since_newline > _LONGEST_DOCUMENT:
+                return False
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                return False
+    return not decoder.getstate()[0]
+
+
+def _begins_with_a_document(raw: Path) -> bool:
+    """Whether the first line with text on it is a whole JSON object or array: then the others are taken line by line."""
+    with _opened(raw) as file:
+        for line in iter(lambda: file.readline(_LONGEST_DOCUMENT), b""):
+            text = line.decode("utf-8-sig", "replace").strip()
+            if text and not text.startswith("#"):
+                try:
+                    return isinstance(json.loads(text, parse_int=str, parse_float=str), dict | list)
+                except (ValueError, RecursionError):
+                    return False
+    return True
+
+
+def _copied(raw: Path, copy: Path, *, spread: bool) -> Text:
+    with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
+        texts = _decoded(source)
+        if not spread:
+            for text in texts:
+                target.write(text)
+            return Text(copy)
+        writer = _LineWriter(target)
+        documents = sum(1 for _ in _Splitter(texts, writer).documents())
+        writer.flush()
+        return Text(copy, is_one_document=documents == 1)
+
+
+def _decoded(source: BinaryIO) -> Iterator[str]:
+    """The file's text, lines ended by a bare newline."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+    held = ""
+    while chunk := source.read(_CHUNK):
+        text = held + decoder.decode(chunk)
+        held = "\r" if text.endswith("\r") else ""
+        yield _plain(text.removesuffix("\r"))
+    yield _plain(held + decoder.decode(b"", final=True))
+
+
+def _plain(text: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", " ")
+    return text.translate(_UNSTORABLE) if "\0" in text or _DELIMITER in text else text
+
+
+@dataclass
+class _LineWriter:
+    """Writes documents on the lines where they began; several of one line become an array."""
+
+    target: TextIO
+    line: int = 1
+    held: list[str] = field(default_factory=list)
+
+    def write(self, line: int, document: str) -> None:
+        if line > self.line or len(self.held) >= 1000:
+            self.flush()
+            self.target.write("\n" * max(1, line - self.line))
+            self.line = max(line, self.line + 1)
+        self.held.append(document)
+
+    def flush(self) -> None:
+        if len(self.held) == 1:
+            self.target.write(self.held[0])
+        elif self.held:
+            self.target.write("[" + ",".join(text[1:-1] if text.startswith("[") else text for text in self.held) + "]")
+        self.held.clear()
+
+
+@dataclass
+class _Splitter:
+    """Finds JSON documents one after another, however they are laid out, and the elements of a top-level array.
+
+    What does not parse is written as it stands, up to the next line that begins with a bracket, for SQL to reject.
+    """
+
+    texts: Iterator[str]
+    writer: _LineWriter
+    buffer: str = ""
+    position: int = 0
+    line: int = 1
+    is_exhausted: bool = False
+
+    def documents(self) -> Iterator[None]:
+        """Yields once per top-level document, written by then."""
+        while (character := self._next()) is not None:
+            if character == "[":
+                self._array()
+            else:
+                self._value()
+            yield
+
+    def _array(self) -> None:
+        start, is_whole = self.line, True
+        self._advance(self.position + 1)
+        while (character := self._next()) not in ("]", None):
+            if character == ",":
+                self._advance(self.position + 1)
+            else:
+                is_whole = self._value() and is_whole
+        if character == "]":
+            self._advance(self.position + 1)
+        elif is_whole:
+            self.writer.write(start, "[ without its end")
+
+    def _value(self) -> bool:
+        """Writes the value at the position, or the damage up to the next document; says which."""
+        while True:
+            try:
+                _, end = _DECODER.raw_decode(self.buffer, self.position)
+            except (ValueError, RecursionError) as error:
+                if self._may_be_cut(error) and self._read():
+                    continue
+                self._write(self._end_of_damage())
+                return False
+            if end == len(self.buffer) and self._read():
+                continue
+            self._write(end)
+            return True
+
+    def _write(self, end: int) -> None:
+        self.writer.write(self.line, self.buffer[self.position : end].replace("\n", " ").strip())
+        self._advance(end)
+
+    def _may_be_cut(self, error: Exception) -> bool:
+        """Whether the value may go on in text that is not yet read."""
+        if not isinstance(error, json.JSONDecodeError) or len(self.buffer) - self.position > _LONGEST_DOCUMENT:
+            return False
+        is_open_string = error.msg.startswith("Unterminated string") and "\n" not in self.buffer[error.pos :]
+        return is_open_string or error.pos > len(self.buffer) - 64
+
+    def _end_of_damage(self) -> int:
+        while not (found := _NEXT_DOCUMENT.search(self.buffer, self.position)):
+            if len(self.buffer) - self.position > _LONGEST_DOCUMENT or not self._read():
+                return len(self.buffer)
+        return found.end()
+
+    def _next(self) -> str | None:
+        """The next character that is no white space, now at the position; None at the end."""
+        while True:
+            space = _SPACE.match(self.buffer, self.position)
+            self._advance(space.end() if space else self.position)
+            if self.position < len(self.buffer):
+                return self.buffer[self.position]
+            if not self._read():
+                return None
+
+    def _read(self) -> bool:
+        """Takes more text in, and lets go of what is behind the position."""
+        if self.is_exhausted:
+            return False
+        text = next(self.texts, None)
+        self.is_exhausted = text is None
+        self.buffer, self.position = self.buffer[self.position :] + (text or ""), 0
+        return text is not None
+
+    def _advance(self, end: int) -> None:
+        self.line += self.buffer.count("\n", self.position, end)
+        self.position = end

@@ -1,0 +1,218 @@
+"""Turns a slice's raw bytes into events and rejects: one vocabulary for every provider and access log.
+
+The work is SQL (``sql/normalise/``), run by DuckDB in this process, in the memory that the configuration grants, spilling
+to disk beyond it. A format is a view over the records; what all formats share is in ``judged.sql``.
+"""
+
+import functools
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+from crawlerdetect import CrawlerDetect
+
+from etl import documents, settings
+from etl.errors import ConfigurationError, NotLanded, UnreadableFile
+from etl.landing import Counts, Landing, Manifest, slice_shelf
+
+_SQL = Path(__file__).parent.parent / "sql" / "normalise"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a log is read: its layout, and whether its records are requests of the tracking pixel."""
+
+    layout: documents.Layout
+    is_pixel: bool = False
+
+
+FORMATS = {
+    "sendgrid": Format("json"),
+    "nginx_combined": Format("lines", is_pixel=True),
+}
+"""Every format by its name, which is the stem of its SQL."""
+
+
+def check_formats(sources: dict[str, settings.Source]) -> None:
+    """A ConfigurationError for the first source whose format is none of ours."""
+    for name, source in sources.items():
+        if source.format not in FORMATS:
+            raise ConfigurationError(f"sources.{name}.format {source.format!r} is unknown; there are {', '.join(FORMATS)}")
+
+
+def normalise_slice(
+    landing: Landing, limits: settings.Normalise, name: str, source: settings.Source, day: date, *, hash_key: str
+) -> Manifest:
+    """Normalises the newest raw files of a slice into the landing and publishes the version with its counts.
+
+    Raises NotLanded without raw files, UnreadableFile for a file that cannot be decompressed.
+    """
+    manifest = landing.newest(slice_shelf(name, day))
+    if manifest is None:
+        raise NotLanded(name, day)
+    version = landing.fresh_version()
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = stack.enter_context(landing.local_folder(landing.path(manifest.shelf, version)))
+        raw = {file.origin: stack.enter_context(landing.local(landing.path(manifest.shelf, file.path))) for file in manifest.raw}
+        texts = {}
+        for origin, path in raw.items():
+            try:
+                texts[origin] = documents.clean(path, FORMATS[source.format].layout, scratch)
+            except documents.UnreadableError as error:
+                raise UnreadableFile(name, day, origin, str(error)) from None
+        connection = stack.enter_context(_connected(limits, scratch))
+        _prepare(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key)
+        _set(connection, source=name, load_date=day)
+        counts = _land(connection, folder)
+    normalised = manifest.model_copy(
+        update={
+            "events": f"{version}/events.parquet",
+            "rejects": f"{version}/rejects.parquet",
+            "counts": counts,
+            "status": "normalised",
+            "reason": None,
+        }
+    )
+    landing.publish(normalised)
+    return normalised
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What became of some files: events and rejects as they are asked for, counts, and the files that cannot be read."""
+
+    events: Iterator[str]
+    rejects: Iterator[tuple[str, int, str, str]]
+    counts: Counts
+    unreadable: dict[str, str]
+
+
+@contextmanager
+def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> Iterator[Explanation]:
+    """Normalises files for a reader: each event as a line of JSON with its address, each reject as (file, line, reason, raw).
+
+    Keeps nothing, needs no landing and no configuration.
+    """
+    with tempfile.TemporaryDirectory() as temporary, _connected(settings.Normalise(), Path(temporary)) as connection:
+        texts, unreadable = {}, {}
+        for position, path in enumerate(paths):
+            scratch = Path(temporary, str(position))
+            scratch.mkdir()
+            try:
+                texts[str(path)] = documents.clean(path, FORMATS[source.format].layout, scratch)
+            except documents.UnreadableError as error:
+                unreadable[str(path)] = str(error)
+        _prepare(connection, source, texts, Path(temporary), before=today + timedelta(days=2), hash_key="")
+        yield Explanation(
+            events=(event for (event,) in _rows(connection, "explained")),
+            rejects=_rows(connection, "rejects"),
+            counts=_counts(connection),
+            unreadable=unreadable,
+        )
+
+
+@contextmanager
+def _connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    options = {"memory_limit": limits.memory_limit, "temp_directory": str(scratch / "spill")}
+    if limits.threads:
+        options["threads"] = str(limits.threads)
+    with duckdb.connect(config=options) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        crawlers = CrawlerDetect()
+        connection.create_function("crawler", _over_distinct(crawlers.isCrawler, pa.bool_()), ["VARCHAR"], "BOOLEAN", type="arrow")
+        decoded = functools.partial(unquote, errors="replace")
+        connection.create_function("unquoted", _over_distinct(decoded, pa.string()), ["VARCHAR"], "VARCHAR", type="arrow")
+        connection.execute((_SQL / "functions.sql").read_text())
+        yield connection
+
+
+def _over_distinct(function: Callable[[str], Any], returned: pa.DataType) -> Callable[[Any], Any]:
+    """The function over an Arrow column, called once for each different text and remembered for the next batch."""
+    remembered = functools.lru_cache(maxsize=100_000)(function)
+
+    def over_column(column: Any) -> Any:
+        texts = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
+        return pa.array([remembered(text) for text in texts.dictionary.to_pylist()], returned).take(texts.indices)
+
+    return over_column
+
+
+def _prepare(
+    connection: duckdb.DuckDBPyConnection,
+    source: settings.Source,
+    texts: dict[str, documents.Text],
+    scratch: Path,
+    *,
+    before: date,
+    hash_key: str,
+) -> None:
+    """Defines the views of the source's format over the files, and stages every record with its verdict."""
+    nothing = scratch / "nothing"
+    nothing.touch()
+    _set(
+        connection,
+        files=[str(text.path) for text in texts.values()] or [str(nothing)],
+        origins=list(texts) or [""],
+        one_document_files=[str(text.path) for text in texts.values() if text.is_one_document],
+        pixel_path=source.pixel_path,
+        is_pixel=FORMATS[source.format].is_pixel,
+        id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)],
+        time_limit=datetime.combine(before, time()),
+        hash_key=hash_key,
+        staged=str(scratch / "staged.parquet"),
+    )
+    for stem in ("lines", "documents", "records", source.format):
+        _define(connection, stem)
+    if FORMATS[source.format].is_pixel:
+        connection.view(source.format).create_view("requests")
+        _define(connection, "pixel")
+    connection.view("pixel" if FORMATS[source.format].is_pixel else source.format).create_view("format_events")
+    for stem in ("raw_events", "judged"):
+        _define(connection, stem)
+    _query(connection, "staged").write_parquet(str(scratch / "staged.parquet"), compression="zstd")
+
+
+def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
+    _query(connection, "events").write_parquet(str(folder / "events.parquet"), compression="zstd")
+    _define(connection, "rejects")
+    _query(connection, "landed_rejects").write_parquet(str(folder / "rejects.parquet"), compression="zstd")
+    return _counts(connection)
+
+
+def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
+    raw, event, duplicate, reject, ignored = _query(connection, "outcomes").fetchall()[0]
+    if raw != event + duplicate + reject + ignored:
+        raise AssertionError(f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored")
+    return Counts(raw=raw, event=event, duplicate=duplicate, reject=reject, ignored=ignored)
+
+
+def _query(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBPyRelation:
+    return connection.sql((_SQL / f"{stem}.sql").read_text())
+
+
+def _define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
+    _query(connection, stem).create_view(stem)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
+    result = _query(connection, stem)
+    while rows := result.fetchmany(10_000):
+        yield from rows
+
+
+def _set(connection: duckdb.DuckDBPyConnection, **variables: Any) -> None:
+    for name, value in variables.items():
+        connection.execute(f"SET VARIABLE {name} = ?", [value])
+
+
+def _pointer(key: str) -> str:
+    """The JSON pointer of a top-level key (RFC 6901)."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,8 @@
+-- documents: the lines that say something.
+--
+-- Grain   one row per line that is neither blank nor a comment
+SELECT
+    file,
+    document
+FROM lines
+WHERE REGEXP_MATCHES(document, '^\s*[^\s#]')

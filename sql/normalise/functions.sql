@@ -1,0 +1,138 @@
+-- functions: the small readings that all formats share, as DuckDB macros.
+--
+-- Run once per connection, before the views of the other files. Each macro gives NULL for what it cannot read.
+
+-- '' and '-' say nothing.
+CREATE OR REPLACE MACRO told(word) AS
+    NULLIF(NULLIF(TRIM(word), ''), '-');
+
+-- An epoch in the unit that so many microseconds make; digits below a microsecond are cut, an instant that no bound of
+-- judged.sql admits may be NULL. Decimals of 18 digits, and only where there is a point: wider ones are a hundred times slower.
+CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
+    MAKE_TIMESTAMP(
+        CASE
+            WHEN REGEXP_FULL_MATCH(TRIM(number), '\d{1,15}') AND CAST(TRIM(number) AS BIGINT) <= 7258118400000000 // microseconds
+                THEN CAST(TRIM(number) AS BIGINT) * microseconds
+            WHEN REGEXP_FULL_MATCH(TRIM(number), '\d{1,12}\.\d+')
+                THEN CAST(TRUNC(CAST(REGEXP_REPLACE(TRIM(number), '(\.\d{6})\d+', '\1') AS DECIMAL(18, 6)) * microseconds) AS BIGINT)
+        END
+    );
+
+-- ISO 8601 with Z, an offset, or neither (then UTC).
+CREATE OR REPLACE MACRO iso_time(word) AS
+    CASE
+        WHEN REGEXP_MATCHES(word, '^\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}')
+            THEN MAKE_TIMESTAMP(EPOCH_US(TRY_CAST(REGEXP_REPLACE(TRIM(word), '(\.\d{6})\d+', '\1') AS TIMESTAMPTZ)))
+    END;
+
+-- Apache's and nginx's %t: 10/Oct/2025:13:55:36 +0200.
+CREATE OR REPLACE MACRO clf_time(word) AS
+    MAKE_TIMESTAMP(EPOCH_US(TRY_STRPTIME(word, '%d/%b/%Y:%H:%M:%S %z')));
+
+-- <id> without its brackets.
+CREATE OR REPLACE MACRO bare_id(word) AS
+    told(REGEXP_REPLACE(TRIM(word), '^<(.*)>$', '\1'));
+
+-- The address in `Name <a@b>`, or the word itself where it looks like one.
+CREATE OR REPLACE MACRO address(word) AS
+    CASE
+        WHEN CONTAINS(word, '<') THEN NULLIF(REGEXP_EXTRACT(word, '<\s*([^<>\s]+@[^<>\s]+)\s*>', 1), '')
+        WHEN CONTAINS(word, '@') THEN TRIM(word)
+    END;
+
+-- Free text without addresses; percent-encoded ones are addresses too.
+CREATE OR REPLACE MACRO redacted(word) AS
+    CASE
+        WHEN CONTAINS(word, '@') OR CONTAINS(word, '%40')
+            THEN REGEXP_REPLACE(word, '[\p{L}\p{N}._%+''!#$&*/=?^`{|}~-]+(?:@|%40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*', '<address>', 'g')
+        ELSE word
+    END;
+
+-- A list of tags: a JSON list, the text of one, or a single word.
+CREATE OR REPLACE MACRO tag_list(word) AS
+    CASE
+        WHEN told(word) IS NULL THEN CAST([] AS VARCHAR[])
+        WHEN STARTS_WITH(LTRIM(word), '[') AND JSON_VALID(word) THEN CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[])
+        ELSE [word]
+    END;
+
+-- The values of a metadata object, as texts.
+CREATE OR REPLACE MACRO texts(object) AS
+    CASE
+        WHEN object IS NULL OR object = '{}' THEN '{}'
+        WHEN REGEXP_MATCHES(object, ':\s*[^"\s]')
+            THEN CAST(TO_JSON(MAP_FROM_ENTRIES(LIST_FILTER(
+                MAP_ENTRIES(JSON_TRANSFORM(object, '"MAP(VARCHAR, VARCHAR)"')), lambda entry : entry.value IS NOT NULL
+            ))) AS VARCHAR)
+        ELSE object
+    END;
+
+-- What the MTA said, before codes are read from it.
+CREATE OR REPLACE MACRO reply(word) AS
+    REGEXP_REPLACE(TRIM(word), '^(?:smtp;|sent \()\s*', '', 'i');
+
+-- %HH as UTF-8; nginx's and Apache's \xHH inside a query are the same bytes.
+CREATE OR REPLACE MACRO percent_decoded(word) AS
+    CASE
+        WHEN CONTAINS(word, '%') OR CONTAINS(word, '\x')
+            THEN unquoted(REGEXP_REPLACE(word, '\\x([0-9A-Fa-f]{2})', '%\1', 'g'))
+        ELSE word
+    END;
+
+-- A key's first value in a query that begins with &, percent-decoded once; + stays +. The key may be in any case.
+CREATE OR REPLACE MACRO query_value(query, key) AS
+    percent_decoded(REGEXP_EXTRACT(query, '(?i)&' || key || '=([^&#]*)', 1));
+
+-- A field of an access log without its escapes.
+CREATE OR REPLACE MACRO log_text(word) AS
+    CASE
+        WHEN CONTAINS(word, '\x') THEN unquoted(REGEXP_REPLACE(REPLACE(word, '%', '%25'), '\\x([0-9A-Fa-f]{2})', '%\1', 'g'))
+        ELSE word
+    END;
+
+-- The people behind an image proxy: Gmail and Yahoo fetch because somebody opened.
+CREATE OR REPLACE MACRO is_people_proxy(agent) AS
+    CONTAINS(agent, 'GoogleImageProxy') OR CONTAINS(agent, 'YahooMailProxy');
+
+-- The rule by which a user agent is a machine's, or NULL. Apple's Mail Privacy Protection sends the bare Mozilla/5.0 when it
+-- fetches an open; Gmail's prefetch ends in a combination that no browser has.
+CREATE OR REPLACE MACRO machine_agent(agent, event_type) AS
+    CASE
+        WHEN agent IS NULL OR is_people_proxy(agent) THEN NULL
+        WHEN event_type = 'opened' AND agent = 'Mozilla/5.0' THEN 'proxy_ua'
+        WHEN ENDS_WITH(agent, 'Chrome/42.0.2311.135 Safari/537.36 Edge/12.246 Mozilla/5.0') THEN 'proxy_ua'
+        WHEN REGEXP_MATCHES(
+            agent,
+            '(?i)barracuda|proofpoint|mimecast|ciscosecureemail|ironport|trend ?micro|tmes|sophos|fortinet|fortimail|bitdefender|zmeu|symantec|messagelabs|forcepoint|safelinks|urldefense'
+        ) THEN 'scanner_ua'
+        WHEN crawler(agent) THEN 'crawler_ua'
+    END;
+
+-- The host of a url in lower case: NULL without a url, '' where it has none.
+CREATE OR REPLACE MACRO host(link) AS
+    REGEXP_EXTRACT(LOWER(link), '^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)', 1);
+
+-- Whether path or query of a url speak of unsubscribing.
+CREATE OR REPLACE MACRO is_opt_out(link) AS
+    REGEXP_MATCHES(REGEXP_REPLACE(LOWER(link), '^[a-z][a-z0-9+.-]*://[^/?#]*|#.*$', '', 'g'), 'unsubscribe|opt-out|optout');
+
+-- The link behind a security product's or network's wrapping: Outlook SafeLinks, Proofpoint URL Defense versions 3 and 2,
+-- Barracuda, Cisco and Facebook; opaque wrappings (Mimecast, lnkd.in) stay.
+CREATE OR REPLACE MACRO unwrapped(link) AS
+    CASE
+        WHEN link IS NULL OR NOT REGEXP_MATCHES(link, '(?i)safelinks|urldefense|cudasvc|secure-web\.cisco|l\.facebook') THEN link
+        WHEN REGEXP_MATCHES(link, '(?i)^https?://[^/]+\.safelinks\.protection\.outlook\.com/')
+            THEN COALESCE(NULLIF(query_value('&' || SPLIT_PART(link, '?', 2), 'url'), ''), link)
+        WHEN REGEXP_MATCHES(link, '(?i)^https?://urldefense\.com/v3/__')
+            THEN COALESCE(NULLIF(REGEXP_EXTRACT(link, '(?i)/v3/__(.*?)__;', 1), ''), link)
+        WHEN REGEXP_MATCHES(link, '(?i)^https?://urldefense\.proofpoint\.com/v2/url')
+            THEN COALESCE(NULLIF(percent_decoded(REPLACE(REPLACE(
+                REGEXP_EXTRACT(link, '(?i)[?&]u=([^&#]*)', 1), '-', '%'), '_', '/')), ''), link)
+        WHEN REGEXP_MATCHES(link, '(?i)^https?://linkprotect\.cudasvc\.com/url')
+            THEN COALESCE(NULLIF(query_value('&' || SPLIT_PART(link, '?', 2), 'a'), ''), link)
+        WHEN REGEXP_MATCHES(link, '(?i)^https?://secure-web\.cisco\.com/.*/https?%3A')
+            THEN percent_decoded(REGEXP_EXTRACT(link, '(?i)/(https?%3A[^/?#]*)', 1))
+        WHEN REGEXP_MATCHES(link, '(?i)^https?://l\.facebook\.com/l\.php')
+            THEN COALESCE(NULLIF(query_value('&' || SPLIT_PART(link, '?', 2), 'u'), ''), link)
+        ELSE link
+    END;

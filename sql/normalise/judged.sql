@@ -1,0 +1,99 @@
+-- judged: every record of a slice as an event of the one vocabulary, with the verdict on it.
+--
+-- Grain   one row per record
+-- Reads   raw_events
+-- Counts  outcome is event, reject (reason says why) or ignored; repeats of an event_key are still among the events. Of
+--         several machine rules the first of provider_flag, method, proxy_ua, scanner_ua, crawler_ua is the reason. Free
+--         text holds no address: only email does, which is not landed.
+WITH trimmed AS (
+    SELECT
+        *,
+        address(email) AS mail_address,
+        told(user_agent) AS agent,
+        told(url) AS link
+    FROM raw_events
+),
+
+identified AS (
+    SELECT
+        *,
+        texts(metadata) AS metadata_texts,
+        CASE WHEN metadata != '{}' THEN JSON_EXTRACT_STRING(metadata, GETVARIABLE('id_pointers')) END AS ids,
+        machine_agent(agent, event_type) AS agent_rule,
+        unwrapped(link) AS unwrapped_link,
+        reply(mta_response) AS reply_text,
+        SHA256(CONCAT(GETVARIABLE('hash_key'), LOWER(mail_address))) AS mail_address_hash
+    FROM trimmed
+),
+
+known AS (
+    SELECT
+        *,
+        COALESCE(told(recipient_id), told(ids[1])) AS known_recipient_id,
+        COALESCE(told(certificate_id), told(ids[2])) AS known_certificate_id,
+        bare_id(message_id) AS known_message_id,
+        CASE WHEN mail_address IS NOT NULL THEN mail_address_hash END AS known_address_hash,
+        CASE
+            WHEN event_type NOT IN ('opened', 'clicked') AND NOT GETVARIABLE('is_pixel') THEN NULL
+            WHEN is_flagged THEN 'provider_flag'
+            WHEN is_probe THEN 'method'
+            ELSE agent_rule
+        END AS machine_rule
+    FROM identified
+),
+
+reasoned AS (
+    SELECT
+        *,
+        CASE
+            WHEN NOT is_readable THEN 'does not parse'
+            WHEN is_ignored THEN NULL
+            WHEN reject IS NOT NULL THEN reject
+            WHEN event_type IS NULL THEN 'no event type'
+            WHEN occurred_at IS NULL OR occurred_at < TIMESTAMP '2010-01-01' OR occurred_at >= GETVARIABLE('time_limit') THEN 'no usable time'
+            WHEN
+                event_type != 'unknown' AND NOT GETVARIABLE('is_pixel')
+                AND COALESCE(known_recipient_id, known_message_id, mail_address) IS NULL
+                THEN 'neither recipient id, message id nor address'
+        END AS reason
+    FROM known
+)
+
+SELECT
+    CASE WHEN reason IS NOT NULL THEN 'reject' WHEN is_ignored THEN 'ignored' ELSE 'event' END AS outcome,
+    reason,
+    file,
+    document,
+    record,
+    COALESCE(told(event_key), MD5(key_parts)) AS event_key,
+    event_type,
+    occurred_at,
+    mail_address AS email,
+    known_address_hash AS address_hash,
+    known_recipient_id AS recipient_id,
+    known_certificate_id AS certificate_id,
+    known_message_id AS message_id,
+    channel,
+    redacted(link) AS url,
+    agent AS user_agent,
+    bounce_class,
+    reject_reason,
+    COALESCE(told(smtp_code), NULLIF(REGEXP_EXTRACT(reply_text, '^(\d{3})(?:\D|$)', 1), '')) AS smtp_code,
+    COALESCE(
+        NULLIF(REGEXP_EXTRACT(enhanced_code, '^\s*(\d\.\d{1,3}\.\d{1,3})', 1), ''),
+        NULLIF(REGEXP_EXTRACT(reply_text, '(?:^|[^\d.])([245]\.\d{1,3}\.\d{1,3})(?:[^\d.]|\.?$)', 1), '')
+    ) AS enhanced_code,
+    redacted(told(mta_response)) AS mta_response,
+    machine_rule IS NOT NULL AS is_machine,
+    machine_rule AS machine_reason,
+    COALESCE(is_suppressed, FALSE) AS is_suppressed,
+    tag_list(redacted(tags)) AS tags,
+    redacted(COALESCE(metadata_texts, '{}')) AS metadata,
+    MD5(CONCAT_WS(
+        CHR(31),
+        COALESCE(known_recipient_id, ''), COALESCE(known_certificate_id, ''), COALESCE(known_message_id, ''),
+        COALESCE(known_address_hash, '')
+    )) AS identity_key,
+    host(unwrapped_link) AS link_host,
+    COALESCE(is_opt_out(unwrapped_link), FALSE) AS is_opt_out_link
+FROM reasoned

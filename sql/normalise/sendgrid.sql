@@ -1,0 +1,125 @@
+-- sendgrid: SendGrid's Event Webhook, as a collector stores it.
+--
+-- Grain   one row per record
+-- Reads   records
+-- Counts  custom arguments are merged flat into the event: what is not SendGrid's is metadata. sg_message_id is absent on
+--         delayed bounces, smtp-id then names the message. A drop was never tried unless the address or the time was
+--         wrong. twilio.com/docs/sendgrid/for-developers/tracking-events/event
+WITH parsed AS (
+    SELECT
+        file,
+        document,
+        record,
+        TRY(JSON_TRANSFORM(
+            record,
+            '{
+                "event": "VARCHAR", "email": "VARCHAR", "timestamp": "VARCHAR", "sg_event_id": "VARCHAR",
+                "sg_message_id": "VARCHAR", "smtp-id": "VARCHAR", "useragent": "VARCHAR", "url": "VARCHAR",
+                "type": "VARCHAR", "status": "VARCHAR", "reason": "VARCHAR", "response": "VARCHAR",
+                "category": "VARCHAR", "sg_machine_open": "VARCHAR"
+            }'
+        )) AS event
+    FROM records
+),
+
+separated AS (
+    SELECT
+        *,
+        LOWER(event.event) AS name,
+        CASE
+            WHEN event IS NOT NULL
+                THEN CAST(JSON_MERGE_PATCH(
+                    record,
+                    '{
+                        "attempt": null, "bounce_classification": null, "category": null, "email": null, "event": null, "ip": null,
+                        "reason": null, "response": null, "sg_content_type": null, "sg_event_id": null, "sg_machine_open": null,
+                        "sg_message_id": null, "smtp-id": null, "status": null, "timestamp": null, "tls": null, "type": null,
+                        "url": null, "url_offset": null, "useragent": null
+                    }'
+                ) AS VARCHAR)
+        END AS custom
+    FROM parsed
+),
+
+stripped AS (
+    -- The patch is read anew for every record, so the keys that few accounts have wait for a record that has one.
+    SELECT
+        * EXCLUDE (custom),
+        CASE
+            WHEN REGEXP_MATCHES(custom, '"(anymail|asm|cert_err|marketing|mc_stats|newsletter|nlvx|phase_id|pool|post_type|send_at|sg_|singlesend|template|unique_args)')
+                THEN CAST(JSON_MERGE_PATCH(
+                    custom,
+                    '{
+                        "anymail_id": null, "asm_group_id": null, "cert_err": null, "marketing_campaign_id": null,
+                        "marketing_campaign_name": null, "marketing_campaign_version": null,
+                        "marketing_campaign_split_id": null, "mc_stats": null, "newsletter": null,
+                        "nlvx_campaign_id": null, "nlvx_campaign_split_id": null, "nlvx_user_id": null,
+                        "phase_id": null, "pool": null, "post_type": null, "send_at": null, "sg_template_id": null,
+                        "sg_template_name": null, "sg_user_id": null, "singlesend_id": null,
+                        "singlesend_name": null, "template": null, "unique_args": null
+                    }'
+                ) AS VARCHAR)
+            ELSE custom
+        END AS custom
+    FROM separated
+)
+
+SELECT
+    file,
+    document,
+    record,
+    event IS NOT NULL AS is_readable,
+    FALSE AS is_ignored,
+    CASE name
+        WHEN 'processed' THEN 'queued'
+        WHEN 'deferred' THEN 'deferred'
+        WHEN 'delivered' THEN 'delivered'
+        WHEN 'bounce' THEN 'bounced'
+        WHEN 'dropped' THEN 'rejected'
+        WHEN 'open' THEN 'opened'
+        WHEN 'click' THEN 'clicked'
+        WHEN 'spamreport' THEN 'complained'
+        WHEN 'unsubscribe' THEN 'unsubscribed'
+        WHEN 'group_unsubscribe' THEN 'unsubscribed'
+        WHEN 'group_resubscribe' THEN 'subscribed'
+        ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
+    END AS event_type,
+    epoch_time(event.timestamp, 1000000) AS occurred_at,
+    event.sg_event_id AS event_key,
+    CONCAT_WS(
+        '|', name, COALESCE(event.sg_message_id, event."smtp-id", ''), LOWER(TRIM(COALESCE(event.email, ''))),
+        event.timestamp, COALESCE(event.url, '')
+    ) AS key_parts,
+    event.email AS email,
+    COALESCE(told(SPLIT_PART(event.sg_message_id, '.', 1)), event."smtp-id") AS message_id,
+    custom AS metadata,
+    event.url AS url,
+    event.useragent AS user_agent,
+    LOWER(event.sg_machine_open) IN ('true', '1') AS is_flagged,
+    CASE
+        WHEN name = 'deferred' THEN 'soft'
+        WHEN name != 'bounce' THEN NULL
+        WHEN event.type = 'blocked' THEN 'block'
+        WHEN event.type = 'expired' OR STARTS_WITH(event.status, '4') THEN 'soft'
+        ELSE 'hard'
+    END AS bounce_class,
+    CASE
+        WHEN name = 'spamreport' THEN 'spam'
+        WHEN name = 'bounce'
+            THEN CASE event.type WHEN 'blocked' THEN 'blocked' WHEN 'expired' THEN 'timed_out' ELSE 'bounced' END
+        WHEN name = 'dropped'
+            THEN CASE LOWER(event.reason)
+                WHEN 'invalid' THEN 'invalid'
+                WHEN 'bounced address' THEN 'bounced'
+                WHEN 'unsubscribed address' THEN 'unsubscribed'
+                WHEN 'spam reporting address' THEN 'spam'
+                WHEN 'blocked' THEN 'blocked'
+                WHEN 'expired' THEN 'timed_out'
+                ELSE 'other'
+            END
+    END AS reject_reason,
+    event.status AS enhanced_code,
+    CASE WHEN name != 'dropped' THEN COALESCE(event.response, event.reason) END AS mta_response,
+    name = 'dropped' AND COALESCE(LOWER(event.reason), '') NOT IN ('invalid', 'expired') AS is_suppressed,
+    event.category AS tags
+FROM stripped

@@ -1,0 +1,10 @@
+-- staged: every record with its verdict, for this run's scratch folder alone.
+--
+-- Grain   one row per record
+-- Reads   judged
+-- Counts  a record's own text is kept only where it was rejected
+SELECT
+    * EXCLUDE (document, record),
+    CASE WHEN outcome = 'reject' THEN document END AS document,
+    CASE WHEN outcome = 'reject' THEN record END AS record
+FROM judged
