@@ -74,6 +74,11 @@ class Landing:
         self.filesystem, root = fsspec.url_to_fs(url)
         self.root = root.rstrip("/")
 
+    @property
+    def is_local(self) -> bool:
+        """Whether files of the landing are files of this machine."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
     def path(self, *parts: str) -> str:
         """The full path of something in the landing, as its filesystem writes it."""
         return "/".join((self.root, *parts))
@@ -127,7 +132,7 @@ class Landing:
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
         """A local path of the file or folder: itself on a disk, a temporary copy of an object elsewhere."""
-        if isinstance(self.filesystem, LocalFileSystem):
+        if self.is_local:
             yield Path(path)
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +143,7 @@ class Landing:
     @contextmanager
     def local_folder(self, path: str) -> Iterator[Path]:
         """An empty local folder whose files lie at that path of the landing when the block ends without an error."""
-        if isinstance(self.filesystem, LocalFileSystem):
+        if self.is_local:
             folder = Path(path)
             folder.mkdir(parents=True)
             yield folder
