@@ -57,6 +57,10 @@ def normalise_slice(
     manifest = landing.newest(slice_shelf(name, day))
     if manifest is None:
         raise NotLanded(name, day)
+    if not manifest.raw:
+        empty = manifest.model_copy(update={"status": "normalised", "counts": Counts(), "events": None, "rejects": None})
+        landing.publish(empty)
+        return empty
     version = landing.fresh_version()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -68,9 +72,9 @@ def normalise_slice(
                 texts[origin] = documents.clean(path, FORMATS[source.format].layout, scratch)
             except documents.UnreadableError as error:
                 raise UnreadableFile(name, day, origin, str(error)) from None
-        connection = stack.enter_context(_connected(limits, scratch))
+        connection = stack.enter_context(connected(limits, scratch))
         _prepare(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key)
-        _set(connection, source=name, load_date=day)
+        bind(connection, source=name, load_date=day)
         counts = _land(connection, folder)
     normalised = manifest.model_copy(
         update={
@@ -87,9 +91,12 @@ def normalise_slice(
 
 @dataclass(frozen=True)
 class Explanation:
-    """What became of some files: events and rejects as they are asked for, counts, and the files that cannot be read."""
+    """What became of some files, each row with its file: events as JSON and rejects, read while the block lasts.
 
-    events: Iterator[str]
+    Beside them the counts, and the files that cannot be read with the reason.
+    """
+
+    events: Iterator[tuple[str, str]]
     rejects: Iterator[tuple[str, int, str, str]]
     counts: Counts
     unreadable: dict[str, str]
@@ -97,11 +104,11 @@ class Explanation:
 
 @contextmanager
 def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> Iterator[Explanation]:
-    """Normalises files for a reader: each event as a line of JSON with its address, each reject as (file, line, reason, raw).
+    """Normalises files for a reader: each event as (file, a line of JSON with its address), each reject as (file, line, reason, raw).
 
     Keeps nothing, needs no landing and no configuration.
     """
-    with tempfile.TemporaryDirectory() as temporary, _connected(settings.Normalise(), Path(temporary)) as connection:
+    with tempfile.TemporaryDirectory() as temporary, connected(settings.Normalise(), Path(temporary)) as connection:
         texts, unreadable = {}, {}
         for position, path in enumerate(paths):
             scratch = Path(temporary, str(position))
@@ -112,7 +119,7 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
                 unreadable[str(path)] = str(error)
         _prepare(connection, source, texts, Path(temporary), before=today + timedelta(days=2), hash_key="")
         yield Explanation(
-            events=(event for (event,) in _rows(connection, "explained")),
+            events=_rows(connection, "explained"),
             rejects=_rows(connection, "rejects"),
             counts=_counts(connection),
             unreadable=unreadable,
@@ -120,7 +127,7 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
 
 
 @contextmanager
-def _connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     options = {"memory_limit": limits.memory_limit, "temp_directory": str(scratch / "spill")}
     if limits.threads:
         options["threads"] = str(limits.threads)
@@ -157,7 +164,7 @@ def _prepare(
     """Defines the views of the source's format over the files, and stages every record with its verdict."""
     nothing = scratch / "nothing"
     nothing.touch()
-    _set(
+    bind(
         connection,
         files=[str(text.path) for text in texts.values()] or [str(nothing)],
         origins=list(texts) or [""],
@@ -177,38 +184,38 @@ def _prepare(
     connection.view("pixel" if FORMATS[source.format].is_pixel else source.format).create_view("format_events")
     for stem in ("raw_events", "judged"):
         _define(connection, stem)
-    _query(connection, "staged").write_parquet(str(scratch / "staged.parquet"), compression="zstd")
+    query(connection, "staged").write_parquet(str(scratch / "staged.parquet"), compression="zstd")
 
 
 def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
-    _query(connection, "events").write_parquet(str(folder / "events.parquet"), compression="zstd")
+    query(connection, "events").write_parquet(str(folder / "events.parquet"), compression="zstd")
     _define(connection, "rejects")
-    _query(connection, "landed_rejects").write_parquet(str(folder / "rejects.parquet"), compression="zstd")
+    query(connection, "landed_rejects").write_parquet(str(folder / "rejects.parquet"), compression="zstd")
     return _counts(connection)
 
 
 def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
-    raw, event, duplicate, reject, ignored = _query(connection, "outcomes").fetchall()[0]
+    raw, event, duplicate, reject, ignored = query(connection, "outcomes").fetchall()[0]
     if raw != event + duplicate + reject + ignored:
         raise AssertionError(f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored")
     return Counts(raw=raw, event=event, duplicate=duplicate, reject=reject, ignored=ignored)
 
 
-def _query(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBPyRelation:
+def query(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBPyRelation:
     return connection.sql((_SQL / f"{stem}.sql").read_text())
 
 
 def _define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
-    _query(connection, stem).create_view(stem)
+    query(connection, stem).create_view(stem)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
-    result = _query(connection, stem)
+    result = query(connection, stem)
     while rows := result.fetchmany(10_000):
         yield from rows
 
 
-def _set(connection: duckdb.DuckDBPyConnection, **variables: Any) -> None:
+def bind(connection: duckdb.DuckDBPyConnection, **variables: Any) -> None:
     for name, value in variables.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
 

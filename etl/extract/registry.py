@@ -1,0 +1,83 @@
+"""The registry's four tables as CSV in the landing: copied from a folder, or written from four queries."""
+
+import csv
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any, BinaryIO
+
+import fsspec
+import sqlalchemy as sa
+
+from etl.errors import ConfigurationError, RegistryError
+from etl.landing import LandedFile, Landing, Manifest
+from etl.settings import Registry, SecretLookup, with_password
+
+TABLES = ("issuers", "certificates", "recipients", "subscriptions")
+_BATCH = 10_000
+
+
+def pull(landing: Landing, registry: Registry, lookup: SecretLookup) -> Manifest:
+    """Lands the registry whole, as it is now, as ``registry/<version>/raw/<table>.csv``, and publishes it.
+
+    RegistryError where a table cannot be read; nothing is published then.
+    """
+    is_database = bool(registry.queries)
+    version = landing.fresh_version()
+    open_table = _from_database if is_database else _from_folder
+    raw: list[LandedFile] = []
+    for table in TABLES:
+        with open_table(registry, table, lookup) as content:
+            raw.append(landing.store("registry", f"{version}/raw/{table}.csv", content, origin=table))
+    manifest = Manifest(shelf="registry", raw=tuple(raw))
+    landing.publish(manifest)
+    return manifest
+
+
+@contextmanager
+def _from_folder(registry: Registry, table: str, lookup: SecretLookup) -> Iterator[BinaryIO]:
+    try:
+        with fsspec.open(f"{registry.url.rstrip('/')}/{table}.csv", "rb") as content:
+            yield content
+    except FileNotFoundError:
+        raise RegistryError(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
+    except OSError as error:
+        raise RegistryError(f"{table}.csv of the registry cannot be read: {error.strerror or type(error).__name__}") from error
+
+
+@contextmanager
+def _from_database(registry: Registry, table: str, lookup: SecretLookup) -> Iterator[BinaryIO]:
+    if table not in registry.queries:
+        raise ConfigurationError(f"registry.queries.{table} is missing; write one SELECT for each of {', '.join(TABLES)}")
+    engine = sa.create_engine(with_password(registry.url, registry.secret, lookup), hide_parameters=True)
+    try:
+        with tempfile.TemporaryFile() as file:
+            with engine.connect().execution_options(stream_results=True) as connection:
+                answer = connection.execute(sa.text(registry.queries[table]))
+                _write_csv(file, list(answer.keys()), answer.partitions(_BATCH))
+            file.seek(0)
+            yield file
+    except sa.exc.SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        raise RegistryError(f"the query registry.queries.{table} failed: {reason}") from None
+    finally:
+        engine.dispose()
+
+
+def _write_csv(file: BinaryIO, header: list[str], batches: Iterator[Any]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text)
+    writer.writerow(header)
+    for batch in batches:
+        writer.writerows([_as_text(value) for value in row] for row in batch)
+    text.flush()
+    text.detach()
+
+
+def _as_text(value: Any) -> Any:
+    """As the CSV files write it: true and false, ISO 8601, and nothing for NULL."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date | datetime) else value
