@@ -3,6 +3,7 @@
 -- Grain   one row per record that became an event, in the order of the files
 -- Reads   the staged Parquet
 SELECT
+    MAP(GETVARIABLE('files'), GETVARIABLE('origins'))[file] AS file,
     TO_JSON({
         'event_key': event_key,
         'event_type': event_type,

@@ -1,0 +1,142 @@
+"""What becomes of a provider's bytes: cases for every format, and what the stage promises of a whole slice."""
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from etl import normalise, settings
+
+CASES = Path(__file__).parent / "cases" / "normalise"
+TODAY = date(2026, 11, 23)
+
+
+class Loader(yaml.SafeLoader):
+    """YAML whose times stay text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class Became(NamedTuple):
+    """What became of one file: its events, and its rejects as (line, reason, raw)."""
+
+    events: list[dict[str, Any]]
+    rejects: list[dict[str, Any]]
+
+
+def read(stem: str) -> Any:
+    """One of the case files."""
+    return yaml.load((CASES / f"{stem}.yaml").read_text(), Loader)
+
+
+VOCABULARY: dict[str, dict[str, str]] = read("vocabulary")
+
+
+@cache
+def cases(form: str) -> list[Any]:
+    """The cases of a format; each has a name of its own."""
+    found: list[Any] = read(form) if (CASES / f"{form}.yaml").exists() else []
+    names = [case["case"] for case in found]
+    assert len(names) == len(set(names)), f"{form} has two cases of one name"
+    return found
+
+
+def every_case() -> list[Any]:
+    """All cases of all formats, as parameters."""
+    return [
+        pytest.param(form, number, id=f"{form}: {case['case']}")
+        for form in normalise.FORMATS
+        for number, case in enumerate(cases(form))
+    ]
+
+
+def content(raw: Any) -> bytes:
+    """The bytes of a case's file: a text as it stands, anything else as JSON on a line."""
+    if isinstance(raw, bytes):
+        return raw
+    return (raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)).encode()
+
+
+def source(form: str, **differing: Any) -> settings.Source:
+    """A source of that format."""
+    return settings.Source(format=form, files="*", **differing)
+
+
+@cache
+def became(form: str) -> tuple[dict[int, Became], int]:
+    """What became of each case of a format, and how many records of all were ignored.
+
+    Cases that share a source share a run of the stage: a file each.
+    """
+    runs, found, ignored = defaultdict(list), {}, 0
+    for number, case in enumerate(cases(form)):
+        runs[json.dumps(case.get("source", {}), sort_keys=True)].append(number)
+    for differing, numbers in runs.items():
+        with tempfile.TemporaryDirectory() as folder:
+            files = {Path(folder, f"{number}.log"): number for number in numbers}
+            for path, number in files.items():
+                path.write_bytes(content(cases(form)[number]["raw"]))
+            with normalise.explain(list(files), source(form, **json.loads(differing)), today=TODAY) as explained:
+                found |= {number: Became([], []) for number in numbers}
+                for file, event in explained.events:
+                    found[files[Path(file)]].events.append(json.loads(event))
+                for file, line, reason, raw in explained.rejects:
+                    found[files[Path(file)]].rejects.append({"line": line, "reason": reason, "raw": raw})
+                ignored += explained.counts.ignored
+    return found, ignored
+
+
+def told(rows: list[dict[str, Any]], wanted: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with those columns alone that the case speaks of."""
+    columns = [*wanted, *[{}] * len(rows)]
+    return [{name: row[name] for name in wish} if wish else row for row, wish in zip(rows, columns, strict=False)]
+
+
+def wanted_events(case: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The events that a case expects."""
+    return case["events"] if "events" in case else [case["event"]] if "event" in case else []
+
+
+@pytest.mark.parametrize(("form", "number"), every_case())
+def test_a_record_becomes_what_its_case_says(form: str, number: int) -> None:
+    """Every record becomes the events and rejects that the specification names, and nothing else."""
+    case, found = cases(form)[number], became(form)[0][number]
+    assert told(found.events, wanted_events(case)) == wanted_events(case)
+    assert told(found.rejects, case.get("rejects", [])) == case.get("rejects", [])
+
+
+@pytest.mark.parametrize("form", normalise.FORMATS)
+def test_only_what_a_case_names_is_ignored(form: str) -> None:
+    """Nothing is passed over in silence."""
+    assert became(form)[1] == sum(case.get("ignored", 0) for case in cases(form))
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [(form, name) for form in VOCABULARY if form in normalise.FORMATS for name in VOCABULARY[form]]
+)
+def test_every_name_of_a_provider_has_its_type(form: str, name: str) -> None:
+    """Each event name of each provider is mapped, and a case holds it to that."""
+    types = {
+        "ignored" if case.get("ignored") else event.get("event_type")
+        for case in cases(form)
+        if case.get("says") == name
+        for event in wanted_events(case) or [{}]
+    }
+    assert types == {VOCABULARY[form][name]}
+
+
+@pytest.mark.parametrize(("form", "kind"), normalise.FORMATS.items())
+def test_every_format_has_cases(form: str, kind: normalise.Format) -> None:
+    """No format stands without cases, and no provider's without its vocabulary."""
+    assert cases(form)
+    assert kind.is_pixel or form in VOCABULARY
