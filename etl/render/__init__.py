@@ -22,7 +22,7 @@ def render(figures: dict[str, Any], folder: Path, *, mail: MailOptions) -> None:
     """Write the four files of one report into a folder, which is made where it is missing.
 
     All four are made before the first is written, and each is there whole or not at all. ``AnalyticsError``
-    where the figures cannot be shown: a logo that refers to the network, an address that takes no mail.
+    where no mail can be sent to the subscription's address.
     """
     page = html(figures)
     paper, table = pdf(page), recipients_csv(figures)

@@ -4,27 +4,20 @@ from functools import cache
 
 from weasyprint import CSS, HTML  # type: ignore[import-untyped]
 from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
-from weasyprint.urls import FatalURLFetchingError, URLFetcher  # type: ignore[import-untyped]
+from weasyprint.urls import URLFetcher  # type: ignore[import-untyped]
 
-from etl.errors import AnalyticsError
 from etl.render.page import font_faces
 
 
 def pdf(html: str) -> bytes:
     """The PDF of a page made by ``html``, which gives it title, language and bookmarks.
 
-    Only data: URLs are fetched; anything else is an ``AnalyticsError``.
+    Only data: URLs are fetched. A logo that refers to anything else stays blank, which is logged.
     """
     fonts, faces = _fonts()
     # The page carries the fonts for browsers; to unpack them takes half a second, so here it is done once.
     document = HTML(string=html.replace(font_faces(), ""), url_fetcher=_fetcher())
-    try:
-        paper: bytes = document.write_pdf(font_config=fonts, stylesheets=[faces], pdf_variant="pdf/ua-1")
-    except FatalURLFetchingError:
-        raise AnalyticsError(
-            "the report refers to something outside itself, most likely by the issuer's logo; "
-            "make the logo in the registry a PNG or an SVG that embeds all it shows"
-        ) from None
+    paper: bytes = document.write_pdf(font_config=fonts, stylesheets=[faces], pdf_variant="pdf/ua-1")
     return paper
 
 

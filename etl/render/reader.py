@@ -75,7 +75,7 @@ class Reader:
 
 
 def reader(locale: str, timezone: str) -> Reader:
-    """The reader of a BCP 47 locale and an IANA zone; the words are English, so are all locales: else ``en``."""
+    """The reader of a BCP 47 locale and an IANA zone. The words are English, so other locales read ``en``."""
     try:
         spoken = Locale.parse(locale, sep="-")
     except (UnknownLocaleError, ValueError):

@@ -1,0 +1,301 @@
+"""What an issuer is promised of a report: its page, its paper, its table and its mail."""
+
+import csv
+import email
+import io
+import socket
+from email import policy
+from email.message import EmailMessage
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pypdf import PdfReader
+
+from etl.errors import AnalyticsError
+from etl.render import MailOptions, html, message, pdf, recipients_csv, render
+from etl.render.colours import contrast_with_white, palette
+from etl.render.mail import MOST_BYTES
+from etl.render.reader import reader
+from etl.render.table import COLUMNS, defused
+
+CASES = Path(__file__).parent / "cases" / "render"
+REPORTS = yaml.safe_load((CASES / "reports.yaml").read_text())
+URL = "https://example.com/unsubscribe/" + "t0ken" * 20
+MAIL = MailOptions("Certificate reports <reports@example.com>", "help@example.com", URL)
+
+
+def cases(stem: str) -> list[Any]:
+    """The cases of a file."""
+    return list(yaml.safe_load((CASES / f"{stem}.yaml").read_text()))
+
+
+def figures(name: str, **changes: dict[str, Any]) -> dict[str, Any]:
+    """A figures document of reports.yaml, with some of its sections changed."""
+    own = {key: value for key, value in REPORTS[name].items() if key != "like"}
+    whole = figures(REPORTS[name]["like"]) if "like" in REPORTS[name] else {}
+    for section, change in [*own.items(), *changes.items()]:
+        whole[section] = whole.get(section, {}) | change if isinstance(change, dict) else change
+    return whole
+
+
+class Text(HTMLParser):
+    """The words of a page, one line for each block, and the names of all its tags and attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words, self.tags, self.attributes, self.is_style = "", set[str](), set[str](), False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attributes)
+        self.is_style = tag == "style"
+        self.words += "\n" if tag in {"p", "div", "tr", "li", "h1", "h2", "h3", "section", "dt"} else ""
+        self.words += " | " if tag in {"td", "th", "dd"} else ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_style = False
+
+    def handle_data(self, words: str) -> None:
+        self.words += "" if self.is_style else words
+
+    def lines(self) -> list[str]:
+        """What a reader sees, top to bottom."""
+        lines = [" ".join(line.split()).removeprefix("| ") for line in self.words.split("\n")]
+        return [line for line in lines if line]
+
+
+def mail(name: str, **changes: dict[str, Any]) -> EmailMessage:
+    """The mail of a report as a mail program parses it."""
+    made = message(figures(name, **changes), b"%PDF", b"csv", MAIL)
+    return email.message_from_bytes(made.as_bytes(), policy=policy.default)
+
+
+def on_paper(name: str, **changes: dict[str, Any]) -> Any:
+    """The PDF of a report."""
+    return PdfReader(io.BytesIO(pdf(html(figures(name, **changes)))))
+
+
+def bookmarks(paper: Any) -> list[tuple[str, int]]:
+    """The bookmarks of a PDF with their pages from 0."""
+    return [(mark.title, paper.get_destination_page_number(mark)) for mark in paper.outline]
+
+
+@pytest.fixture(scope="module")
+def paper() -> Any:
+    """The usual report on paper."""
+    return on_paper("usual")
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_page_says(name: str) -> None:
+    """Every word and figure of a report stands as it was approved, in that order."""
+    approved = (CASES / f"{name}.txt").read_text().splitlines()
+    method = approved.index("How each figure is counted") if name != "usual" else None
+    assert Text(html(figures(name))).lines()[:method] == approved[:method]
+
+
+def test_page_needs_no_network() -> None:
+    """A report opens from a disk: nothing in it is fetched, and the page forbids it too."""
+    page = html(figures("usual"))
+    assert "default-src 'none'" in page
+    assert not {"script", "link", "iframe", "object", "base"} & Text(page).tags
+    assert not [word for word in ('src="http', "url(http", "@import", "url(//") if word in page]
+
+
+def test_page_is_the_same_twice() -> None:
+    """A report that is rendered again has the same bytes, its mail too."""
+    first, again = (message(figures("usual"), pdf(html(figures("usual"))), b"", MAIL) for _ in range(2))
+    assert first.as_bytes() == again.as_bytes()
+
+
+def test_names_cannot_add_markup() -> None:
+    """A name with HTML in it is shown as text, and adds no tag and no attribute to the page or the mail."""
+    usual, hostile = Text(html(figures("usual"))), Text(html(figures("hostile")))
+    assert (hostile.tags, hostile.attributes) == (usual.tags, usual.attributes)
+    body = mail("hostile").get_body(("html",))
+    assert body and not {"script", "img", "b"} & Text(body.get_content()).tags
+
+
+def test_names_cannot_add_headers() -> None:
+    """A line break in a name ends neither a header nor a line of the mail's text."""
+    made = mail("hostile")
+    body = made.get_body(("plain",))
+    assert made["Bcc"] is None and "Bcc: all@contoso.example" in made["Subject"]
+    assert body and not [
+        line for line in body.get_content().splitlines() if line.startswith(("Bcc", "second"))
+    ]
+
+
+def test_few_recipients_have_no_rates() -> None:
+    """Below five recipients there are counts and no percentage at all, neither of mails nor of shares."""
+    usual = figures("usual")
+    page = html(usual | {"certificates": usual["certificates"][1:]})
+    assert "%" not in " ".join(Text(page.split('id="certificate-1"')[1].split("Recipients</h3>")[0]).lines())
+
+
+def test_forty_rows_then_the_csv() -> None:
+    """A page lists forty recipients of a certificate, the bounced first, and says that the CSV has all."""
+    usual = figures("usual")
+    many = [usual["recipients"][0]] * 60 + [usual["recipients"][1]] * 2
+    page = html(usual | {"recipients": many})
+    assert (page.count("noor@contoso.example"), page.count("maria.lopez@gmial.com")) == (38, 2)
+    assert "40 of 1,412 recipients shown; all are in recipients.csv." in page
+
+
+@pytest.mark.parametrize("colour", [None, "#0f766e", "#ffd400", "#ffffff", "not a colour"])
+def test_colour_can_be_read(colour: str | None) -> None:
+    """Whatever the issuer's colour, white on it and it on white have a contrast of 4.5 : 1."""
+    assert contrast_with_white(palette(colour).main) >= 4.5
+    assert (palette(colour).main == colour) == (colour == "#0f766e")
+
+
+def test_logo_is_shown() -> None:
+    """The issuer's logo stands on the first page."""
+    logo = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/%3E"
+    page = html(figures("usual", issuer={"logo": logo}))
+    assert 'alt="Northwind Academy"' in page and pdf(page)
+
+
+def test_logo_fetches_nothing() -> None:
+    """A logo that refers to the network stays blank: nobody learns that a report was made."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+        image = f"%3Cimage href='http://127.0.0.1:{server.getsockname()[1]}/a.png' width='9' height='9'/>"
+        logo = f"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'>{image}%3C/svg>"
+        assert len(on_paper("usual", issuer={"logo": logo}).pages) == 4
+        pytest.raises(TimeoutError, server.accept)
+
+
+@pytest.mark.parametrize("case", cases("numbers"), ids=str)
+def test_numbers(case: dict[str, Any]) -> None:
+    """Rates have one decimal, half up; numbers, days and times are the reader's own."""
+    method = next(key for key in case if key not in {"locale", "timezone", "expect"})
+    reads = reader(case["locale"], case.get("timezone", "UTC"))
+    assert getattr(reads, method)(case[method]) == case["expect"]
+
+
+def test_paper_is_accessible(paper: Any) -> None:
+    """The PDF has a title, a language and tags (PDF/UA-1), so a screen reader can read it."""
+    root = paper.root_object
+    assert paper.metadata.title == "Northwind Academy: certificate statistics, November 2026"
+    assert root["/Lang"] == "en-GB" and root["/MarkInfo"]["/Marked"]
+    assert b"pdfuaid" in root["/Metadata"].get_data()
+
+
+def test_paper_has_a_page_each(paper: Any) -> None:
+    """Overview, certificates and method begin a page each, in the order of the bookmarks."""
+    names = ["Overview", "Data Engineering Fundamentals", "Pilot Group", "How each figure is counted"]
+    assert bookmarks(paper) == list(zip(names, range(4), strict=True))
+
+
+def test_paper_says_what_the_page_says(paper: Any) -> None:
+    """The first page answers, names the page to go to and numbers itself, in the project's own typeface."""
+    text, fonts = paper.pages[0].extract_text(), paper.pages[0]["/Resources"]["/Font"].values()
+    assert "919 of 1,415" in text and "(page 2)" in text and "1 / 4" in text
+    assert all("Inter" in font["/BaseFont"] for font in fonts)
+
+
+def test_paper_withstands_names() -> None:
+    """Names with markup, line breaks, other scripts and endless words leave every page in its place."""
+    assert [page for _, page in bookmarks(on_paper("hostile"))] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("case", cases("cells"), ids=lambda case: repr(case["given"]))
+def test_cells_are_safe(case: dict[str, str]) -> None:
+    """No cell of the CSV is executed by a spreadsheet, and no harmless one is changed."""
+    assert defused(case["given"]) == case["expect"]
+
+
+def test_csv_lists_everyone() -> None:
+    """recipients.csv has every recipient, the bounced first, with times in the reader's offset."""
+    raw = recipients_csv(figures("usual"))
+    header, *rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
+    assert raw.startswith(b"\xef\xbb\xbf") and raw.count(b"\r\n") == 5 and header == list(COLUMNS)
+    assert [row[2] for row in rows] == ["r2", "r1", "r3", "r4"]
+    assert rows[0][1:2] + rows[0][6:] == [
+        "Data Engineering Fundamentals", "true", "hard", "550 5.1.2 domain does not exist",
+        "2026-11-13T00:30:00+01:00",
+    ]  # fmt: skip
+
+
+def test_mail_headers() -> None:
+    """The mail says who sends it, and can be unsubscribed from with one click, however long the address."""
+    made = mail("usual")
+    assert made["Subject"] == "Northwind Academy, November 2026: 919 of 1,415 claimed, 18 bounced"
+    assert (made["From"], made["To"]) == (
+        "Certificate reports <reports@example.com>",
+        "dean@northwind.example",
+    )
+    assert (made["Reply-To"], made["Auto-Submitted"]) == ("help@example.com", "auto-generated")
+    assert (made["List-Unsubscribe"], made["List-Unsubscribe-Post"]) == (
+        f"<{URL}>",
+        "List-Unsubscribe=One-Click",
+    )
+    assert made["Message-ID"] is None and made["Date"] is None
+
+
+def test_mail_offers_no_unsubscribe_without_address() -> None:
+    """Where no address for unsubscribing is configured, the mail does not pretend to have one."""
+    made = message(figures("usual"), b"", b"", MailOptions("reports@example.com"))
+    assert (
+        made["List-Unsubscribe"] is None
+        and made["List-Unsubscribe-Post"] is None
+        and made["Reply-To"] is None
+    )
+    assert b"Stop these mails" not in made.as_bytes()
+
+
+def test_mail_parts() -> None:
+    """The mail has words for every mail program, and the report and the list attached."""
+    assert [(part.get_content_type(), part.get_filename()) for part in mail("usual").walk()] == [
+        ("multipart/mixed", None),
+        ("multipart/alternative", None),
+        ("text/plain", None),
+        ("text/html", None),
+        ("application/pdf", "certificate-statistics-2026-11.pdf"),
+        ("text/csv", "recipients.csv"),
+    ]
+
+
+def test_mail_text() -> None:
+    """Read aloud, the text part gives the answer, what to do, each certificate, and why it came."""
+    body = mail("usual").get_body(("plain",))
+    assert body and body.get_content().splitlines() == (CASES / "mail.txt").read_text().splitlines()
+
+
+def test_mail_html_is_inlined() -> None:
+    """Mail programs drop style sheets, so every style stands on its element; nothing is fetched."""
+    body = mail("usual").get_body(("html",))
+    assert body and "style" not in Text(body.get_content()).tags and 'style="' in body.get_content()
+    assert "src=" not in body.get_content() and "url(" not in body.get_content()
+
+
+@pytest.mark.parametrize(("size", "is_attached"), [(MOST_BYTES - 3, True), (MOST_BYTES - 2, False)])
+def test_mail_leaves_out_what_is_too_large(size: int, is_attached: bool) -> None:
+    """Up to 5 MB are attached; beyond, the mail says so and whom to ask."""
+    made = message(figures("usual"), bytes(size), b"csv", MAIL)
+    text = made.get_body(("plain",))
+    assert bool(list(made.iter_attachments())) == is_attached
+    assert text and ("ask help@example.com" in text.get_content()) != is_attached
+
+
+@pytest.mark.parametrize("address", ["", "a@b, c@d", "a@b\r\nBcc: c@d", "nobody"])
+def test_mail_has_one_recipient(address: str) -> None:
+    """An address that is none, or more than one, stops the mail; the error names the subscription only."""
+    with pytest.raises(AnalyticsError, match="subscription s1; correct it") as error:
+        mail("usual", subscription={"email": address})
+    assert not address or address not in str(error.value)
+
+
+def test_files_are_whole(tmp_path: Path) -> None:
+    """A report is four files, and what a failed one leaves behind is the former report, untouched."""
+    render(figures("usual"), tmp_path / "s1" / "2026-11", mail=MAIL)
+    former = {file.name: file.read_bytes() for file in (tmp_path / "s1" / "2026-11").iterdir()}
+    with pytest.raises(AnalyticsError):
+        render(figures("hostile", subscription={"email": "none"}), tmp_path / "s1" / "2026-11", mail=MAIL)
+    assert sorted(former) == ["message.eml", "recipients.csv", "report.html", "report.pdf"]
+    assert {file.name: file.read_bytes() for file in (tmp_path / "s1" / "2026-11").iterdir()} == former
