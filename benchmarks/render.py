@@ -1,8 +1,8 @@
 """Reports per second in one warm process, beside bare WeasyPrint on the same HTML.
 
-Run ``python -m benchmarks.render``. Medians of the same documents in the same run, taken in turn. What we add
-is the HTML, the charts, the CSV and the mail; what we save is the unpacking of the fonts, which WeasyPrint does
-anew for each report.
+Run ``python -m benchmarks.render``. Medians of the same documents in the same run, taken in turn. We add
+the HTML, the charts, the CSV and the mail; we save the unpacking of the fonts, which WeasyPrint alone
+does for each report anew.
 """
 
 import statistics

@@ -238,6 +238,12 @@ def test_mail_headers() -> None:
     assert made["Message-ID"] is None and made["Date"] is None
 
 
+def test_mail_can_be_left_by_software() -> None:
+    """The address that unsubscribes leaves us as it is, on one line: encoded, no mail program would find it."""
+    raw = message(figures("usual"), b"", b"", MAIL).as_bytes()
+    assert f"List-Unsubscribe: <{URL}>\r\n".encode() in raw
+
+
 def test_mail_offers_no_unsubscribe_without_address() -> None:
     """Where no address for unsubscribing is configured, the mail does not pretend to have one."""
     made = message(figures("usual"), b"", b"", MailOptions("reports@example.com"))
