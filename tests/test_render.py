@@ -239,7 +239,7 @@ def test_mail_headers() -> None:
 
 
 def test_mail_can_be_left_by_software() -> None:
-    """The address that unsubscribes leaves us as it is, on one line: encoded, no mail program would find it."""
+    """The address that unsubscribes leaves us on one line as it is: encoded, no program would find it."""
     raw = message(figures("usual"), b"", b"", MAIL).as_bytes()
     assert f"List-Unsubscribe: <{URL}>\r\n".encode() in raw
 
