@@ -60,9 +60,9 @@ def subscriptions(warehouse: Warehouse) -> list[Row]:
     return warehouse.rows("listed_subscriptions")
 
 
-def attribution(warehouse: Warehouse) -> Row:
+def attribution(warehouse: Warehouse, settings: Settings) -> Row:
     """How many different events there are, how many match no recipient, and how many name another certificate."""
-    return warehouse.rows("attribution")[0]
+    return warehouse.rows("attribution", **_bounds(settings, datetime.max))[0]
 
 
 def slices(
@@ -74,7 +74,7 @@ def slices(
     last: date | None = None,
 ) -> list[Row]:
     """One row per slice that was tried, or is expected up to yesterday, by day and source; first and last are included."""
-    rows = _merged(warehouse.rows("listed_slices"), settings, waivers, today)
+    rows = _merged(warehouse.rows("listed_slices", **_bounds(settings, datetime.max)), settings, waivers, today)
     return [row for row in rows if (first or date.min) <= row["load_date"] <= (last or date.max)]
 
 

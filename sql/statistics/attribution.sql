@@ -2,6 +2,7 @@
 --
 -- Grain   one row
 -- Reads   events, identities, identity_recipients, recipients
+-- Params  those of scoped_recipients, all open
 -- Counts  events that came in several slices once: the copy with the least (load_date, source) stands for its key.
 --         Where an event and the registry disagree on the certificate, the registry wins and the event is counted here
 WITH

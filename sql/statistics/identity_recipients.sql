@@ -1,22 +1,12 @@
 -- identity_recipients: whose events carry an identity.
 --
--- Grain   one row per identity_key that matches a recipient of the latest registry
--- Reads   identities, recipients
+-- Grain   one row per identity_key that matches a recipient of the latest registry; complete for recipients in scope
+-- Reads   candidate_identities, recipients
+-- Params  those of candidate_identities
 -- Counts  three rules, the first match wins: the recipient id; the message id; the certificate id with the address.
 --         A message id that several recipients share is decided by the event's address; where that leaves none, or
 --         several, the third rule is asked
 WITH
-known_identities AS (
-    SELECT
-        identity_key,
-        MIN(recipient_id) AS recipient_id,
-        MIN(certificate_id) AS certificate_id,
-        MIN(message_id) AS message_id,
-        MIN(address_hash) AS address_hash
-    FROM identities
-    GROUP BY identity_key
-),
-
 sole_messages AS (
     SELECT
         message_id,
@@ -49,26 +39,26 @@ addressed_certificates AS (
 
 matches AS (
     SELECT
-        known_identities.identity_key,
+        candidate_identities.identity_key,
         COALESCE(
             recipients.recipient_id,
             sole_messages.recipient_id,
             addressed_messages.recipient_id,
             addressed_certificates.recipient_id
         ) AS recipient_id
-    FROM known_identities
+    FROM candidate_identities
     LEFT JOIN recipients
-        ON known_identities.recipient_id = recipients.recipient_id
+        ON candidate_identities.recipient_id = recipients.recipient_id
     LEFT JOIN sole_messages
-        ON known_identities.message_id = sole_messages.message_id
+        ON candidate_identities.message_id = sole_messages.message_id
     LEFT JOIN addressed_messages
         ON
-            known_identities.message_id = addressed_messages.message_id
-            AND known_identities.address_hash = addressed_messages.address_hash
+            candidate_identities.message_id = addressed_messages.message_id
+            AND candidate_identities.address_hash = addressed_messages.address_hash
     LEFT JOIN addressed_certificates
         ON
-            known_identities.certificate_id = addressed_certificates.certificate_id
-            AND known_identities.address_hash = addressed_certificates.address_hash
+            candidate_identities.certificate_id = addressed_certificates.certificate_id
+            AND candidate_identities.address_hash = addressed_certificates.address_hash
 )
 
 SELECT

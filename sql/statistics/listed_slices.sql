@@ -2,6 +2,7 @@
 --
 -- Grain   one row per source and UTC day that was ever tried
 -- Reads   slices, identities, identity_recipients
+-- Params  those of scoped_recipients, all open
 -- Counts  unattributed events of the slice itself, by the registry as it is now
 WITH
 unattributed AS (

@@ -9,6 +9,8 @@ SELECT
     recipients.certificate_id,
     recipients.email,
     recipients.name,
+    recipients.message_id,
+    recipients.address_hash,
     recipients.created_at,
     CASE WHEN recipients.access_email_sent_at < :period_end THEN recipients.access_email_sent_at END AS access_email_sent_at
 FROM recipients
