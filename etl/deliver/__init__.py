@@ -151,6 +151,15 @@ def send_test(
     MailServer.configured(mail, lookup).transmit(stamped, "the test")
 
 
+def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
+    """That the mail server lets us in, in words; nothing is asked of it while mail is off. UnusableServer says why not."""
+    server = MailServer.configured(mail, lookup)
+    if not mail.enabled:
+        return "is switched off; nothing is sent"
+    server.greet()
+    return "the server lets us in"
+
+
 def unsubscribe_token(subscription_id: str, key: str) -> str:
     """What stands in a report's unsubscribe link: the subscription's id and its keyed signature, URL-safe."""
     signature = hmac.digest(key.encode(), b"unsubscribe:" + subscription_id.encode(), hashlib.sha256)

@@ -72,6 +72,11 @@ class MailServer:
             failure = DeferredDelivery if _is_temporary(error) else RefusedDelivery
             raise failure(what, _reason(error)) from None
 
+    def greet(self) -> None:
+        """Opens a conversation and ends it; OSError or UnusableServer where that fails."""
+        with self._session() as session:
+            session.noop()
+
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
         session = self._open()

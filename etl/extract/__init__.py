@@ -7,9 +7,10 @@ from etl.extract import files, registry
 from etl.landing import Landing, Manifest, slice_shelf
 from etl.settings import SecretLookup, Source
 
-__all__ = ["extract_slice", "pull_registry", "reuse_landed"]
+__all__ = ["extract_slice", "probe", "probe_registry", "pull_registry", "reuse_landed"]
 
 pull_registry = registry.pull
+probe_registry = registry.probe
 
 
 def extract_slice(landing: Landing, name: str, source: Source, day: date, lookup: SecretLookup, *, replace: bool = False) -> Manifest:
@@ -28,3 +29,8 @@ def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
         raise NotLanded(name, day)
     landing.publish(manifest)
     return manifest
+
+
+def probe(source: Source, day: date, lookup: SecretLookup) -> str:
+    """Whether a source can be reached, and what of a day is there, in words; errors say why not."""
+    return files.probe(source, day)

@@ -14,10 +14,7 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
 
     NoFiles where the pattern matches nothing, unless the source may be empty and nothing is loaded, or ``replace``.
     """
-    assert source.files is not None
-    pattern = source.files.format(day=day)
-    filesystem, path = fsspec.url_to_fs(pattern)
-    found = sorted(file for file in filesystem.glob(path) if filesystem.isfile(file))
+    pattern, filesystem, found = _found(source, day)
     shelf = slice_shelf(name, day)
     if not found and not replace and (not source.may_be_empty or _holds_records(landing, shelf)):
         raise NoFiles(name, day, pattern)
@@ -26,6 +23,19 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
     manifest = Manifest(shelf=shelf, raw=tuple(raw))
     landing.publish(manifest)
     return manifest
+
+
+def probe(source: Source, day: date) -> str:
+    """How many files a day has, in words; OSError where their place cannot be reached."""
+    pattern, _, found = _found(source, day)
+    return f"{len(found)} files of {day} match {pattern}"
+
+
+def _found(source: Source, day: date) -> tuple[str, fsspec.AbstractFileSystem, list[str]]:
+    assert source.files is not None
+    pattern = source.files.format(day=day)
+    filesystem, path = fsspec.url_to_fs(pattern)
+    return pattern, filesystem, sorted(file for file in filesystem.glob(path) if filesystem.isfile(file))
 
 
 def _holds_records(landing: Landing, shelf: str) -> bool:

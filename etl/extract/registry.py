@@ -36,6 +36,14 @@ def pull(landing: Landing, registry: Registry, lookup: SecretLookup) -> Manifest
     return manifest
 
 
+def probe(registry: Registry, lookup: SecretLookup) -> str:
+    """That all four tables can be read, in words; RegistryError says which cannot."""
+    for table in TABLES:
+        with (_from_database if registry.queries else _from_folder)(registry, table, lookup) as content:
+            content.read(1)
+    return "all four tables can be read"
+
+
 @contextmanager
 def _from_folder(registry: Registry, table: str, lookup: SecretLookup) -> Iterator[BinaryIO]:
     try:

@@ -1,0 +1,235 @@
+"""The command line: the stages without Airflow.
+
+Exit codes: 0 done, 1 the work failed (each failure is a line on stderr), 2 wrong usage or configuration.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from etl import normalise as normalising
+from etl import porch, settings, statistics
+from etl.errors import AnalyticsError, ConfigurationError, SliceError
+from etl.printing import Output, print_rows, progress, say
+
+app = typer.Typer(
+    name="python -m etl",
+    help="Statistics of certificates and badges, from e-mail event logs and tracking pixels to the issuer's inbox.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DAY")]
+_Format = Annotated[Output, typer.Option("--format", help="How to print.")]
+_Timezone = Annotated[str, typer.Option(help="IANA name of the zone whose days are meant.")]
+
+
+def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
+    """A command whose errors are one line on stderr and an exit code, never a traceback."""
+
+    @wraps(function)
+    def command(*arguments: Any, **options: Any) -> None:
+        try:
+            code = function(*arguments, **options) or 0
+        except ConfigurationError as error:
+            say(f"error: {error}")
+            code = 2
+        except AnalyticsError as error:
+            say(f"error: {error}")
+            code = 1
+        raise typer.Exit(code)
+
+    return command
+
+
+@app.command()
+@_verb
+def check() -> int:
+    """Read the configuration, try every connection, and name what is wrong.
+
+    Example: [bold]python -m etl check[/]
+    """
+    house = porch.enter(settings.from_environment)
+    failures = 0
+    for name, finding, is_well in porch.findings(house, datetime.now(UTC)):
+        print(f"{'ok ' if is_well else 'BAD'} {name}: {finding}")
+        failures += not is_well
+    return int(failures > 0)
+
+
+@app.command()
+@_verb
+def normalise(
+    paths: Annotated[list[Path], typer.Argument(help="Raw files: plain, .gz or .zst.")],
+    format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(normalising.FORMATS)}.")],
+    pixel_path: Annotated[str, typer.Option(help="Path of the tracking pixel, for access logs.")] = "/px.gif",
+    rejects: Annotated[Path | None, typer.Option(help="Where to write the rejects, as NDJSON.")] = None,
+) -> int:
+    """Show what becomes of a payload: every event as a line of JSON, repeats too.
+
+    Example: [bold]python -m etl normalise --format sendgrid --rejects rejects.ndjson events.json.gz[/]
+    """
+    if format not in normalising.FORMATS:
+        raise ConfigurationError(f"unknown format {format!r}; there are {', '.join(normalising.FORMATS)}")
+    source = settings.Source(format=format, files="", pixel_path=pixel_path)
+    with normalising.explain(paths, source, today=datetime.now(UTC).date()) as explanation:
+        for event in explanation.events:
+            sys.stdout.write(f"{event}\n")
+        if rejects:
+            with rejects.open("w", encoding="utf-8") as file:
+                file.writelines(_reject(*reject) for reject in explanation.rejects)
+        for path, reason in explanation.unreadable.items():
+            say(f"error: {path} cannot be read: {reason}")
+        counts = explanation.counts
+        say(f"events {counts.event + counts.duplicate}, rejects {counts.reject}, ignored {counts.ignored}")
+        return int(bool(explanation.unreadable))
+
+
+def _reject(file: str, line: int, reason: str, raw: str) -> str:
+    cut = raw.encode()[:4096].decode(errors="ignore")
+    return json.dumps({"file": file, "line": line, "reason": reason, "raw": cut}, ensure_ascii=False) + "\n"
+
+
+@app.command()
+@_verb
+def nightly(
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day, or the first of several.")],
+    to: _Day = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
+    from_landing: Annotated[bool, typer.Option("--from-landing", help="Re-read what was landed, pulling nothing.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Let a slice shrink, or become empty.")] = False,
+) -> int:
+    """Bring the registry and the slices of some UTC days into the warehouse, in any order, any number of times.
+
+    Example: [bold]python -m etl nightly --day 2026-11-01 --to 2026-11-30 --source sendgrid[/]
+    """
+    house = porch.enter(settings.from_environment)
+    names = [name for name in source or house.settings.sources if house.source(name)]
+    wanted = [
+        (name, each)
+        for each in porch.days(day.date(), (to or day).date())
+        for name in names
+        if source or porch.is_expected(house.settings.sources[name], each)
+    ]
+    failures = 0
+    try:
+        kept = porch.pull_registry(house, from_landing=from_landing, replace=replace).counts
+        say(f"registry: {kept.event} rows, {kept.reject} left out")
+    except ConfigurationError:
+        raise
+    except AnalyticsError as error:
+        say(f"error: {error}")
+        failures += 1
+    steps = porch.bring(house, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC))
+    for outcome in progress(steps, len(wanted), "slices"):
+        if isinstance(outcome, SliceError):
+            say(f"error: {outcome}")
+            failures += 1
+        else:
+            say(outcome)
+    return int(failures > 0)
+
+
+@app.command("statistics")
+@_verb
+def statistics_(
+    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
+    timezone: _Timezone = "UTC",
+    issuer: Annotated[str | None, typer.Option(help="Only this issuer's certificates.")] = None,
+    certificate: Annotated[str | None, typer.Option(help="Only this certificate.")] = None,
+    format: _Format = Output.table,
+) -> None:
+    """Print the metric catalogue of every certificate, as it was at the end of a day.
+
+    Example: [bold]python -m etl statistics --as-of 2026-11-30 --timezone Europe/Berlin --format json[/]
+    """
+    house = porch.enter(settings.from_environment)
+    with house.warehouse() as opened:
+        rows = statistics.catalogue(opened, house.settings, as_of.date(), timezone, issuer, certificate)
+    print_rows(rows, format)
+
+
+@app.command()
+@_verb
+def recipients(
+    certificate: Annotated[str, typer.Option(help="Whose recipients.")],
+    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
+    timezone: _Timezone = "UTC",
+    format: _Format = Output.table,
+) -> None:
+    """Print every recipient of a certificate with the furthest state reached.
+
+    Example: [bold]python -m etl recipients --certificate c1 --as-of 2026-11-30 --format csv[/]
+    """
+    house = porch.enter(settings.from_environment)
+    with house.warehouse() as opened:
+        rows = statistics.recipients(opened, house.settings, as_of.date(), timezone, certificate)
+    print_rows(rows, format)
+
+
+@app.command()
+@_verb
+def slices(
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], metavar="DAY")] = None,
+    to: _Day = None,
+    format: _Format = Output.table,
+) -> None:
+    """Print what the warehouse holds of each source and day, what is missing, and why.
+
+    Example: [bold]python -m etl slices --from 2026-11-01[/]
+    """
+    house = porch.enter(settings.from_environment)
+    bounds = (first.date() if first else None, to.date() if to else None)
+    with house.warehouse() as opened:
+        rows = statistics.slices(opened, house.settings, house.waivers(), datetime.now(UTC).date(), *bounds)
+    print_rows(rows, format)
+
+
+@app.command()
+@_verb
+def reports(
+    as_of: _Day = None,
+    subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
+    period: Annotated[str | None, typer.Option(help="2026-11, 2026-W47 or 2026-11-23; without it, what is due.")] = None,
+    output: Annotated[Path, typer.Option(help="Where the files go.")] = Path("reports"),
+    send: Annotated[bool, typer.Option("--send", help="Send them, each once.")] = False,
+    test_to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Send them to this address alone, as tests.")] = None,
+    resend: Annotated[bool, typer.Option("--resend", help="With --send: again what was sent, refused or in doubt.")] = False,
+) -> int:
+    """Render the reports that are due, or those of a period, and send them.
+
+    Example: [bold]python -m etl reports --period 2026-11 --subscription s1 --output out --test-to me@example.com[/]
+    """
+    if as_of and period:
+        raise ConfigurationError("--as-of and --period both name a period; give one of them")
+    if resend and not (send and (period or as_of)):
+        raise ConfigurationError("--resend goes with --send and a --period")
+    house = porch.enter(settings.from_environment)
+    if send and not house.settings.mail.enabled:
+        raise ConfigurationError("mail is switched off; set enabled = true under [mail], or use --test-to")
+    now = datetime.now(UTC)
+    wanted = porch.wanted_reports(
+        house, now, subscription=subscription, period=period, as_of=as_of.date() if as_of else None, is_sending=send, tell=say
+    )
+    if not wanted:
+        say("no report is due; name one with --period")
+        return 0
+    porch.land_figures(house, wanted, now.date())
+    failures = 0
+    outcomes = porch.make(house, wanted, output, send=send, test_to=test_to, resend=resend)
+    for outcome in progress(outcomes, len(wanted), "reports"):
+        failures += isinstance(outcome, AnalyticsError)
+        say(f"error: {outcome}" if isinstance(outcome, AnalyticsError) else outcome)
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    app()
