@@ -1,0 +1,216 @@
+"""Promises of the loading stage: a slice is replaced whole or not at all, in any order, any number of times."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import date
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
+
+from etl import load, statistics
+from etl import warehouse as warehouses
+from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
+from etl.landing import Counts, Landing, slice_shelf
+from etl.warehouse import Warehouse
+from tests import given as case_tables
+
+CASES = Path(__file__).parent / "cases" / "load"
+DAY = date(2026, 11, 2)
+TABLES = (
+    "events", "failures", "identities", "slices", "issuers", "certificates", "recipients", "subscriptions",
+    "certificate_statistics", "certificate_shares",
+)  # fmt: skip
+
+Opener = Callable[[], AbstractContextManager[Warehouse]]
+
+
+def cases(stem: str) -> list[Any]:
+    """The cases of one file, each by its name."""
+    return [pytest.param(case, id=case["case"]) for case in yaml.safe_load((CASES / f"{stem}.yaml").read_text())]
+
+
+def table(url: str, name: str) -> list[dict[str, Any]]:
+    """A table's rows without loaded_at, in one order."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        rows = [dict(row) for row in connection.execute(text(f"SELECT * FROM {name}")).mappings()]
+    engine.dispose()
+    return sorted(({key: row[key] for key in row if key != "loaded_at"} for row in rows), key=repr)
+
+
+def content(url: str) -> dict[str, Any]:
+    """Everything that a warehouse holds, but for the times of loading."""
+    return {name: table(url, name) for name in TABLES}
+
+
+def events(*recipients: str, day: date = DAY, kind: str = "claimed") -> list[dict[str, Any]]:
+    """One event of a slice for each recipient."""
+    row = {"event_type": kind, "load_date": day}
+    return [case_tables.event(number, row | {"recipient_id": one}) for number, one in enumerate(recipients)]
+
+
+@pytest.mark.parametrize("case", cases("tables"))
+def test_a_landed_slice_fills_three_tables(
+    case: Mapping[str, Any], open_warehouse: Opener, warehouse_url: str, landing: Landing
+) -> None:
+    """Events stay narrow, failures keep the server's words, identities are counted."""
+    with open_warehouse() as opened:
+        case_tables.bring(opened, landing, case["given"])
+    for name, expect in case["expect"].items():
+        found = table(warehouse_url, name)
+        assert [{key: row[key] for key in wanted} for row, wanted in zip(found, expect, strict=True)] == expect
+
+
+def test_a_slice_loaded_twice_is_there_once(open_warehouse: Opener, warehouse_url: str, landing: Landing) -> None:
+    """Any day can be run again without fear."""
+    for _ in range(2):
+        with open_warehouse() as opened:
+            case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"))
+    assert len(table(warehouse_url, "events")) == 2
+    assert landing.loaded(slice_shelf("mail", DAY)) == landing.newest(slice_shelf("mail", DAY))
+
+
+def test_slices_in_any_order_give_the_same_warehouse(tmp_path: Path, postgres_url: str) -> None:
+    """A backfill in any order, before or after the registry, and on any engine, ends in the same tables."""
+    days = [date(2026, 11, number) for number in (2, 3, 4)]
+    found = []
+    for number, order in enumerate([*permutations(days), days]):
+        url = postgres_url if number == 6 else f"duckdb:///{tmp_path / str(number)}.duckdb"
+        landing = Landing(f"file://{tmp_path / f'landing{number}'}")
+        with warehouses.open(warehouses.settings.Warehouse(url=url), str, key_fingerprint="k") as opened:
+            for place, day in enumerate(order):
+                case_tables.bring_slice(opened, landing, "mail", day, events("r1", f"r{day.day}", day=day))
+                if place == number % 3:
+                    case_tables.bring_registry(opened, landing, {"recipients": [{"recipient_id": "r1"}]})
+            statistics.refresh(opened, case_tables.configuration({}))
+        found.append(content(url))
+    assert all(one == found[0] for one in found)
+
+
+KILLED = """
+import sys, os
+from datetime import date
+from sqlalchemy import Engine, event
+from etl import load, settings, warehouse
+from etl.landing import Landing
+from tests.given import LOADED_AT
+with warehouse.open(settings.Warehouse(url=sys.argv[1]), str, key_fingerprint="k1") as opened:
+    def die(connection):
+        if connection.in_transaction() and opened.rows("held_slices", source="mail", load_date=None)[0]["raw_count"] == 3:
+            os._exit(9)  # all is written, nothing is committed
+    event.listen(Engine, "commit", die)
+    load.load_slice(opened, Landing(sys.argv[2]), "mail", date(2026, 11, 2), replace=True, loaded_at=LOADED_AT)
+"""
+
+
+def test_a_load_killed_before_its_commit_leaves_what_was(
+    open_warehouse: Opener, warehouse_url: str, landing: Landing
+) -> None:
+    """A machine that goes down in the middle of a night breaks nothing."""
+    with open_warehouse() as opened:
+        case_tables.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}]})
+        case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"))
+    before, loaded = content(warehouse_url), landing.loaded(slice_shelf("mail", DAY))
+    case_tables.land_slice(landing, "mail", DAY, events("r7", "r8", "r9"))
+    killed = subprocess.run([sys.executable, "-c", KILLED, warehouse_url, landing.root], cwd=Path(__file__).parent.parent)
+    assert killed.returncode == 9
+    assert (content(warehouse_url), landing.loaded(slice_shelf("mail", DAY))) == (before, loaded)
+
+
+def test_a_slice_under_half_its_size_needs_to_be_asked_for(opened: Warehouse, landing: Landing) -> None:
+    """A broken export never replaces a good night by itself."""
+    case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2", "r3", "r4"))
+    case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"), replace=False)
+    case_tables.land_slice(landing, "mail", DAY, [])
+    with pytest.raises(ShrunkenSlice, match="0 raw records, under half of the 2 loaded.*--replace"):
+        load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT)
+    load.load_slice(opened, landing, "mail", DAY, replace=True, loaded_at=case_tables.LOADED_AT)
+    assert opened.rows("held_slices", source="mail", load_date=DAY)[0]["status"] == "empty"
+
+
+def test_only_a_valid_version_is_loaded(opened: Warehouse, landing: Landing) -> None:
+    """What failed the validation, or never came, is not in any figure."""
+    with pytest.raises(NotLanded, match="mail 2026-11-02: nothing was landed"):
+        load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT)
+    landing.publish(case_tables.land_slice(landing, "mail", DAY, events("r1")).model_copy(update={"status": "refused"}))
+    with pytest.raises(SliceError, match="is refused, not valid"):
+        load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT)
+    with pytest.raises(RegistryError, match="pull it first"):
+        load.load_registry(opened, landing)
+
+
+def test_a_failure_is_recorded_and_what_is_loaded_stays(opened: Warehouse, landing: Landing) -> None:
+    """The data engineer reads why a night failed; the former figures stay."""
+    load.record_failure(opened, "mail", DAY, "no file")
+    failed = opened.rows("held_slices", source="mail", load_date=DAY)[0]
+    case_tables.bring_slice(opened, landing, "mail", DAY, events("r1"))
+    load.record_failure(opened, "mail", DAY, "no file again")
+    kept = opened.rows("held_slices", source="mail", load_date=DAY)[0]
+    assert (failed["status"], failed["last_error"], failed["raw_count"], failed["loaded_at"]) == ("failed", "no file", 0, None)
+    assert (kept["status"], kept["last_error"], kept["raw_count"]) == ("loaded", "no file again", 1)
+
+
+def test_loading_gives_the_counts_of_the_manifest(opened: Warehouse, landing: Landing) -> None:
+    """What became of every raw record is said at the end of the load, and kept."""
+    counts = Counts(raw=9, event=2, duplicate=1, reject=2, ignored=4)
+    manifest = case_tables.land_slice(landing, "mail", DAY, events("r1", "r2")).model_copy(update={"counts": counts})
+    landing.publish(manifest)
+    assert load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT) == counts
+    held = opened.rows("held_slices", source="mail", load_date=DAY)[0]
+    assert {name: held[f"{name}_count"] for name in counts.model_fields_set} == counts.model_dump()
+
+
+NAMES = st.sampled_from(["r1", "r2", "r3"])
+MESSAGES = st.sampled_from([None, "m1", "m2"])
+CERTIFICATES = st.sampled_from(["c1", "c2", "c3"])
+REGISTRY = st.lists(
+    st.fixed_dictionaries({"recipient_id": NAMES, "certificate_id": CERTIFICATES, "message_id": MESSAGES, "email": NAMES}),
+    unique_by=lambda row: row["recipient_id"],
+)
+SLICE = st.lists(
+    st.fixed_dictionaries(
+        {
+            "event_type": st.sampled_from(["delivered", "bounced", "claimed", "shared"]),
+            "recipient_id": st.none() | NAMES,
+            "message_id": MESSAGES,
+            "certificate_id": st.none() | CERTIFICATES,
+            "address": NAMES,
+            "channel": st.just("x"),
+        }
+    ),
+    max_size=3,
+)
+NIGHTS = st.lists(st.tuples(st.none() | REGISTRY, st.sampled_from([2, 3]), SLICE, st.booleans()), min_size=1, max_size=4)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(nights=NIGHTS)
+def test_refreshing_what_a_night_touched_equals_computing_all(nights: list[Any], tmp_path_factory: Any) -> None:
+    """The stored figures are the catalogue's, whatever nights and registries came in whatever order."""
+    folder = tmp_path_factory.mktemp("nights")
+    landing, configured = Landing(f"file://{folder}"), case_tables.configuration({})
+    url = f"duckdb:///{folder}/warehouse.duckdb"
+    with warehouses.open(warehouses.settings.Warehouse(url=url), str, key_fingerprint="k") as opened:
+        for registry, day, rows, refreshes in [*nights, (None, 4, [], True)]:
+            if registry is not None:
+                certificates = [{"certificate_id": row["certificate_id"]} for row in registry]
+                unique = list({row["certificate_id"]: row for row in certificates}.values())
+                case_tables.bring_registry(opened, landing, {"certificates": unique, "recipients": registry})
+            when = date(2026, 11, day)
+            filled = [case_tables.event(number, row | {"load_date": when}) for number, row in enumerate(rows)]
+            case_tables.bring_slice(opened, landing, "mail", when, filled)
+            if refreshes:
+                statistics.refresh(opened, configured)
+        full = statistics.catalogue(opened, configured, date(2030, 1, 1), "UTC", None, None)
+    shares = {(row["certificate_id"], row["channel"]): row["recipients_count"] for row in table(url, "certificate_shares")}
+    stored = sorted(table(url, "certificate_statistics"), key=lambda row: row["certificate_id"])
+    assert stored == [{key: row[key] for key in row if key not in ("as_of_date", "shares")} for row in full]
+    assert shares == {(row["certificate_id"], name): count for row in full for name, count in row["shares"].items()}
