@@ -101,10 +101,15 @@ def _reject(file: str, line: int, reason: str, raw: str) -> str:
 @app.command()
 @_verb
 def nightly(
-    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day, or the first of several.")],
+    day: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day, or the first of several."),
+    ],
     to: _Day = None,
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
-    from_landing: Annotated[bool, typer.Option("--from-landing", help="Re-read what was landed, pulling nothing.")] = False,
+    from_landing: Annotated[
+        bool, typer.Option("--from-landing", help="Re-read what was landed, pulling nothing.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Let a slice shrink, or become empty.")] = False,
 ) -> int:
     """Bring the registry and the slices of some UTC days into the warehouse, in any order, any number of times.
@@ -141,7 +146,9 @@ def nightly(
 @app.command("statistics")
 @_verb
 def statistics_(
-    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
+    as_of: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")
+    ],
     timezone: _Timezone = "UTC",
     issuer: Annotated[str | None, typer.Option(help="Only this issuer's certificates.")] = None,
     certificate: Annotated[str | None, typer.Option(help="Only this certificate.")] = None,
@@ -161,7 +168,9 @@ def statistics_(
 @_verb
 def recipients(
     certificate: Annotated[str, typer.Option(help="Whose recipients.")],
-    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
+    as_of: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")
+    ],
     timezone: _Timezone = "UTC",
     format: _Format = Output.table,
 ) -> None:
@@ -198,11 +207,17 @@ def slices(
 def reports(
     as_of: _Day = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
-    period: Annotated[str | None, typer.Option(help="2026-11, 2026-W47 or 2026-11-23; without it, what is due.")] = None,
+    period: Annotated[
+        str | None, typer.Option(help="2026-11, 2026-W47 or 2026-11-23; without it, what is due.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Where the files go.")] = Path("reports"),
     send: Annotated[bool, typer.Option("--send", help="Send them, each once.")] = False,
-    test_to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Send them to this address alone, as tests.")] = None,
-    resend: Annotated[bool, typer.Option("--resend", help="With --send: again what was sent, refused or in doubt.")] = False,
+    test_to: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Send them to this address alone, as tests.")
+    ] = None,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="With --send: again what was sent, refused or in doubt.")
+    ] = False,
 ) -> int:
     """Render the reports that are due, or those of a period, and send them.
 
@@ -217,7 +232,13 @@ def reports(
         raise ConfigurationError("mail is switched off; set enabled = true under [mail], or use --test-to")
     now = datetime.now(UTC)
     wanted = porch.wanted_reports(
-        house, now, subscription=subscription, period=period, as_of=as_of.date() if as_of else None, is_sending=send, tell=say
+        house,
+        now,
+        subscription=subscription,
+        period=period,
+        as_of=as_of.date() if as_of else None,
+        is_sending=send,
+        tell=say,
     )
     if not wanted:
         say("no report is due; name one with --period")

@@ -64,7 +64,12 @@ def _is_clean(raw: Path) -> bool:
         while chunk := file.read(_CHUNK):
             last = chunk.rfind(b"\n")
             since_newline = since_newline + len(chunk) if last < 0 else len(chunk) - last
-            if b"\r" in chunk or b"\0" in chunk or _DELIMITER.encode() in chunk or since_newline > _LONGEST_DOCUMENT:
+            if (
+                b"\r" in chunk
+                or b"\0" in chunk
+                or _DELIMITER.encode() in chunk
+                or since_newline > _LONGEST_DOCUMENT
+            ):
                 return False
             try:
                 decoder.decode(chunk)
@@ -135,7 +140,9 @@ class _LineWriter:
         if len(self.held) == 1:
             self.target.write(self.held[0])
         elif self.held:
-            self.target.write("[" + ",".join(text[1:-1] if text.startswith("[") else text for text in self.held) + "]")
+            self.target.write(
+                "[" + ",".join(text[1:-1] if text.startswith("[") else text for text in self.held) + "]"
+            )
         self.held.clear()
 
 
@@ -196,7 +203,10 @@ class _Splitter:
 
     def _may_be_cut(self, error: Exception) -> bool:
         """Whether the value may go on in text that is not yet read."""
-        if not isinstance(error, json.JSONDecodeError) or len(self.buffer) - self.position > _LONGEST_DOCUMENT:
+        if (
+            not isinstance(error, json.JSONDecodeError)
+            or len(self.buffer) - self.position > _LONGEST_DOCUMENT
+        ):
             return False
         is_open_string = error.msg.startswith("Unterminated string") and "\n" not in self.buffer[error.pos :]
         return is_open_string or error.pos > len(self.buffer) - 64

@@ -27,7 +27,9 @@ class NoFiles(SliceError):
 
     def __init__(self, source: str, day: date, pattern: str) -> None:
         super().__init__(
-            source, day, f"no file matches {pattern}; bring the files, or set may_be_empty, or waive the slice"
+            source,
+            day,
+            f"no file matches {pattern}; bring the files, or set may_be_empty, or waive the slice",
         )
 
 
@@ -35,7 +37,9 @@ class UnreadableFile(SliceError):
     """A raw file cannot be opened or decompressed."""
 
     def __init__(self, source: str, day: date, file: str, reason: str) -> None:
-        super().__init__(source, day, f"{file} cannot be read ({reason}); have it delivered again, then re-run the day")
+        super().__init__(
+            source, day, f"{file} cannot be read ({reason}); have it delivered again, then re-run the day"
+        )
 
 
 class ShrunkenSlice(SliceError):
@@ -43,7 +47,9 @@ class ShrunkenSlice(SliceError):
 
     def __init__(self, source: str, day: date, new: int, loaded: int) -> None:
         super().__init__(
-            source, day, f"{new} raw records, under half of the {loaded} loaded; if that is right, re-run with --replace"
+            source,
+            day,
+            f"{new} raw records, under half of the {loaded} loaded; if that is right, re-run with --replace",
         )
 
 
@@ -74,7 +80,9 @@ class UnknownName(AnalyticsError):
     """A certificate, subscription or issuer that the registry does not have."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"the registry has no {kind} {name!r}; see the registry's {kind}s for the ids that exist")
+        super().__init__(
+            f"the registry has no {kind} {name!r}; see the registry's {kind}s for the ids that exist"
+        )
 
 
 class DeliveryError(AnalyticsError):
@@ -111,7 +119,9 @@ class UnusableServer(DeliveryError):
     """The mail server does not let us in; that is no message's fault."""
 
     def __init__(self, host: str, reason: str) -> None:
-        super().__init__(f"the mail server {host} is of no use ({reason}); nothing left: mend [mail], run again")
+        super().__init__(
+            f"the mail server {host} is of no use ({reason}); nothing left: mend [mail], run again"
+        )
         self.reason = reason
 
 

@@ -164,7 +164,11 @@ class Landing:
         folder = self.path(shelf)
         entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
         for entry in entries:
-            if self.filesystem.isdir(entry) and entry.rstrip("/").rsplit("/", 1)[-1] not in named and self._written_before(entry, before):
+            if (
+                self.filesystem.isdir(entry)
+                and entry.rstrip("/").rsplit("/", 1)[-1] not in named
+                and self._written_before(entry, before)
+            ):
                 self.filesystem.rm(entry, recursive=True)
 
     def _written_before(self, folder: str, before: datetime) -> bool:
@@ -178,5 +182,3 @@ class Landing:
     def _manifest(self, shelf: str, name: str) -> Manifest | None:
         content = self.read(self.path(shelf, name))
         return Manifest.model_validate_json(content) if content else None
-
-

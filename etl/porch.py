@@ -13,11 +13,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from etl import deliver, extract, load, normalise, periods, registry, render, settings, state, statistics, validate, warehouse
+from etl import (
+    deliver,
+    extract,
+    load,
+    normalise,
+    periods,
+    registry,
+    render,
+    state,
+    statistics,
+    validate,
+    warehouse,
+)
+from etl import settings as configuration
 from etl.deliver import Due
-from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, SliceError, UnknownName
+from etl.errors import (
+    AnalyticsError,
+    ConfigurationError,
+    DeliveryError,
+    DoubtfulDelivery,
+    SliceError,
+    UnknownName,
+)
 from etl.landing import Landing, Manifest, slice_shelf
 from etl.periods import Period
+from etl.settings import SecretLookup, Settings, Source
 
 SWEPT_AFTER = timedelta(days=1)
 DOUBTFUL_AFTER = timedelta(hours=1)
@@ -27,8 +48,8 @@ DOUBTFUL_AFTER = timedelta(hours=1)
 class House:
     """The configuration, and the places it names."""
 
-    settings: settings.Settings
-    lookup: settings.SecretLookup
+    settings: Settings
+    lookup: SecretLookup
     landing: Landing
     state: state.State
     hash_key: str
@@ -42,20 +63,23 @@ class House:
         """What will never come, as the stage statistics wants it."""
         return [(source, day, reason) for (source, day), reason in self.state.waivers().items()]
 
-    def source(self, name: str) -> settings.Source:
+    def source(self, name: str) -> Source:
         """The configured source of that name; a ConfigurationError lists those that there are."""
         if name not in self.settings.sources:
-            raise ConfigurationError(f"there is no source {name!r}; there are {', '.join(self.settings.sources) or 'none'}")
+            raise ConfigurationError(
+                f"there is no source {name!r}; there are {', '.join(self.settings.sources) or 'none'}"
+            )
         return self.settings.sources[name]
 
 
-def enter(lookup: settings.SecretLookup) -> House:
+def enter(lookup: SecretLookup) -> House:
     """Reads the configuration and opens the state."""
-    configuration = settings.load()
-    normalise.check_formats(configuration.sources)
-    opened = state.open(configuration.state_url, configuration.state.secret, lookup)
-    key = opened.hash_key(configuration.privacy, lookup)
-    return House(configuration, lookup, Landing(configuration.landing.url), opened, key)
+    settings = configuration.load()
+    normalise.check_formats(settings.sources)
+    opened = state.open(settings.state_url, settings.state.secret, lookup)
+    return House(
+        settings, lookup, Landing(settings.landing.url), opened, opened.hash_key(settings.privacy, lookup)
+    )
 
 
 # The night
@@ -66,26 +90,34 @@ def pull_registry(house: House, *, from_landing: bool = False, replace: bool = F
     if not from_landing:
         extract.pull_registry(house.landing, house.settings.registry, house.lookup)
     manifest = registry.normalise_registry(
-        house.landing, house.settings.normalise, hash_key=house.hash_key, forgotten=house.state.forgotten(), replace=replace
+        house.landing,
+        house.settings.normalise,
+        hash_key=house.hash_key,
+        forgotten=house.state.forgotten(),
+        replace=replace,
     )
     with house.warehouse() as opened:
         load.load_registry(opened, house.landing)
     return manifest
 
 
-def is_expected(source: settings.Source, day: date) -> bool:
+def is_expected(source: Source, day: date) -> bool:
     """Whether the source covers that day."""
     return (source.since or date.min) <= day <= (source.until or date.max)
 
 
-def land(house: House, name: str, day: date, *, from_landing: bool = False, replace: bool = False) -> Manifest:
+def land(
+    house: House, name: str, day: date, *, from_landing: bool = False, replace: bool = False
+) -> Manifest:
     """Extracts and normalises one slice."""
     source = house.source(name)
     if from_landing:
         extract.reuse_landed(house.landing, name, day)
     else:
         extract.extract_slice(house.landing, name, source, day, house.lookup, replace=replace)
-    return normalise.normalise_slice(house.landing, house.settings.normalise, name, source, day, hash_key=house.hash_key)
+    return normalise.normalise_slice(
+        house.landing, house.settings.normalise, name, source, day, hash_key=house.hash_key
+    )
 
 
 def record_failure(house: House, error: SliceError) -> None:
@@ -150,7 +182,9 @@ def due_reports(house: House, now: datetime) -> list[Due]:
     return deliver.due(subscriptions, house.state, through, now, house.settings.mail)
 
 
-def named_reports(house: House, *, subscription: str | None, period: str | None, as_of: date | None) -> list[Report]:
+def named_reports(
+    house: House, *, subscription: str | None, period: str | None, as_of: date | None
+) -> list[Report]:
     """The reports that somebody asks for: of one period by its name, or of the latest ended on or before a day.
 
     Without a subscription, those of every subscription whose frequency the period has.
@@ -161,7 +195,11 @@ def named_reports(house: House, *, subscription: str | None, period: str | None,
     if subscription and not chosen:
         raise UnknownName("subscription", subscription)
     reports = [Report(row, _period(row, period, as_of), is_named=True) for row in chosen]
-    return [report for report in reports if subscription or report.period.frequency == report.subscription["frequency"]]
+    return [
+        report
+        for report in reports
+        if subscription or report.period.frequency == report.subscription["frequency"]
+    ]
 
 
 def _period(subscription: Mapping[str, Any], name: str | None, as_of: date | None) -> Period:
@@ -184,15 +222,25 @@ def wanted_reports(
 
     Baselines are recorded where mail is on, superseded periods where reports are about to be sent.
     """
-    dues = [due for due in due_reports(house, now) if subscription in (None, due.subscription["subscription_id"])]
+    dues = [
+        due for due in due_reports(house, now) if subscription in (None, due.subscription["subscription_id"])
+    ]
     deliver.record([due for due in dues if is_sending or due.action == "baseline"], house.state, now)
     if period or as_of:
         return named_reports(house, subscription=subscription, period=period, as_of=as_of)
     for due in dues:
         if due.action == "hold":
-            tell(f"{due.subscription['subscription_id']} {due.period.name} is held back until its days are whole; see the verb slices")
+            tell(
+                f"{due.subscription['subscription_id']} {due.period.name} is held back until its days are whole; see the verb slices"
+            )
     for delivery in house.state.doubtful(now - DOUBTFUL_AFTER):
-        tell(str(DoubtfulDelivery(f"the report {delivery.subscription_id} {delivery.period}", delivery.message_id or "")))
+        tell(
+            str(
+                DoubtfulDelivery(
+                    f"the report {delivery.subscription_id} {delivery.period}", delivery.message_id or ""
+                )
+            )
+        )
     return [Report(due.subscription, due.period) for due in dues if due.action == "send"]
 
 
@@ -200,7 +248,15 @@ def land_figures(house: House, reports: Iterable[Report], today: date) -> None:
     """Lands the figures of reports: the only step of a report that opens the warehouse."""
     with house.warehouse() as opened:
         for report in reports:
-            statistics.land_figures(opened, house.landing, house.settings, report.subscription, report.period, house.waivers(), today)
+            statistics.land_figures(
+                opened,
+                house.landing,
+                house.settings,
+                report.subscription,
+                report.period,
+                house.waivers(),
+                today,
+            )
 
 
 def landed_figures(house: House, report: Report) -> dict[str, Any]:
@@ -212,18 +268,20 @@ def landed_figures(house: House, report: Report) -> dict[str, Any]:
     return figures
 
 
-def mail_options(house: House, subscription_id: str, *, is_test: bool = False) -> render.MailOptions:
-    """How the mail of a subscription is made; a test carries no link that would end the reader's subscription."""
+def render_report(house: House, report: Report, output: Path, *, is_test: bool = False) -> Path:
+    """Renders a report from its landed figures; gives the folder with its four files.
+
+    A test carries no link that would end the reader's subscription.
+    """
+    from etl import render  # noqa: PLC0415  # two seconds that only this needs
+
     mail, link = house.settings.mail, None
     if mail.unsubscribe_url and not is_test:
-        link = mail.unsubscribe_url.format(token=deliver.unsubscribe_token(subscription_id, house.hash_key))
-    return render.MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
-
-
-def render_report(house: House, report: Report, output: Path, *, is_test: bool = False) -> Path:
-    """Renders a report from its landed figures; gives the folder with its four files."""
+        token = deliver.unsubscribe_token(report.subscription["subscription_id"], house.hash_key)
+        link = mail.unsubscribe_url.format(token=token)
+    options = render.MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
     folder = output / report.folder
-    render.render(landed_figures(house, report), folder, mail=mail_options(house, report.subscription["subscription_id"], is_test=is_test))
+    render.render(landed_figures(house, report), folder, mail=options)
     return folder
 
 
@@ -231,9 +289,13 @@ def send_report(house: House, report: Report, folder: Path, *, resend: bool = Fa
     """Sends a rendered report once; True when it left now. A named one must be whole."""
     figures = landed_figures(house, report)
     if not figures["quality"]["is_whole"]:
-        raise DeliveryError(f"the report {report.name} is not sent: its data are not whole; see the verb slices")
+        raise DeliveryError(
+            f"the report {report.name} is not sent: its data are not whole; see the verb slices"
+        )
     if report.period.frequency != report.subscription["frequency"]:
-        raise DeliveryError(f"the report {report.name} is not sent: the subscription is {report.subscription['frequency']}")
+        raise DeliveryError(
+            f"the report {report.name} is not sent: the subscription is {report.subscription['frequency']}"
+        )
     return deliver.send(
         (folder / "message.eml").read_bytes(),
         state=house.state,
@@ -249,7 +311,13 @@ def send_report(house: House, report: Report, folder: Path, *, resend: bool = Fa
 
 def send_test(house: House, folder: Path, address: str) -> None:
     """Sends a rendered report to a tester alone."""
-    deliver.send_test((folder / "message.eml").read_bytes(), address, mail=house.settings.mail, lookup=house.lookup, clock=_now)
+    deliver.send_test(
+        (folder / "message.eml").read_bytes(),
+        address,
+        mail=house.settings.mail,
+        lookup=house.lookup,
+        clock=_now,
+    )
 
 
 def make(
@@ -264,7 +332,9 @@ def make(
                 send_test(house, folder, test_to)
                 done.append("sent as a test")
             if send:
-                done.append("sent" if send_report(house, report, folder, resend=resend) else "was sent before")
+                done.append(
+                    "sent" if send_report(house, report, folder, resend=resend) else "was sent before"
+                )
         except ConfigurationError:
             raise
         except AnalyticsError as error:
@@ -281,7 +351,10 @@ def findings(house: House, now: datetime) -> Iterator[tuple[str, str, bool]]:
         "landing": lambda: _probe_landing(house.landing),
         "warehouse": lambda: _probe_warehouse(house),
         "registry": lambda: extract.probe_registry(house.settings.registry, house.lookup),
-        **{f"sources.{name}": partial(extract.probe, source, yesterday, house.lookup) for name, source in house.settings.sources.items()},
+        **{
+            f"sources.{name}": partial(extract.probe, source, yesterday, house.lookup)
+            for name, source in house.settings.sources.items()
+        },
         "mail": lambda: deliver.probe(house.settings.mail, house.lookup),
     }
     for name, probe in probes.items():

@@ -64,7 +64,11 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table = Table(*(rows[0] if rows else ("nothing",)), header_style="bold", show_edge=False)
     for row in rows:
         table.add_row(*(str(_cell(value)) for value in row.values()))
-    console.print(table, width=None if console.is_terminal else 20 * max(1, len(table.columns)), soft_wrap=not console.is_terminal)
+    console.print(
+        table,
+        width=None if console.is_terminal else 20 * max(1, len(table.columns)),
+        soft_wrap=not console.is_terminal,
+    )
 
 
 def _cell(value: Any) -> Any:

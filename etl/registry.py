@@ -19,7 +19,15 @@ from etl.landing import Counts, Landing, Manifest
 HEADERS = {
     "issuers": ("issuer_id", "name", "logo", "color"),
     "certificates": ("certificate_id", "issuer_id", "name", "kind", "created_at"),
-    "recipients": ("recipient_id", "certificate_id", "email", "name", "message_id", "access_email_sent_at", "created_at"),
+    "recipients": (
+        "recipient_id",
+        "certificate_id",
+        "email",
+        "name",
+        "message_id",
+        "access_email_sent_at",
+        "created_at",
+    ),
     "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "paused"),
 }
 _OPTIONAL = ("logo", "color")
@@ -28,7 +36,12 @@ _SQL = Path(__file__).parent.parent / "sql" / "normalise" / "registry"
 
 
 def normalise_registry(
-    landing: Landing, limits: settings.Normalise, *, hash_key: str, forgotten: Iterable[str], replace: bool = False
+    landing: Landing,
+    limits: settings.Normalise,
+    *,
+    hash_key: str,
+    forgotten: Iterable[str],
+    replace: bool = False,
 ) -> Manifest:
     """Judges the registry landed last and publishes the version: ``counts.event`` rows hold, ``counts.reject`` are left out.
 
@@ -43,13 +56,21 @@ def normalise_registry(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(landing.local_folder(landing.path("registry", version)))
         connection = stack.enter_context(normalise.connected(limits, scratch))
-        normalise.bind(connection, hash_key=hash_key, forgotten=list(forgotten), timezones=sorted(available_timezones()))
+        normalise.bind(
+            connection, hash_key=hash_key, forgotten=list(forgotten), timezones=sorted(available_timezones())
+        )
         for raw in manifest.raw:
             path = stack.enter_context(landing.local(landing.path("registry", raw.path)))
             _read(connection, raw.origin, documents.clean(path, "lines", scratch).path)
         counts = _write(connection, folder)
     judged = manifest.model_copy(
-        update={"events": f"{version}/tables", "rejects": f"{version}/rejects.parquet", "counts": counts, "status": "valid", "reason": None}
+        update={
+            "events": f"{version}/tables",
+            "rejects": f"{version}/rejects.parquet",
+            "counts": counts,
+            "status": "valid",
+            "reason": None,
+        }
     )
     loaded = landing.loaded("registry")
     if loaded and not replace and counts.event < _KEPT_SHARE * loaded.counts.event:
@@ -63,21 +84,36 @@ def normalise_registry(
 def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     """Makes a CSV file a numbered table ``raw_<table>`` of texts; optional columns may be missing, others not."""
     try:
-        rows = connection.read_csv(str(path), header=True, all_varchar=True, sep=",", quotechar='"', escapechar='"', null_padding=True, parallel=False)
+        rows = connection.read_csv(
+            str(path),
+            header=True,
+            all_varchar=True,
+            sep=",",
+            quotechar='"',
+            escapechar='"',
+            null_padding=True,
+            parallel=False,
+        )
         missing = [name for name in HEADERS[table] if name not in rows.columns and name not in _OPTIONAL]
         if missing:
-            raise RegistryError(f"the registry's {table} has no column {missing[0]}; it needs {', '.join(HEADERS[table])}")
+            raise RegistryError(
+                f"the registry's {table} has no column {missing[0]}; it needs {', '.join(HEADERS[table])}"
+            )
         named = [name if name in rows.columns else f"NULL::VARCHAR AS {name}" for name in HEADERS[table]]
         rows.project(", ".join(("ROW_NUMBER() OVER () AS line", *named))).create(f"raw_{table}")
     except duckdb.Error as error:
-        raise RegistryError(f"the registry's {table} is no readable CSV: {str(error).splitlines()[0]}") from None
+        raise RegistryError(
+            f"the registry's {table} is no readable CSV: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
     (folder / "tables").mkdir()
     for table in HEADERS:
         normalise.query(connection, f"registry/{table}").create(table)
-        connection.table(table).filter("reason IS NULL").write_parquet(str(folder / "tables" / f"{table}.parquet"))
+        connection.table(table).filter("reason IS NULL").write_parquet(
+            str(folder / "tables" / f"{table}.parquet")
+        )
     rejects = normalise.query(connection, "registry/rejects")
     rejects.write_parquet(str(folder / "rejects.parquet"))
     kept = sum(len(connection.table(table).filter("reason IS NULL")) for table in HEADERS)

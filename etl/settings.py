@@ -12,7 +12,12 @@ from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from etl.errors import ConfigurationError
 
@@ -123,7 +128,11 @@ class Settings(BaseSettings):
     """The whole configuration."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ANALYTICS_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="ANALYTICS_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     landing: Landing = Landing()
@@ -139,7 +148,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic-settings calls by these names
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then the file."""
         return env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_path())
@@ -166,10 +180,12 @@ def load() -> Settings:
     """Reads the configuration; a ConfigurationError names every wrong key and the cure."""
     path = config_path()
     if not path.is_file():
-        raise ConfigurationError(f"no configuration at {path}; write one, or set ANALYTICS_CONFIG to its path")
+        raise ConfigurationError(
+            f"no configuration at {path}; write one, or set ANALYTICS_CONFIG to its path"
+        )
     _refuse_unknown_variables()
     try:
-        return Settings()  # type: ignore[call-arg]  # pydantic-settings fills it from the sources
+        return Settings()
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentence(detail) for detail in error.errors())) from None
     except ValueError as error:  # TOML that does not parse
@@ -194,7 +210,9 @@ def require(secret: str, lookup: SecretLookup) -> str:
     """The text of a secret; a ConfigurationError names it where it is missing."""
     text = lookup(secret)
     if text is None:
-        raise ConfigurationError(f"the secret {secret} is not set; export {secret}=... or add an Airflow connection of that id")
+        raise ConfigurationError(
+            f"the secret {secret} is not set; export {secret}=... or add an Airflow connection of that id"
+        )
     return text
 
 
@@ -203,7 +221,9 @@ def _refuse_unknown_variables() -> None:
         table, separator, _ = name.removeprefix("ANALYTICS_").partition("__")
         if name.startswith("ANALYTICS_") and separator and table.lower() not in Settings.model_fields:
             known = ", ".join(Settings.model_fields)
-            raise ConfigurationError(f"the variable {name} names no table of the configuration; there are {known}")
+            raise ConfigurationError(
+                f"the variable {name} names no table of the configuration; there are {known}"
+            )
 
 
 def _sentence(detail: Any) -> str:

@@ -57,7 +57,8 @@ class MailServer:
         recipients = [each.addr_spec for each in message["To"].addresses]
         is_international = not "".join((sender, *recipients)).isascii()
         # Seven bits, so that any server may carry it: parts that are not are encoded anew.
-        content = message.as_bytes(policy=SMTP.clone(cte_type="7bit", utf8=is_international))
+        policy = SMTP.clone(cte_type="7bit", utf8=is_international, refold_source="none")  # refolding breaks long links
+        content = message.as_bytes(policy=policy)
         try:
             with self._session() as session:
                 session.ehlo_or_helo_if_needed()

@@ -13,7 +13,9 @@ pull_registry = registry.pull
 probe_registry = registry.probe
 
 
-def extract_slice(landing: Landing, name: str, source: Source, day: date, lookup: SecretLookup, *, replace: bool = False) -> Manifest:
+def extract_slice(
+    landing: Landing, name: str, source: Source, day: date, lookup: SecretLookup, *, replace: bool = False
+) -> Manifest:
     """Brings a slice's raw records into the landing; SliceErrors say why they do not come."""
     return files.extract(landing, name, source, day, replace=replace)
 

@@ -19,7 +19,10 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
     if not found and not replace and (not source.may_be_empty or _holds_records(landing, shelf)):
         raise NoFiles(name, day, pattern)
     version = landing.fresh_version()
-    raw = [_copied(landing, filesystem, shelf, f"{version}/raw/{position:04}", file, name, day) for position, file in enumerate(found)]
+    raw = [
+        _copied(landing, filesystem, shelf, f"{version}/raw/{position:04}", file, name, day)
+        for position, file in enumerate(found)
+    ]
     manifest = Manifest(shelf=shelf, raw=tuple(raw))
     landing.publish(manifest)
     return manifest
@@ -43,10 +46,20 @@ def _holds_records(landing: Landing, shelf: str) -> bool:
     return loaded is not None and loaded.counts.raw > 0
 
 
-def _copied(landing: Landing, filesystem: fsspec.AbstractFileSystem, shelf: str, prefix: str, file: str, name: str, day: date) -> LandedFile:
+def _copied(
+    landing: Landing,
+    filesystem: fsspec.AbstractFileSystem,
+    shelf: str,
+    prefix: str,
+    file: str,
+    name: str,
+    day: date,
+) -> LandedFile:
     basename = file.rsplit("/", 1)[-1]
     try:
         with filesystem.open(file, "rb") as content:
-            return landing.store(shelf, f"{prefix}-{basename}", content, origin=filesystem.unstrip_protocol(file))
+            return landing.store(
+                shelf, f"{prefix}-{basename}", content, origin=filesystem.unstrip_protocol(file)
+            )
     except OSError as error:
         raise UnreadableFile(name, day, basename, error.strerror or type(error).__name__) from error

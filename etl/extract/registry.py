@@ -50,15 +50,21 @@ def _from_folder(registry: Registry, table: str, lookup: SecretLookup) -> Iterat
         with fsspec.open(f"{registry.url.rstrip('/')}/{table}.csv", "rb") as content:
             yield content
     except FileNotFoundError:
-        raise RegistryError(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
+        raise RegistryError(
+            f"the registry at {registry.url} has no {table}.csv; put the file there"
+        ) from None
     except OSError as error:
-        raise RegistryError(f"{table}.csv of the registry cannot be read: {error.strerror or type(error).__name__}") from error
+        raise RegistryError(
+            f"{table}.csv of the registry cannot be read: {error.strerror or type(error).__name__}"
+        ) from error
 
 
 @contextmanager
 def _from_database(registry: Registry, table: str, lookup: SecretLookup) -> Iterator[BinaryIO]:
     if table not in registry.queries:
-        raise ConfigurationError(f"registry.queries.{table} is missing; write one SELECT for each of {', '.join(TABLES)}")
+        raise ConfigurationError(
+            f"registry.queries.{table} is missing; write one SELECT for each of {', '.join(TABLES)}"
+        )
     engine = sa.create_engine(with_password(registry.url, registry.secret, lookup), hide_parameters=True)
     try:
         with tempfile.TemporaryFile() as file:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow
 import pyarrow.csv
-import pyarrow.dataset
 from sqlalchemy import URL, Connection, NullPool, create_engine
 
 NAME = "postgres"
@@ -52,6 +51,8 @@ def lock(connection: Connection) -> None:
 
 def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
     """Copies those columns of Parquet files into a temporary table of that name."""
+    import pyarrow.dataset  # noqa: PLC0415  # brings pandas in, a second that only this needs
+
     dataset = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
     fields = [field for field in dataset.schema if field.name in columns]
     names = ", ".join(field.name for field in fields)
