@@ -149,3 +149,8 @@ def _registry_table(table: str, rows: Sequence[Row]) -> pyarrow.Table:
     return pyarrow.Table.from_pylist(
         list(rows), pyarrow.schema([(name, kind(name)) for name in _REGISTRY_COLUMNS[table]])
     )
+
+
+def columns(landed: str) -> frozenset[str]:
+    """The columns of a landed relation: ``landed_events``, or ``landed_<table>`` of the registry."""
+    return frozenset(_REGISTRY_COLUMNS.get(landed.removeprefix("landed_"), _EVENT_COLUMNS)) - {"tags"}

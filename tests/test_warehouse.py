@@ -1,0 +1,158 @@
+"""Promises of the warehouse: it opens or says why not, and every named SQL runs on every engine."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from etl import settings, warehouse
+from etl.errors import ConfigurationError, WarehouseError
+from etl.landing import Landing
+from etl.warehouse import duckdb, postgres, questions
+from tests import given
+
+ROOT = Path(__file__).parent.parent
+DAY = date(2026, 11, 2)
+FILES = sorted(path for folder in ("load", "statistics", "report") for path in (ROOT / "sql" / folder).glob("*.sql"))
+BOUND = {
+    "period_end": datetime(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False,
+    "credential_hosts": "", "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
+    "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
+    "key_fingerprint": "k", "kind": "issuer", "name": "i1",
+}  # fmt: skip
+
+Opener = Callable[[], AbstractContextManager[warehouse.Warehouse]]
+
+
+def test_every_file_is_planned_by_every_engine(warehouse_url: str, open_warehouse: Opener, landing: Landing) -> None:
+    """One text of SQL serves every warehouse."""
+    engine: Any = duckdb if warehouse_url.startswith("duckdb") else postgres
+    with open_warehouse() as opened:
+        given.bring(opened, landing, {"events": [{"event_type": "sent"}, {"event_type": "sent"}]})
+    with engine.connect(make_url(warehouse_url)) as connection:
+        for file in Path(landing.root).rglob("*.parquet"):
+            name = "landed_events" if file.parent.name == "events" else f"landed_{file.stem}"
+            engine.land(connection, name, [file], given.columns(name))
+        for path in FILES:
+            select = questions.loading if path.parent.name == "load" else questions.question
+            statement = select(path.name.split(".")[0], engine.NAME)
+            assert connection.execute(text("EXPLAIN " + statement), BOUND).fetchall()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_file_says_what_it_is(path: Path) -> None:
+    """A reader can defend every figure from the head of its file; a bind in a comment would be taken for a parameter."""
+    content = path.read_text()
+    comments = "\n".join(re.findall(r"--.*", content))
+    assert content.startswith(f"-- {path.stem.split('.')[0]}: ") and "\n-- Grain   " in content
+    assert len(content.splitlines()) < 120 and not re.search(r":[a-z]", comments) and "SELECT *" not in content
+
+
+def test_a_new_warehouse_is_empty_and_opens_again(open_warehouse: Opener) -> None:
+    """Nothing has to be set up before the first night."""
+    for _ in range(2):
+        with open_warehouse() as opened:
+            assert opened.rows("held_slices", source=None, load_date=None) == []
+
+
+def test_another_key_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:
+    """Addresses hashed with two keys would never match; the data engineer is told to rebuild."""
+    with open_warehouse():
+        pass
+    table = settings.Warehouse(url=warehouse_url)
+    with pytest.raises(WarehouseError, match="rebuild"), warehouse.open(table, str, key_fingerprint="k2"):
+        pass
+
+
+def test_a_file_that_another_process_holds_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Two tasks at a time take turns, and the log says who is in."""
+    url = f"duckdb:///{tmp_path / 'warehouse.duckdb'}"
+    with holder(url, seconds=1) as held, warehouse.open(settings.Warehouse(url=url), str, key_fingerprint="k"):
+        assert f"process {held.pid}" in caplog.text
+
+
+def test_a_file_that_is_held_for_long_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs a backfill knows which process to end."""
+    monkeypatch.setattr(duckdb, "PATIENCE_SECONDS", 0.5)
+    url = f"duckdb:///{tmp_path / 'warehouse.duckdb'}"
+    with holder(url, seconds=60) as held:
+        with pytest.raises(WarehouseError, match=f"process {held.pid} .* still holds the warehouse"):
+            warehouse.open(settings.Warehouse(url=url), str, key_fingerprint="k").__enter__()
+        held.kill()
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
+    """The message helps, and can be shown to anybody."""
+    table = settings.Warehouse(url="postgresql+psycopg://somebody@127.0.0.1:1/nowhere", secret="WAREHOUSE")
+    with pytest.raises(WarehouseError, match="check warehouse.url") as raised:
+        warehouse.open(table, lambda name: "hush-hush", key_fingerprint="k").__enter__()
+    assert "hush-hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "nonsense"])
+def test_an_engine_that_is_not_supported_is_a_mistake_in_the_configuration(url: str) -> None:
+    """The sentence says which engines there are."""
+    with pytest.raises(ConfigurationError, match="duckdb, postgresql"):
+        warehouse.open(settings.Warehouse(url=url), str, key_fingerprint="k").__enter__()
+
+
+def test_two_writers_of_one_slice_leave_it_once(postgres_url: str, tmp_path: Path) -> None:
+    """A backfill and the nightly run may meet on the same day."""
+    def bring(number: int) -> None:
+        landing = Landing(f"file://{tmp_path / str(number)}")
+        rows = [given.event(event, {"event_type": "sent", "load_date": DAY}) for event in range(50)]
+        with warehouse.open(settings.Warehouse(url=postgres_url), str, key_fingerprint="k") as opened:
+            for _ in range(3):
+                given.bring_slice(opened, landing, "mail", DAY, rows)
+
+    with warehouse.open(settings.Warehouse(url=postgres_url), str, key_fingerprint="k"), ThreadPoolExecutor(4) as pool:
+        list(pool.map(bring, range(4)))
+    with create_engine(postgres_url).connect() as connection:
+        assert connection.execute(text("SELECT COUNT(*) FROM events")).scalar() == 50
+
+
+def test_questions_see_one_moment_until_something_is_written(postgres_url: str, tmp_path: Path) -> None:
+    """The figures of one report agree with one another, whatever is loaded meanwhile."""
+    table, landing = settings.Warehouse(url=postgres_url), Landing(f"file://{tmp_path}")
+    with warehouse.open(table, str, key_fingerprint="k") as one, warehouse.open(table, str, key_fingerprint="k") as two:
+        before = one.rows("held_slices", source=None, load_date=None)
+        given.bring_slice(two, landing, "mail", DAY, [given.event(0, {"event_type": "sent"})])
+        assert one.rows("held_slices", source=None, load_date=None) == before == []
+
+
+def test_a_byte_that_an_engine_refuses_does_not_stop_a_night(opened: warehouse.Warehouse, landing: Landing) -> None:
+    """A mail server may answer anything."""
+    rows = [given.event(0, {"event_type": "bounced", "recipient_id": "r1", "mta_response": "550 \0 no; a:b %s"})]
+    given.bring_registry(opened, landing, {"recipients": [{"recipient_id": "r1"}]})
+    given.bring_slice(opened, landing, "mail", DAY, rows)
+    reason = opened.rows("listed_recipients", **BOUND)[0]["bounce_reason"]
+    assert reason.replace("\N{REPLACEMENT CHARACTER}", "\0") == "550 \0 no; a:b %s"
+
+
+def test_an_engines_own_file_wins_and_a_file_brings_what_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dialect that honestly differs has a sibling; composition is by the header alone."""
+    monkeypatch.setattr(questions, "_SQL", tmp_path)
+    (tmp_path / "statistics").mkdir()
+    (tmp_path / "statistics" / "ones.sql").write_text("-- ones: one.\nSELECT 1 AS one\n")
+    (tmp_path / "statistics" / "ones.other.sql").write_text("-- ones: one.\nSELECT 2 AS one\n")
+    (tmp_path / "statistics" / "twos.sql").write_text("-- twos: two.\n--\n-- Reads   ones, events\nWITH\na AS (\n    SELECT one FROM ones\n)\n\nSELECT one FROM a\n")
+    questions.question.cache_clear()
+    twos = [create_engine("duckdb://").connect().execute(text(questions.question("twos", name))).scalar() for name in ("own", "other")]
+    questions.question.cache_clear()
+    assert twos == [1, 2]
+
+
+def holder(url: str, seconds: int) -> subprocess.Popen[str]:
+    """Another process that holds the file for some seconds; returns once it does."""
+    code = "import sys, time, sqlalchemy\nconnection = sqlalchemy.create_engine(sys.argv[1]).connect()\nprint('in', flush=True)\ntime.sleep(float(sys.argv[2]))"
+    process = subprocess.Popen([sys.executable, "-c", code, url, str(seconds)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "in\n"
+    return process
