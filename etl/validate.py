@@ -1,0 +1,250 @@
+"""The stage validate: Great Expectations over a slice's events; a failed suite keeps the slice out, and says why.
+
+What is checked is the interface's "What keeps a slice out", and what every reader of the events relies on. What is
+merely odd (duplicates, volume) passes. The expectations are pushed down to DuckDB, which reads the landed Parquet in place.
+Great Expectations takes seconds to import, so it is imported when the first slice has events, once for a process.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlalchemy import event
+from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+
+from etl import settings
+from etl.errors import NotLanded, RefusedSlice, SliceError
+from etl.landing import Counts, Landing, Manifest, slice_shelf
+
+PAGE = "validation.html"
+"""The name of the Data Docs page, in the folder of the version that was validated."""
+
+EARLIEST = date(2010, 1, 1)
+NEVER_NULL = (
+    "event_key",
+    "identity_key",
+    "event_type",
+    "occurred_at",
+    "is_machine",
+    "is_suppressed",
+    "is_opt_out_link",
+)
+VOCABULARIES = {
+    "event_type": (
+        "queued", "sent", "deferred", "delivered", "bounced", "rejected", "failed", "opened", "clicked", "complained",
+        "unsubscribed", "subscribed", "autoresponded", "unknown", "viewed", "claimed", "downloaded", "shared",
+        "added_to_profile", "verified",
+    ),
+    "bounce_class": ("hard", "soft", "block", "undetermined"),
+    "machine_reason": ("provider_flag", "proxy_ua", "scanner_ua", "crawler_ua", "method"),
+}  # fmt: skip
+
+_SQL = Path(__file__).parent.parent / "sql" / "validate"
+_QUERY_ONLY = {
+    "result_format": "BASIC",
+    "return_unexpected_index_query": True,
+    "unexpected_index_column_names": [
+        "event_type",
+        "occurred_at",
+        "recipient_id",
+        "message_id",
+        "machine_reason",
+        "event_key",
+    ],
+}
+_STYLE = """<style>
+body {font: 15px/1.5 sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem}
+h5, h6 {font-size: 1rem; margin: 1.5rem 0 .5rem} pre {white-space: pre-wrap}
+table {border-collapse: collapse; width: 100%}
+td, th {border: 1px solid #bbb; padding: .3rem .6rem; text-align: left; vertical-align: top}
+.badge {background: #eee; padding: 0 .3rem}
+.fa-check-circle::before {content: "\\2713"; color: #18794e}
+.fa-times::before, .fa-exclamation-triangle::before {content: "\\2717"; color: #c62a2f}
+</style></head>"""
+
+
+def validate_slice(landing: Landing, limits: settings.Validation, source: str, day: date) -> Manifest:
+    """Publishes a slice's normalised version as valid, with its Data Docs page beside it; without raw files at once.
+
+    Raises NotLanded, and RefusedSlice for a version that fails: it is published as refused, with the reason.
+    """
+    manifest = landing.newest(slice_shelf(source, day))
+    if manifest is None:
+        raise NotLanded(source, day)
+    if manifest.raw:
+        if manifest.events is None:
+            raise SliceError(source, day, "the version landed last is not normalised; run the day again")
+        try:
+            _require_valid(landing, limits, manifest, source, day)
+        except RefusedSlice as refusal:
+            landing.publish(manifest.model_copy(update={"status": "refused", "reason": refusal.reason}))
+            raise
+    valid = manifest.model_copy(update={"status": "valid", "reason": None})
+    landing.publish(valid)
+    return valid
+
+
+def _require_valid(landing: Landing, limits: settings.Validation, manifest: Manifest, source: str, day: date) -> None:
+    with landing.local(landing.path(manifest.shelf, str(manifest.events))) as parquet:
+        results = _run(f"{source} {day}", _expectations(limits, manifest.counts, day), parquet)
+    failures = {
+        _sentence(result, manifest.counts): _query(result, landing, manifest)
+        for result in results.results
+        if not result.success
+    }
+    version = str(manifest.events).split("/", 1)[0]
+    landing.write(landing.path(manifest.shelf, version, PAGE), _page(results, failures).encode())
+    if failures:
+        raise RefusedSlice(source, day, list(failures), "; ".join(dict.fromkeys(failures.values())))
+
+
+def _great_expectations() -> Any:
+    import great_expectations  # noqa: PLC0415  (it costs seconds, which only a process that validates should pay)
+
+    return great_expectations
+
+
+def _expectations(limits: settings.Validation, counts: Counts, day: date) -> list[Any]:
+    """What a slice must meet; each expectation's ``meta`` has the words for its failure."""
+    gxe = _great_expectations().expectations
+
+    before = datetime.combine(day + timedelta(days=2), time())
+    return [
+        *_few_rejects(limits, counts),
+        *(
+            gxe.ExpectColumnValuesToNotBeNull(column=column, meta={"failure": f"{column} missing"})
+            for column in NEVER_NULL
+        ),
+        gxe.ExpectColumnValuesToBeUnique(column="event_key", meta={"failure": "event_key repeated"}),
+        *(
+            gxe.ExpectColumnValuesToBeInSet(
+                column=column, value_set=list(words), meta={"failure": f"{column} outside the vocabulary"}
+            )
+            for column, words in VOCABULARIES.items()
+        ),
+        gxe.ExpectColumnValuesToNotBeInSet(
+            column="event_type",
+            value_set=["unknown"],
+            mostly=round(1 - limits.unknown_rate_maximum, 9),
+            meta={"failure": "event_type unknown", "maximum": limits.unknown_rate_maximum},
+        ),
+        *_explained_machines(),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="occurred_at",
+            min_value=datetime.combine(EARLIEST, time()),
+            max_value=before,
+            strict_max=True,
+            meta={"failure": f"occurred_at before {EARLIEST:%Y-%m-%d} or from {before:%Y-%m-%d} on"},
+        ),
+    ]
+
+
+def _few_rejects(limits: settings.Validation, counts: Counts) -> Iterator[Any]:
+    """What is neither event, duplicate nor ignored is a reject, so few rejects are many events."""
+    gxe = _great_expectations().expectations
+
+    if counts.raw >= limits.reject_rate_minimum_count:
+        allowed = int(round(limits.reject_rate_maximum * counts.raw, 6))
+        yield gxe.ExpectTableRowCountToBeBetween(
+            min_value=max(0, _understood(counts) - allowed),
+            meta={"failure": "rejects", "maximum": limits.reject_rate_maximum, "rows": "rejects"},
+        )
+
+
+def _understood(counts: Counts) -> int:
+    """How many events there are when nothing is rejected."""
+    return counts.raw - counts.duplicate - counts.ignored
+
+
+def _explained_machines() -> Iterator[Any]:
+    """A machine has a reason, a person has none."""
+    gxe = _great_expectations().expectations
+
+    is_machine = gxe.row_conditions.Column("is_machine")
+    rows = {"rows": "unexplained_machines"}
+    yield gxe.ExpectColumnValuesToNotBeNull(
+        column="machine_reason",
+        row_condition=is_machine == True,  # noqa: E712  (becomes SQL)
+        meta={"failure": "is_machine without machine_reason", **rows},
+    )
+    yield gxe.ExpectColumnValuesToBeNull(
+        column="machine_reason",
+        row_condition=is_machine == False,  # noqa: E712  (becomes SQL)
+        meta={"failure": "machine_reason without is_machine", **rows},
+    )
+
+
+def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
+    gx = _great_expectations()
+
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder, "slice.duckdb")
+        with duckdb.connect(str(database)) as connection:
+            connection.read_parquet(str(parquet)).create_view("events")
+        context = gx.get_context(mode="ephemeral")
+        context.enable_analytics(enable=False)
+        context.variables.progress_bars = {"globally": False}
+        datasource = context.data_sources.add_sql("slice", connection_string=f"duckdb:///{database}")
+        event.listen(datasource.get_execution_engine().engine, "after_cursor_execute", _fetch_at_once)
+        try:
+            batch = (
+                datasource.add_table_asset("events", table_name="events")
+                .add_batch_definition_whole_table("slice")
+                .get_batch()
+            )
+            return batch.validate(gx.ExpectationSuite(name, expectations=expectations), result_format=_QUERY_ONLY)
+        finally:
+            datasource.get_execution_engine().close()
+
+
+def _fetch_at_once(_connection: Any, cursor: Any, _statement: Any, _parameters: Any, context: Any, _many: Any) -> None:
+    """Great Expectations closes a connection before it fetches, and DuckDB's rollback drops what was not fetched."""
+    if cursor.description:
+        context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(cursor, initial_buffer=cursor.fetchall())
+
+
+def _sentence(result: Any, counts: Counts) -> str:
+    """What failed, with figures: how many of how many, or for a limited share its percentage and the limit."""
+    meta, found = result.expectation_config.meta, result.result
+    if "observed_value" in found:
+        share, whole = (_understood(counts) - found["observed_value"]) / counts.raw, f"{counts.raw:,} raw records"
+    elif "unexpected_count" in found:
+        share, whole = found["unexpected_count"] / found["element_count"], f"{found['element_count']:,} events"
+    else:
+        raise AssertionError(f"{meta['failure']} could not be evaluated: {result.exception_info}")
+    if "maximum" in meta:
+        return f"{meta['failure']}: {100 * share:.6g} % of {whole}, at most {100 * meta['maximum']:.6g} %"
+    return f"{meta['failure']}: {found['unexpected_count']:,} of {counts.event:,} events"
+
+
+def _query(result: Any, landing: Landing, manifest: Manifest) -> str:
+    """One line for DuckDB that shows the rows: our named SELECT, else the one that Great Expectations writes."""
+    rows = result.expectation_config.meta.get("rows")
+    query = (_SQL / f"{rows}.sql").read_text() if rows else result.result["unexpected_index_query"]
+    for table, file in (("events", manifest.events), ("rejects", manifest.rejects)):
+        path = landing.path(manifest.shelf, str(file))
+        place = (path if landing.is_local else landing.filesystem.unstrip_protocol(path)).replace("'", "''")
+        query = re.sub(rf"\bFROM {table}\b", lambda _, place=place: f"FROM read_parquet('{place}')", query)
+    return " ".join(re.sub(r"(?m)^--.*$", "", query).split()).rstrip(" ;")
+
+
+def _page(results: Any, failures: dict[str, str]) -> str:
+    """The Data Docs page as one file that asks the network for nothing, with the failures first."""
+    render = _great_expectations().render
+
+    for result in results.results:
+        result.result.pop(
+            "unexpected_index_query", None
+        )  # it speaks of a view that is gone; the failures have their queries
+    page = render.view.DefaultJinjaPageView().render(
+        render.renderer.ValidationResultsPageRenderer().render(results), template="page_minimal.j2"
+    )
+    page = re.sub(r"(?s)<script.*?</script>|<link [^>]*>|</?a\b[^>]*>|url\([^)]*\)", "", page)
+    listed = "".join(f"<li>{escape(sentence)}<pre>{escape(query)}</pre></li>" for sentence, query in failures.items())
+    heading = f"<h1>{escape(results.suite_name)}: {'refused' if failures else 'valid'}</h1><ul>{listed}</ul>"
+    return re.sub(r"<body>", lambda _: f"<body>{heading}", page.replace("</head>", _STYLE, 1), count=1)

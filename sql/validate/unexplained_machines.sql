@@ -1,0 +1,14 @@
+-- unexplained_machines: events whose machine_reason contradicts is_machine.
+--
+-- Grain   one row per event
+-- Reads   events (the slice's Parquet)
+-- Counts  Great Expectations leaves the condition on rows out of the query that it writes itself
+SELECT
+    event_key,
+    event_type,
+    occurred_at,
+    user_agent,
+    is_machine,
+    machine_reason
+FROM events
+WHERE is_machine != (machine_reason IS NOT NULL)
