@@ -1,0 +1,45 @@
+# The README's two commands first; each target sets up what it needs.
+.PHONY: demo test install lint bench airflow system-packages clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+# WeasyPrint draws with Pango; the tests start a PostgreSQL server and open pages in Chromium.
+SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 postgresql chromium poppler-utils
+
+demo: install  ## simulate a credential platform and run its nights and reports through Airflow, into .demo/
+	@$(BIN)/python -m demo
+
+test: install  ## the whole test suite
+	@$(BIN)/python -m pytest
+
+install: .venv/installed  ## the environment in .venv
+
+.venv/installed: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m uv sync --quiet --frozen --inexact
+	@$(BIN)/python -c 'import weasyprint' 2>/dev/null || $(MAKE) --no-print-directory system-packages
+	@touch $@
+
+lint: install  ## ruff, mypy and sqlfluff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint sql --disable-progress-bar --processes 2
+
+bench: install  ## speed and memory beside the bare libraries, on the same data in the same run
+	@$(BIN)/python -m benchmarks
+
+airflow: install  ## Airflow's UI over the demo's data, on loopback
+	@$(BIN)/python -m demo.airflow
+
+system-packages:  ## Debian's packages that pip cannot bring
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(SYSTEM_PACKAGES) >/dev/null; }; \
+	else \
+		echo "This machine lacks system packages; install them, then try again: $(SYSTEM_PACKAGES)" >&2; exit 1; \
+	fi
+
+clean:
+	@rm -rf .venv .demo
