@@ -6,15 +6,19 @@
 CREATE OR REPLACE MACRO told(word) AS
     NULLIF(NULLIF(TRIM(word), ''), '-');
 
--- An epoch in the unit that so many microseconds make; digits below a microsecond are cut, an instant that no bound of
--- judged.sql admits may be NULL. Decimals of 18 digits, and only where there is a point: wider ones are a hundred times slower.
+-- An epoch in the unit that so many microseconds make; digits below a microsecond are cut. An instant that no bound of
+-- judged.sql admits may be NULL.
 CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
     MAKE_TIMESTAMP(
         CASE
-            WHEN REGEXP_FULL_MATCH(TRIM(number), '\d{1,15}') AND CAST(TRIM(number) AS BIGINT) <= 7258118400000000 // microseconds
-                THEN CAST(TRIM(number) AS BIGINT) * microseconds
-            WHEN REGEXP_FULL_MATCH(TRIM(number), '\d{1,12}\.\d+')
-                THEN CAST(TRUNC(CAST(REGEXP_REPLACE(TRIM(number), '(\.\d{6})\d+', '\1') AS DECIMAL(18, 6)) * microseconds) AS BIGINT)
+            WHEN NOT REGEXP_FULL_MATCH(TRIM(number), '\d{1,15}(\.\d+)?') THEN NULL
+            WHEN CAST(SPLIT_PART(TRIM(number), '.', 1) AS BIGINT) > 7258118400000000 // microseconds THEN NULL
+            ELSE CAST(SPLIT_PART(TRIM(number), '.', 1) AS BIGINT) * microseconds
+                + CASE
+                    WHEN CONTAINS(number, '.')
+                        THEN CAST(LEFT(RPAD(SPLIT_PART(TRIM(number), '.', 2), 6, '0'), 6) AS BIGINT) * microseconds // 1000000
+                    ELSE 0
+                END
         END
     );
 
@@ -40,31 +44,50 @@ CREATE OR REPLACE MACRO address(word) AS
         WHEN CONTAINS(word, '@') THEN TRIM(word)
     END;
 
--- Free text without addresses; percent-encoded ones are addresses too.
+-- Free text without addresses; percent-encoded ones are addresses too. An escape of JSON before an address stays whole.
 CREATE OR REPLACE MACRO redacted(word) AS
     CASE
-        WHEN CONTAINS(word, '@') OR CONTAINS(word, '%40')
-            THEN REGEXP_REPLACE(word, '[\p{L}\p{N}._%+''!#$&*/=?^`{|}~-]+(?:@|%40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*', '<address>', 'g')
+        WHEN CONTAINS(word, '@') OR CONTAINS(word, '%40') OR CONTAINS(word, '%2540')
+            THEN REGEXP_REPLACE(
+                word,
+                '(\\(?:[bfnrt]|u[0-9a-f]{4}))?[\p{L}\p{N}._%+''!#$&*/=?^`{|}~-]+(?:@|%(?:25)*40)(?:\[[^\]]*\]|[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*)',
+                '\1<address>', 'gi'
+            )
         ELSE word
+    END;
+
+-- A link without addresses: what stands around them, and separates them, stays.
+CREATE OR REPLACE MACRO redacted_link(link) AS
+    CASE
+        WHEN CONTAINS(link, '@') OR CONTAINS(link, '%40') OR CONTAINS(link, '%2540')
+            THEN REGEXP_REPLACE(link, '[\p{L}\p{N}._%+''!$*^`{|}~-]+(?:@|%(?:25)*40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*', '<address>', 'g')
+        ELSE link
     END;
 
 -- A list of tags: a JSON list, the text of one, or a single word.
 CREATE OR REPLACE MACRO tag_list(word) AS
     CASE
         WHEN told(word) IS NULL THEN CAST([] AS VARCHAR[])
-        WHEN STARTS_WITH(LTRIM(word), '[') AND JSON_VALID(word) THEN CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[])
+        WHEN STARTS_WITH(LTRIM(word), '[') AND JSON_VALID(word)
+            THEN LIST_FILTER(CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[]), lambda tag : told(tag) IS NOT NULL)
         ELSE [word]
     END;
 
--- The values of a metadata object, as texts.
+-- The values of a metadata object, as texts; what is null is left out. JSON may name a key twice, a map may not.
 CREATE OR REPLACE MACRO texts(object) AS
     CASE
         WHEN object IS NULL OR object = '{}' THEN '{}'
-        WHEN REGEXP_MATCHES(object, ':\s*[^"\s]')
+        WHEN NOT REGEXP_MATCHES(object, ':\s*[^"\s]') THEN object
+        WHEN LEN(LIST_DISTINCT(JSON_KEYS(object))) = LEN(JSON_KEYS(object))
             THEN CAST(TO_JSON(MAP_FROM_ENTRIES(LIST_FILTER(
                 MAP_ENTRIES(JSON_TRANSFORM(object, '"MAP(VARCHAR, VARCHAR)"')), lambda entry : entry.value IS NOT NULL
             ))) AS VARCHAR)
-        ELSE object
+        ELSE CAST(TO_JSON(MAP_FROM_ENTRIES(LIST_FILTER(
+            LIST_TRANSFORM(
+                LIST_DISTINCT(JSON_KEYS(object)),
+                lambda key : {'key': key, 'value': JSON_EXTRACT_STRING(object, '/' || REPLACE(REPLACE(key, '~', '~0'), '/', '~1'))}
+            ), lambda entry : entry.value IS NOT NULL
+        ))) AS VARCHAR)
     END;
 
 -- What the MTA said, before codes are read from it.
@@ -83,10 +106,11 @@ CREATE OR REPLACE MACRO percent_decoded(word) AS
 CREATE OR REPLACE MACRO query_value(query, key) AS
     percent_decoded(REGEXP_EXTRACT(query, '(?i)&' || key || '=([^&#]*)', 1));
 
--- A field of an access log without its escapes.
+-- A field of an access log without its escapes. No database keeps a NUL.
 CREATE OR REPLACE MACRO log_text(word) AS
     CASE
-        WHEN CONTAINS(word, '\x') THEN unquoted(REGEXP_REPLACE(REPLACE(word, '%', '%25'), '\\x([0-9A-Fa-f]{2})', '%\1', 'g'))
+        WHEN CONTAINS(word, '\x')
+            THEN REPLACE(unquoted(REGEXP_REPLACE(REPLACE(word, '%', '%25'), '\\x([0-9A-Fa-f]{2})', '%\1', 'g')), CHR(0), CHR(65533))
         ELSE word
     END;
 

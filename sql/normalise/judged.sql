@@ -74,7 +74,7 @@ SELECT
     known_certificate_id AS certificate_id,
     known_message_id AS message_id,
     channel,
-    redacted(link) AS url,
+    redacted_link(link) AS url,
     agent AS user_agent,
     bounce_class,
     reject_reason,

@@ -4,7 +4,7 @@
 -- Counts  blank lines are rows too (NULL): rejects are numbered by them
 SELECT
     file,
-    line AS document
+    REPLACE(line, '\u0000', '\ufffd') AS document  -- a NUL that JSON escapes: no database keeps it
 FROM READ_CSV(
     GETVARIABLE('files'),
     columns = {'line': 'VARCHAR'},

@@ -86,10 +86,13 @@ SELECT
     END AS event_type,
     epoch_time(event.timestamp, 1000000) AS occurred_at,
     event.sg_event_id AS event_key,
-    CONCAT_WS(
-        '|', name, COALESCE(event.sg_message_id, event."smtp-id", ''), LOWER(TRIM(COALESCE(event.email, ''))),
-        event.timestamp, COALESCE(event.url, '')
-    ) AS key_parts,
+    CASE
+        WHEN told(event.sg_event_id) IS NULL
+            THEN CONCAT_WS(
+                '|', name, COALESCE(event.sg_message_id, event."smtp-id", ''), LOWER(TRIM(COALESCE(event.email, ''))),
+                TRIM(event.timestamp), COALESCE(event.url, '')
+            )
+    END AS key_parts,
     event.email AS email,
     COALESCE(told(SPLIT_PART(event.sg_message_id, '.', 1)), event."smtp-id") AS message_id,
     custom AS metadata,
