@@ -5,6 +5,7 @@ The porches decide when, and how to say what happened; here stands what is done,
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -244,6 +245,28 @@ def wanted_reports(
     return [Report(due.subscription, due.period) for due in dues if due.action == "send"]
 
 
+def planned_reports(house: House, planned: Iterable[tuple[str, str]]) -> list[Report]:
+    """Reports by the ids of their subscriptions and the names of their periods, as ``wanted_reports`` gave them."""
+    with house.warehouse() as opened:
+        known = {row["subscription_id"]: row for row in statistics.subscriptions(opened)}
+    return [Report(known[name], periods.parse(period, known[name]["timezone"])) for name, period in planned]
+
+
+def newly_missing(house: House, now: datetime) -> list[str]:
+    """The slices that hold reports back and that nobody was told of; from now on they count as told."""
+    held = [due.period for due in due_reports(house, now) if due.action == "hold"]
+    if not held:
+        return []
+    last = max(period.end_at - timedelta.resolution for period in held).date()
+    with house.warehouse() as opened:
+        rows = statistics.slices(opened, house.settings, house.waivers(), now.date(), last=last)
+    return [
+        f"{row['source']} {row['load_date']}: {row['last_error'] or row['status']}"
+        for row in rows
+        if row["status"] in ("missing", "failed") and house.state.tell(row["source"], row["load_date"], now)
+    ]
+
+
 def land_figures(house: House, reports: Iterable[Report], today: date) -> None:
     """Lands the figures of reports: the only step of a report that opens the warehouse."""
     with house.warehouse() as opened:
@@ -261,11 +284,21 @@ def land_figures(house: House, reports: Iterable[Report], today: date) -> None:
 
 def landed_figures(house: House, report: Report) -> dict[str, Any]:
     """The figures that were landed for a report."""
-    content = house.landing.read(house.landing.path("reports", *report.folder.parts, "figures.json"))
+    return _landed(house, report.subscription["subscription_id"], report.period.name)
+
+
+def _landed(house: House, subscription_id: str, period: str) -> dict[str, Any]:
+    content = house.landing.read(house.landing.path("reports", subscription_id, period, "figures.json"))
     if content is None:
-        raise DeliveryError(f"no figures are landed for the report {report.name}; run reports for it")
+        raise DeliveryError(f"no figures are landed for the report {subscription_id} {period}; run reports for it")
     figures: dict[str, Any] = json.loads(content)
     return figures
+
+
+def landed_report(house: House, subscription_id: str, period: str) -> Report:
+    """A report whose figures are landed, with the subscription as they have it: the warehouse stays shut."""
+    subscription = _landed(house, subscription_id, period)["subscription"]
+    return Report(subscription, periods.parse(period, subscription["timezone"]))
 
 
 def render_report(house: House, report: Report, output: Path, *, is_test: bool = False) -> Path:
@@ -321,26 +354,37 @@ def send_test(house: House, folder: Path, address: str) -> None:
 
 
 def make(
-    house: House, reports: Iterable[Report], output: Path, *, send: bool, test_to: str | None, resend: bool
+    house: House, reports: Iterable[Report], output: Path | None, *, send: bool, test_to: str | None, resend: bool
 ) -> Iterator[str | AnalyticsError]:
-    """Renders reports from their landed figures and sends them as asked; yields a line or the failure of each."""
+    """Renders reports from their landed figures, sends them as asked; yields a line or the failure of each.
+
+    Without an output their files are kept in the landing, beside the figures.
+    """
     for report in reports:
         try:
-            folder = render_report(house, report, output, is_test=test_to is not None)
-            done = [str(folder)]
-            if test_to:
-                send_test(house, folder, test_to)
-                done.append("sent as a test")
-            if send:
-                done.append(
-                    "sent" if send_report(house, report, folder, resend=resend) else "was sent before"
-                )
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = render_report(house, report, output or Path(scratch), is_test=test_to is not None)
+                done = [str(folder) if output else _keep(house, report, folder)]
+                if test_to:
+                    send_test(house, folder, test_to)
+                    done.append("sent as a test")
+                if send:
+                    done.append(
+                        "sent" if send_report(house, report, folder, resend=resend) else "was sent before"
+                    )
         except ConfigurationError:
             raise
         except AnalyticsError as error:
             yield error
         else:
             yield f"{report.name}: {', '.join(done)}"
+
+
+def _keep(house: House, report: Report, folder: Path) -> str:
+    kept = house.landing.path("reports", *report.folder.parts)
+    for file in folder.iterdir():
+        house.landing.write(f"{kept}/{file.name}", file.read_bytes())
+    return kept
 
 
 def findings(house: House, now: datetime) -> Iterator[tuple[str, str, bool]]:
