@@ -81,7 +81,7 @@ def normalise(
         raise ConfigurationError(f"unknown format {format!r}; there are {', '.join(normalising.FORMATS)}")
     source = settings.Source(format=format, files="", pixel_path=pixel_path)
     with normalising.explain(paths, source, today=datetime.now(UTC).date()) as explanation:
-        for event in explanation.events:
+        for _, event in explanation.events:
             sys.stdout.write(f"{event}\n")
         if rejects:
             with rejects.open("w", encoding="utf-8") as file:
