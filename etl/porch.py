@@ -37,7 +37,7 @@ from etl.errors import (
     SliceError,
     UnknownName,
 )
-from etl.landing import Landing, Manifest, slice_shelf
+from etl.landing import Counts, Landing, Manifest, slice_shelf
 from etl.periods import Period
 from etl.settings import SecretLookup, Settings, Source
 
@@ -107,18 +107,32 @@ def is_expected(source: Source, day: date) -> bool:
     return (source.since or date.min) <= day <= (source.until or date.max)
 
 
-def land(
-    house: House, name: str, day: date, *, from_landing: bool = False, replace: bool = False
-) -> Manifest:
-    """Extracts and normalises one slice."""
+def extract_slice(house: House, name: str, day: date, *, from_landing: bool, replace: bool) -> None:
+    """Lands a slice's raw records, or takes those that were landed before."""
     source = house.source(name)
     if from_landing:
         extract.reuse_landed(house.landing, name, day)
     else:
         extract.extract_slice(house.landing, name, source, day, house.lookup, replace=replace)
-    return normalise.normalise_slice(
-        house.landing, house.settings.normalise, name, source, day, hash_key=house.hash_key
-    )
+
+
+def normalise_slice(house: House, name: str, day: date) -> None:
+    """Makes events of a slice's raw records."""
+    limits, source = house.settings.normalise, house.source(name)
+    normalise.normalise_slice(house.landing, limits, name, source, day, hash_key=house.hash_key)
+
+
+def validate_slice(house: House, name: str, day: date) -> None:
+    """Keeps a slice out whose events are not plausible."""
+    validate.validate_slice(house.landing, house.settings.validation, name, day)
+
+
+def load_slice(house: House, name: str, day: date, *, replace: bool, now: datetime) -> Counts:
+    """Loads a slice's events into the warehouse, and clears away the landed versions that nothing names."""
+    with house.warehouse() as opened:
+        counts = load.load_slice(opened, house.landing, name, day, replace=replace, loaded_at=now)
+    house.landing.sweep(slice_shelf(name, day), before=now - SWEPT_AFTER)
+    return counts
 
 
 def record_failure(house: House, error: SliceError) -> None:
@@ -136,21 +150,34 @@ def bring(
     """
     for name, day in wanted:
         try:
-            land(house, name, day, from_landing=from_landing, replace=replace)
-            validate.validate_slice(house.landing, house.settings.validation, name, day)
-            with house.warehouse() as opened:
-                counts = load.load_slice(opened, house.landing, name, day, replace=replace, loaded_at=now)
+            extract_slice(house, name, day, from_landing=from_landing, replace=replace)
+            normalise_slice(house, name, day)
+            validate_slice(house, name, day)
+            counts = load_slice(house, name, day, replace=replace, now=now)
         except SliceError as error:
             record_failure(house, error)
             yield error
         else:
-            house.landing.sweep(slice_shelf(name, day), before=now - SWEPT_AFTER)
             yield (
                 f"{name} {day}: {counts.event} events, {counts.duplicate} duplicates,"
                 f" {counts.reject} rejects, {counts.ignored} ignored"
             )
+    refresh(house)
+
+
+def refresh(house: House) -> None:
+    """Brings the stored figures up to date with what was loaded."""
     with house.warehouse() as opened:
         statistics.refresh(opened, house.settings)
+
+
+def night(house: House, day: date) -> dict[str, dict[str, Any]]:
+    """What the warehouse holds of one day: each source's row of ``slices``."""
+    with house.warehouse() as opened:
+        rows = statistics.slices(
+            opened, house.settings, house.waivers(), day + timedelta(days=1), first=day, last=day
+        )
+    return {row["source"]: row for row in rows}
 
 
 # The reports
