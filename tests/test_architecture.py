@@ -1,0 +1,138 @@
+"""Who may import whom, each library by one door, SQL in SQL files, and modules that do nothing when imported."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULES = sorted(Path("etl").rglob("*.py"))
+SQL = sorted(Path("sql").rglob("*.sql"))
+
+OWNERS = {
+    "registry": "normalise",
+    "documents": "normalise",
+    "porch": "porches",
+    "printing": "porches",
+    "__main__": "porches",
+}
+STAGES = {"extract", "normalise", "validate", "load", "statistics", "render", "deliver"}
+STORES = {"landing", "warehouse", "state"}
+GROUND = {"settings", "errors", "periods"}
+MAY_IMPORT = (
+    {"porches": STAGES | STORES | GROUND} | dict.fromkeys(STAGES, STORES | GROUND) | dict.fromkeys(STORES, GROUND)
+)
+MAY_IMPORT |= dict.fromkeys(GROUND, GROUND)
+
+DOORS = {
+    "typer": {"porches"}, "rich": {"porches"},
+    "fsspec": {"landing", "extract"},
+    "duckdb": {"warehouse", "normalise", "validate"},
+    "psycopg": {"warehouse", "state"},
+    "sqlalchemy": {"warehouse", "state", "extract", "validate"},
+    "pyarrow": {"warehouse", "normalise"},
+    "great_expectations": {"validate"},
+    "crawlerdetect": {"normalise"}, "backports": {"normalise"},
+    "jinja2": {"render"}, "weasyprint": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "babel": {"render"},
+    "markupsafe": {"render"}, "email": {"render", "deliver"},
+    "smtplib": {"deliver"}, "ssl": {"deliver"},
+    "urllib.request": {"extract"}, "http": {"extract"}, "httpx": {"extract"}, "requests": {"extract"},
+    "pydantic": {"settings", "landing"}, "pydantic_settings": {"settings"},
+    "tenacity": {"warehouse", "deliver", "extract"},
+}  # fmt: skip
+"""The door of each library: the only parts of the house that may import it."""
+
+
+def part(module):
+    """The stage, store or ground that a file of etl belongs to."""
+    name = module.with_suffix("").parts[1]
+    return OWNERS.get(name, name)
+
+
+def imported(module):
+    """Every module that a file imports, wherever in it, with what it takes from etl."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def texts(module):
+    """Every text of a file but its docstrings; of one with values in it, the words between them."""
+    tree = ast.parse(module.read_text())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "?".join(str(value.value) for value in node.values if isinstance(value, ast.Constant))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.value
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_every_part_imports_only_what_lies_below_it(module):
+    """Stages never import one another; stores rest on settings, errors and periods; these on one another alone."""
+    parts = {name.split(".")[1] for name in imported(module) if name.startswith("etl.")}
+    wanted = {OWNERS.get(name, name) for name in parts} - {part(module)}
+    assert part(module) == "__init__" or wanted <= MAY_IMPORT[part(module)]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_every_library_enters_by_its_door(module):
+    """Whoever looks for what talks to a mail server, a database or Great Expectations finds it in one place."""
+    for name in imported(module):
+        found = [library for library in DOORS if f"{name}.".startswith(f"{library}.")]
+        assert all(part(module) in DOORS[library] for library in found), name
+        known = name.split(".")[0] in sys.stdlib_module_names | {"etl"} or found
+        assert known, f"{name} has no door yet"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_the_environment_is_read_in_settings_and_the_porches(module):
+    """No stage knows where secrets live."""
+    reads = re.findall(r"\bos\.(?:environ|getenv)|^from os import", module.read_text(), re.MULTILINE)
+    assert not reads or part(module) in {"settings", "porches"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_no_sql_stands_in_python(module):
+    """Arithmetic is SQL in SQL files; the warehouse and its engines alone wrap named SELECTs, locks and copies."""
+    statement = re.compile(
+        r"\b(SELECT\b.+\bFROM|INSERT INTO|DELETE FROM|UPDATE\b.+\bSET|CREATE (?!.*\bTEMPORARY)\w+)\b", re.DOTALL
+    )
+    found = [text for text in texts(module) if statement.search(text)]
+    assert not found or part(module) == "warehouse", found
+
+
+@pytest.mark.parametrize("file", SQL, ids=str)
+def test_every_sql_file_opens_with_its_header(file):
+    """A reader learns what a row tells before the first word of SQL."""
+    text, stem = file.read_text(), file.name.split(".")[0]
+    header = re.match(r"(--.*\n)+", text)
+    assert text.startswith(f"-- {stem}: ")
+    assert stem == "functions" or re.search(r"^-- Grain   ", header.group(), re.MULTILINE)
+
+
+LOOK = """
+import importlib, os, sys
+did, told = [], os.environ.get
+connects = ("socket.connect", "socket.bind", "os.mkdir", "sqlite3.connect")
+sys.addaudithook(lambda event, arguments: event in connects and did.append((event, arguments)))
+os.environ.get = lambda name, default=None: did.append(name) if name.startswith("ANALYTICS") else told(name, default)
+for name in sys.argv[1:]: importlib.import_module(name)
+print(did)
+"""
+
+
+def test_importing_a_module_does_nothing(tmp_path):
+    """No connection, no folder, no file, no look at the configuration: an import can be made anywhere."""
+    names = [".".join(module.with_suffix("").parts).removesuffix(".__init__") for module in MODULES]
+    run = subprocess.run(
+        [sys.executable, "-B", "-c", LOOK, *names], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={"PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert run.stdout.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
