@@ -21,7 +21,6 @@ from etl import (
     normalise,
     periods,
     registry,
-    render,
     state,
     statistics,
     validate,
