@@ -73,6 +73,10 @@ CREATE OR REPLACE MACRO tag_list(word) AS
         ELSE [word]
     END;
 
+-- The text of a JSON object; anything else holds no metadata.
+CREATE OR REPLACE MACRO object_text(word) AS
+    CASE WHEN STARTS_WITH(LTRIM(word), '{') AND JSON_VALID(word) THEN word END;
+
 -- The values of a metadata object, as texts; what is null is left out. JSON may name a key twice, a map may not.
 CREATE OR REPLACE MACRO texts(object) AS
     CASE
@@ -160,3 +164,15 @@ CREATE OR REPLACE MACRO unwrapped(link) AS
             THEN COALESCE(NULLIF(query_value('&' || SPLIT_PART(link, '?', 2), 'u'), ''), link)
         ELSE link
     END;
+
+-- The records of a provider's page {"key": [...]}, or the record itself where it is none; an empty page has none.
+CREATE OR REPLACE MACRO members(record, key) AS
+    CASE
+        WHEN REGEXP_MATCHES(record, '"' || key || '"\s*:\s*\[') AND TRY(JSON_TYPE(record, '$.' || key)) = 'ARRAY'
+            THEN CAST(JSON_EXTRACT(record, '$.' || key || '[*]') AS VARCHAR[])
+        ELSE [record]
+    END;
+
+-- A word that is the text of a JSON object; metadata that is no such text says nothing.
+CREATE OR REPLACE MACRO object_text(word) AS
+    CASE WHEN STARTS_WITH(LTRIM(word), '{') AND JSON_VALID(word) THEN word END;
