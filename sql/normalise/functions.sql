@@ -48,11 +48,11 @@ CREATE OR REPLACE MACRO address(word) AS
 CREATE OR REPLACE MACRO redacted(word) AS
     CASE
         WHEN CONTAINS(word, '@') OR CONTAINS(word, '%40') OR CONTAINS(word, '%2540')
-            THEN REGEXP_REPLACE(
+            THEN REPLACE(REGEXP_REPLACE(
                 word,
                 '(\\(?:[bfnrt]|u[0-9a-f]{4}))?[\p{L}\p{N}._%+''!#$&*/=?^`{|}~-]+(?:@|%(?:25)*40)(?:\[[^\]]*\]|[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*)',
                 '\1<address>', 'gi'
-            )
+            ), '<<address>>', '<address>')
         ELSE word
     END;
 
