@@ -36,6 +36,7 @@ class Format:
 FORMATS = {
     "sendgrid": Format("json"),
     "nginx_combined": Format("lines", is_pixel=True),
+    "apache_combined": Format("lines", is_pixel=True),
 }
 """Every format by its name, which is the stem of its SQL."""
 
