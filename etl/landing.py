@@ -20,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict
 
 _CHUNK = 4 << 20
+_NEWEST, _LOADED = "newest.json", "loaded.json"
 
 
 class LandedFile(BaseModel):
@@ -85,19 +86,19 @@ class Landing:
 
     def newest(self, shelf: str) -> Manifest | None:
         """The version brought last, if any."""
-        return self._manifest(shelf, "newest.json")
+        return self._manifest(shelf, _NEWEST)
 
     def loaded(self, shelf: str) -> Manifest | None:
         """The version that the warehouse was loaded from, if any."""
-        return self._manifest(shelf, "loaded.json")
+        return self._manifest(shelf, _LOADED)
 
     def publish(self, manifest: Manifest) -> None:
         """Makes this the newest version of its shelf."""
-        self.write(self.path(manifest.shelf, "newest.json"), manifest.model_dump_json(indent=1).encode())
+        self.write(self.path(manifest.shelf, _NEWEST), manifest.model_dump_json(indent=1).encode())
 
     def mark_loaded(self, manifest: Manifest) -> None:
         """Says that the warehouse now holds this version; called after the load has committed."""
-        self.write(self.path(manifest.shelf, "loaded.json"), manifest.model_dump_json(indent=1).encode())
+        self.write(self.path(manifest.shelf, _LOADED), manifest.model_dump_json(indent=1).encode())
 
     @staticmethod
     def fresh_version() -> str:
@@ -107,6 +108,11 @@ class Landing:
     def write(self, path: str, content: bytes) -> None:
         """Writes a small file whole or not at all."""
         self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        if self.is_local:  # fsspec would move it from the temporary folder, which on another disk is a copy
+            beside = Path(f"{path}.{self.fresh_version()}")
+            beside.write_bytes(content)
+            beside.replace(path)
+            return
         with self.filesystem.transaction, self.filesystem.open(path, "wb") as file:
             file.write(content)
 
@@ -153,8 +159,8 @@ class Landing:
             self.filesystem.put(f"{temporary}/", f"{path}/", recursive=True)
 
     def sweep(self, shelf: str, *, before: datetime) -> None:
-        """Removes version folders of a shelf that no manifest names and that were last written before an aware instant."""
-        named = {
+        """Removes what no manifest of a shelf names and what was last written before an aware instant."""
+        named = {_NEWEST, _LOADED} | {
             file.split("/", 1)[0]
             for manifest in (self.newest(shelf), self.loaded(shelf))
             if manifest
@@ -164,11 +170,7 @@ class Landing:
         folder = self.path(shelf)
         entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
         for entry in entries:
-            if (
-                self.filesystem.isdir(entry)
-                and entry.rstrip("/").rsplit("/", 1)[-1] not in named
-                and self._written_before(entry, before)
-            ):
+            if entry.rstrip("/").rsplit("/", 1)[-1] not in named and self._written_before(entry, before):
                 self.filesystem.rm(entry, recursive=True)
 
     def _written_before(self, folder: str, before: datetime) -> bool:

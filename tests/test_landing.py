@@ -1,0 +1,160 @@
+"""Versions of a slice lie whole or not at all, on a disk and on an object store."""
+
+import hashlib
+import io
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from etl.landing import Landing, Manifest, slice_shelf
+
+SHELF = "slices/mail/2026-03-02"
+LATER = timedelta(days=1)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def landing(request, tmp_path):
+    """An empty landing on a disk, and on fsspec's store in memory, which like an object store has no rename."""
+    return Landing(f"file://{tmp_path}/landing" if request.param == "disk" else f"memory://{tmp_path}/landing")
+
+
+def store(landing, content=b"raw", version=None, name="raw/0000-a.json"):
+    """A version with one raw file, which nothing names yet."""
+    return landing.store(SHELF, f"{version or landing.fresh_version()}/{name}", io.BytesIO(content), origin="a.json")
+
+
+def manifest(*raw, **differing):
+    """A version of the shelf."""
+    return Manifest(shelf=SHELF, raw=raw, **differing)
+
+
+def versions(landing):
+    """What lies in the shelf."""
+    return {entry.rsplit("/", 1)[-1] for entry in landing.filesystem.ls(landing.path(SHELF), detail=False)}
+
+
+def test_a_slice_has_its_own_shelf():
+    """Whoever looks for the files of a source and a day finds them by these two words."""
+    assert slice_shelf("mail", date(2026, 3, 2)) == SHELF
+
+
+def test_a_shelf_that_nobody_filled_holds_nothing(landing):
+    """A first night is no error."""
+    assert landing.newest(SHELF) is None
+    assert landing.loaded(SHELF) is None
+
+
+def test_a_stored_file_is_the_file_that_was_given_byte_for_byte(landing):
+    """Raw stays raw, whatever bytes it is made of; its size and SHA-256 are on record."""
+    content = bytes(range(256)) * 40_000
+    landed = store(landing, content)
+    assert landing.read(landing.path(SHELF, landed.path)) == content
+    assert (landed.size, landed.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_file_is_copied_in_bounded_memory(landing):
+    """A log of any size can be brought in: it is never asked for in one piece."""
+
+    class Endless(io.RawIOBase):
+        left, largest = 40 << 20, 0
+
+        def read(self, size=-1):
+            assert size > 0
+            self.largest, given = max(self.largest, size), min(size, self.left)
+            self.left -= given
+            return b"x" * given
+
+    stream = Endless()
+    assert landing.store(SHELF, "v/raw", stream, origin="").size == 40 << 20
+    assert stream.largest <= 8 << 20
+
+
+def test_a_version_is_seen_when_its_manifest_is_written_and_not_before(landing):
+    """Readers never meet half a version."""
+    landed = store(landing)
+    assert landing.newest(SHELF) is None
+    landing.publish(manifest(landed))
+    assert landing.newest(SHELF) == manifest(landed)
+
+
+def test_the_loaded_version_is_named_beside_the_newest(landing):
+    """A refused version does not hide the one that the warehouse was loaded from."""
+    landing.mark_loaded(good := manifest(store(landing), status="valid"))
+    landing.publish(bad := manifest(store(landing), status="refused", reason="12 % rejects"))
+    assert (landing.newest(SHELF), landing.loaded(SHELF)) == (bad, good)
+
+
+def test_two_versions_never_share_a_folder(landing):
+    """A run that was killed and its re-run cannot mix."""
+    assert len({landing.fresh_version() for _ in range(1000)}) == 1000
+
+
+def test_old_folders_that_no_manifest_names_are_swept(landing):
+    """What killed runs leave behind does not pile up; what is named, and what may be a run at work, stays."""
+    newest, loaded, orphan = store(landing), store(landing), store(landing)
+    landing.publish(manifest(newest))
+    landing.mark_loaded(manifest(loaded))
+    landing.sweep(SHELF, before=datetime.now(UTC) - LATER)
+    assert orphan.path.split("/")[0] in versions(landing)
+    landing.sweep(SHELF, before=datetime.now(UTC) + LATER)
+    kept = {landed.path.split("/")[0] for landed in (newest, loaded)}
+    assert versions(landing) == {"newest.json", "loaded.json", *kept}
+
+
+def test_the_folders_of_events_and_rejects_are_named_too(landing):
+    """A version is kept whole: its raw files, its events, its rejects."""
+    parts = [store(landing, version=name, name="x.parquet").path for name in ("events", "rejects")]
+    landing.publish(manifest(store(landing, version="raw"), events=parts[0], rejects=parts[1]))
+    landing.sweep(SHELF, before=datetime.now(UTC) + LATER)
+    assert versions(landing) == {"newest.json", "raw", "events", "rejects"}
+
+
+def test_sweeping_a_shelf_that_is_not_there_is_no_error(landing):
+    """A slice that never came has nothing to sweep."""
+    landing.sweep(SHELF, before=datetime.now(UTC))
+    assert landing.newest(SHELF) is None
+
+
+def test_a_folder_written_here_lies_in_the_landing_and_comes_back(landing):
+    """DuckDB writes and reads local files, wherever the landing is."""
+    path = landing.path(SHELF, "v")
+    with landing.local_folder(path) as folder:
+        (folder / "tables").mkdir()
+        (folder / "tables" / "a.parquet").write_bytes(b"rows")
+        (folder / "rejects.parquet").write_bytes(b"none")
+    with landing.local(f"{path}/tables") as tables, landing.local(f"{path}/rejects.parquet") as rejects:
+        assert [file.name for file in tables.iterdir()] == ["a.parquet"]
+        assert (tables / "a.parquet").read_bytes() + rejects.read_bytes() == b"rowsnone"
+
+
+def test_a_folder_whose_writing_failed_is_named_by_nothing(landing):
+    """A stage that breaks half way leaves the former version in place."""
+    landing.publish(former := manifest(store(landing)))
+    with pytest.raises(ZeroDivisionError), landing.local_folder(landing.path(SHELF, "v")) as folder:
+        (folder / "events.parquet").write_bytes(b"half")
+        raise ZeroDivisionError
+    assert landing.newest(SHELF) == former
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from etl.landing import Landing, Manifest
+def die(event, arguments):
+    if event == sys.argv[2] and "newest" in str(arguments[0]): os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(die)
+Landing(sys.argv[1]).publish(Manifest(shelf="slices/mail/2026-03-02", reason="new"))
+"""
+
+
+@pytest.mark.parametrize("moment", ["open", "os.rename"])
+def test_a_manifest_whose_writing_is_killed_leaves_the_former_one(tmp_path, moment):
+    """A machine that dies while it publishes has published nothing; a sweep clears what it left."""
+    landing = Landing(f"file://{tmp_path}/landing")
+    landing.publish(manifest(reason="former"))
+    killed = subprocess.run([sys.executable, "-c", KILLED, f"file://{tmp_path}/landing", moment], check=False)
+    assert killed.returncode == -9
+    assert landing.newest(SHELF).reason == "former"
+    landing.sweep(SHELF, before=datetime.now(UTC) + LATER)
+    assert versions(landing) == {"newest.json"}
