@@ -18,6 +18,7 @@ from etl.warehouse import Warehouse
 
 METRIC_CATALOGUE_VERSION = 1
 FOR_EVER = date.max - timedelta(days=1)
+ALL_THAT_IS_LOADED = datetime(9999, 12, 31, tzinfo=UTC)
 
 Row = dict[str, Any]
 Waivers = Collection[tuple[str, date, str]]
@@ -28,11 +29,11 @@ _WHOLE = ("loaded", "empty")
 
 
 def refresh(warehouse: Warehouse, settings: Settings) -> None:
-    """Computes ``certificate_statistics`` and ``certificate_shares`` again for what the night or the registry touched."""
-    warehouse.refresh(**_bounds(settings, datetime.max))
+    """Computes the stored figures again of the certificates that a load touched, and of those alone."""
+    warehouse.refresh(**_bounds(settings, ALL_THAT_IS_LOADED))
 
 
-def catalogue(
+def catalogue(  # noqa: PLR0917  # a question has its scope
     warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, issuer: str | None, certificate: str | None
 ) -> list[Row]:
     """The metric catalogue: one row per certificate that existed at the end of the local day, by certificate_id.
@@ -46,7 +47,7 @@ def catalogue(
 
 
 def recipients(warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, certificate: str) -> list[Row]:
-    """One row per recipient of a certificate at the end of the local day, by recipient_id: state, bounce, last event."""
+    """One row per recipient of a certificate at the end of the local day, by recipient_id."""
     _require(warehouse, "certificate", certificate)
     bounds = _bounds(settings, period_end(as_of, timezone), None, certificate)
     return [
@@ -62,10 +63,10 @@ def subscriptions(warehouse: Warehouse) -> list[Row]:
 
 def attribution(warehouse: Warehouse, settings: Settings) -> Row:
     """How many different events there are, how many match no recipient, and how many name another certificate."""
-    return warehouse.rows("attribution", **_bounds(settings, datetime.max))[0]
+    return warehouse.rows("attribution", **_bounds(settings, ALL_THAT_IS_LOADED))[0]
 
 
-def slices(
+def slices(  # noqa: PLR0917  # the porches give all but the last two
     warehouse: Warehouse,
     settings: Settings,
     waivers: Waivers,
@@ -73,8 +74,8 @@ def slices(
     first: date | None = None,
     last: date | None = None,
 ) -> list[Row]:
-    """One row per slice that was tried, or is expected up to yesterday, by day and source; first and last are included."""
-    rows = _merged(warehouse.rows("listed_slices", **_bounds(settings, datetime.max)), settings, waivers, today)
+    """One row per slice that was tried, or is expected up to yesterday, from first to last, by day and source."""
+    rows = _merged(warehouse.rows("listed_slices", **_bounds(settings, ALL_THAT_IS_LOADED)), settings, waivers, today)
     return [row for row in rows if (first or date.min) <= row["load_date"] <= (last or date.max)]
 
 
@@ -92,7 +93,7 @@ def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) ->
     return min((gap - _DAY for gap in gaps if gap), default=FOR_EVER)
 
 
-def land_figures(
+def land_figures(  # noqa: PLR0917  # what one report depends on
     warehouse: Warehouse,
     landing: Landing,
     settings: Settings,
@@ -162,10 +163,9 @@ def _starts(settings: Settings, held: list[Row]) -> Iterator[tuple[str, Source, 
 
 
 def _expected(settings: Settings, held: list[Row], last: date) -> Iterator[tuple[str, date]]:
-    for name, source, day in _starts(settings, held):
-        while day <= min(last, source.until or last):
-            yield name, day
-            day += _DAY
+    for name, source, start in _starts(settings, held):
+        for number in range((min(last, source.until or last) - start).days + 1):
+            yield name, start + number * _DAY
 
 
 def _first_gap(name: str, source: Source, day: date, whole: Collection[tuple[str, date]]) -> date | None:

@@ -45,9 +45,7 @@ def postgres_url(postgres_server: int) -> Iterator[str]:
     schema = f"case_{next(_NUMBERS)}"
     with psycopg.connect(f"postgresql://postgres@127.0.0.1:{postgres_server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
-        yield (
-            f"postgresql+psycopg://postgres@127.0.0.1:{postgres_server}/postgres?options=-csearch_path%3D{schema}"
-        )
+        yield (f"postgresql+psycopg://postgres@127.0.0.1:{postgres_server}/postgres?options=-csearch_path%3D{schema}")
         connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
@@ -83,7 +81,11 @@ def landing(tmp_path: Path) -> Landing:
 def _binaries() -> Path:
     """Where initdb lies; without a PostgreSQL server the tests fail, since the product promises to run on it."""
     config = shutil.which("pg_config")
-    named = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip() if config else ""
+    named = (
+        subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+        if config
+        else ""
+    )
     candidates = [Path(named), *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     found = next((folder for folder in candidates if (folder / "initdb").is_file()), None)
     if found is None:

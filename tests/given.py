@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+from pyarrow import parquet
 
 from etl import load, settings
 from etl.landing import Counts, LandedFile, Landing, Manifest, slice_shelf
@@ -16,29 +16,31 @@ Row = Mapping[str, Any]
 
 LOADED_AT = datetime(2026, 12, 2, 2, 14, tzinfo=UTC)
 
-_TEXT, _TIME = pyarrow.string(), pyarrow.timestamp("us")
+_TEXT, _TIME = pa.string(), pa.timestamp("us")
 _EVENT_TYPES = {
-    "load_date": pyarrow.date32(),
+    "load_date": pa.date32(),
     "occurred_at": _TIME,
-    "is_machine": pyarrow.bool_(),
-    "is_suppressed": pyarrow.bool_(),
-    "is_opt_out_link": pyarrow.bool_(),
-    "tags": pyarrow.list_(_TEXT),
+    "is_machine": pa.bool_(),
+    "is_suppressed": pa.bool_(),
+    "is_opt_out_link": pa.bool_(),
+    "tags": pa.list_(_TEXT),
 }
 _EVENT_COLUMNS = (
-    "event_key source load_date event_type occurred_at recipient_id certificate_id message_id channel url user_agent"
-    " bounce_class reject_reason smtp_code enhanced_code mta_response is_machine machine_reason is_suppressed tags"
-    " metadata address_hash identity_key link_host is_opt_out_link"
-).split()
+    "event_key", "source", "load_date", "event_type", "occurred_at", "recipient_id", "certificate_id",
+    "message_id", "channel", "url", "user_agent", "bounce_class", "reject_reason", "smtp_code", "enhanced_code",
+    "mta_response", "is_machine", "machine_reason", "is_suppressed", "tags", "metadata", "address_hash",
+    "identity_key", "link_host", "is_opt_out_link",
+)  # fmt: skip
 _REGISTRY_COLUMNS = {
     "issuers": ("issuer_id", "name", "logo", "color"),
     "certificates": ("certificate_id", "issuer_id", "name", "kind", "created_at"),
     "recipients": (
-        "recipient_id", "certificate_id", "email", "name", "message_id", "access_email_sent_at", "created_at", "address_hash",
+        "recipient_id", "certificate_id", "email", "name", "message_id", "access_email_sent_at", "created_at",
+        "address_hash",
     ),
     "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused"),
 }  # fmt: skip
-_CREATED = datetime(2026, 1, 1)
+_CREATED = datetime(2026, 1, 1)  # noqa: DTZ001  # as Parquet holds it: naive UTC
 
 
 def bring(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> None:
@@ -72,7 +74,7 @@ def land_slice(landing: Landing, source: str, day: date, rows: Sequence[Row]) ->
         with landing.local_folder(landing.path(shelf, f"{version}/events")) as folder:
             half = len(rows) // 2
             for name, part in (("one", rows[:half]), ("two", rows[half:])):
-                pyarrow.parquet.write_table(_events(part), folder / f"{name}.parquet")
+                parquet.write_table(_events(part), folder / f"{name}.parquet")
     landing.publish(manifest)
     return manifest
 
@@ -82,7 +84,7 @@ def bring_registry(warehouse: Warehouse, landing: Landing, given: Mapping[str, A
     version = landing.fresh_version()
     with landing.local_folder(landing.path("registry", f"{version}/tables")) as folder:
         for table, rows in registry(given).items():
-            pyarrow.parquet.write_table(_registry_table(table, rows), folder / f"{table}.parquet")
+            parquet.write_table(_registry_table(table, rows), folder / f"{table}.parquet")
     landing.publish(Manifest(shelf="registry", events=f"{version}/tables", status="valid"))
     load.load_registry(warehouse, landing)
 
@@ -127,7 +129,9 @@ def configuration(given: Mapping[str, Any]) -> settings.Settings:
     sources = {
         name: settings.Source(format="sendgrid", files="*", **table) for name, table in given.get("sources", {}).items()
     }
-    return settings.Settings.model_construct(sources=sources, credential=settings.Credential(hosts=given.get("hosts", [])))
+    return settings.Settings.model_construct(
+        sources=sources, credential=settings.Credential(hosts=given.get("hosts", []))
+    )
 
 
 def _recipient(row: Row) -> Row:
@@ -136,19 +140,17 @@ def _recipient(row: Row) -> Row:
     return {**defaults, "email": email, "address_hash": hash_of(email), **row}
 
 
-def _events(rows: Sequence[Row]) -> pyarrow.Table:
-    return pyarrow.Table.from_pylist(
-        list(rows), pyarrow.schema([(name, _EVENT_TYPES.get(name, _TEXT)) for name in _EVENT_COLUMNS])
+def _events(rows: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist(
+        list(rows), pa.schema([(name, _EVENT_TYPES.get(name, _TEXT)) for name in _EVENT_COLUMNS])
     )
 
 
-def _registry_table(table: str, rows: Sequence[Row]) -> pyarrow.Table:
-    def kind(name: str) -> pyarrow.DataType:
-        return _TIME if name.endswith("_at") else pyarrow.bool_() if name.startswith("is_") else _TEXT
+def _registry_table(table: str, rows: Sequence[Row]) -> pa.Table:
+    def kind(name: str) -> pa.DataType:
+        return _TIME if name.endswith("_at") else pa.bool_() if name.startswith("is_") else _TEXT
 
-    return pyarrow.Table.from_pylist(
-        list(rows), pyarrow.schema([(name, kind(name)) for name in _REGISTRY_COLUMNS[table]])
-    )
+    return pa.Table.from_pylist(list(rows), pa.schema([(name, kind(name)) for name in _REGISTRY_COLUMNS[table]]))
 
 
 def columns(landed: str) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,12 @@ def test_every_recipient_is_listed_with_the_furthest_state(
 @pytest.mark.parametrize("case", cases("identity_recipients"))
 def test_events_find_their_recipient(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
     """Three rules, the first match wins, and nobody is guessed."""
-    everything = {"period_end": datetime.max, "issuer_id": None, "certificate_id": None, "only_stale": False}
+    everything = {
+        "period_end": statistics.ALL_THAT_IS_LOADED,
+        "issuer_id": None,
+        "certificate_id": None,
+        "only_stale": False,
+    }
     rows = brought(case).rows("identity_recipients", **everything)
     check(case, sorted(rows, key=lambda row: row["identity_key"]))
 
@@ -94,7 +99,9 @@ def test_slices_are_held_against_what_is_expected(case: Mapping[str, Any], broug
 
 
 @pytest.mark.parametrize("case", cases("certificate_figures"))
-def test_a_report_has_the_industrys_own_rates(case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing) -> None:
+def test_a_report_has_the_industrys_own_rates(
+    case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing
+) -> None:
     """Bounces by class, and opens and clicks among the delivered."""
     figures = land(brought(case), landing, case)
     check(case, figures["certificates"])
@@ -103,8 +110,10 @@ def test_a_report_has_the_industrys_own_rates(case: Mapping[str, Any], brought: 
 
 def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[str, Any]:
     """The landed figures of a monthly report in Berlin."""
-    subscription = {"subscription_id": "s1", "issuer_id": "i1", "email": "dean@northwind.example",
-                    "frequency": "monthly", "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False}  # fmt: skip
+    subscription = {
+        "subscription_id": "s1", "issuer_id": "i1", "email": "dean@northwind.example", "frequency": "monthly",
+        "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False,
+    }  # fmt: skip
     period = containing(AS_OF, "monthly", "Europe/Berlin")
     waivers = [(row["source"], row["day"], row["reason"]) for row in case.get("waivers", ())]
     configured = given.configuration(case["given"])

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,18 @@ ROOT = Path(__file__).parent.parent
 DAY = date(2026, 11, 2)
 FILES = sorted(path for folder in ("load", "statistics", "report") for path in (ROOT / "sql" / folder).glob("*.sql"))
 BOUND = {
-    "period_end": datetime(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False,
+    "period_end": date(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False,
     "credential_hosts": "", "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
     "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
     "key_fingerprint": "k", "kind": "issuer", "name": "i1",
 }  # fmt: skip
+
+HOLDER = """
+import sqlalchemy, sys, time
+connection = sqlalchemy.create_engine(sys.argv[1]).connect()
+print("in", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
 
 Opener = Callable[[], AbstractContextManager[warehouse.Warehouse]]
 
@@ -49,11 +56,14 @@ def test_every_file_is_planned_by_every_engine(warehouse_url: str, open_warehous
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_file_says_what_it_is(path: Path) -> None:
-    """A reader can defend every figure from the head of its file; a bind in a comment would be taken for a parameter."""
+    """A reader can defend every figure from the head of its file; binds stand in no comment."""
     content = path.read_text()
     comments = "\n".join(re.findall(r"--.*", content))
-    assert content.startswith(f"-- {path.stem.split('.')[0]}: ") and "\n-- Grain   " in content
-    assert len(content.splitlines()) < 120 and not re.search(r":[a-z]", comments) and "SELECT *" not in content
+    assert content.startswith(f"-- {path.stem.split('.')[0]}: ")
+    assert "\n-- Grain   " in content
+    assert len(content.splitlines()) < 120
+    assert not re.search(r":[a-z]", comments)
+    assert "SELECT *" not in content
 
 
 def test_a_new_warehouse_is_empty_and_opens_again(open_warehouse: Opener) -> None:
@@ -92,8 +102,8 @@ def test_a_file_that_is_held_for_long_names_its_holder(tmp_path: Path, monkeypat
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     """The message helps, and can be shown to anybody."""
     table = settings.Warehouse(url="postgresql+psycopg://somebody@127.0.0.1:1/nowhere", secret="WAREHOUSE")
-    with pytest.raises(WarehouseError, match="check warehouse.url") as raised:
-        warehouse.open(table, lambda name: "hush-hush", key_fingerprint="k").__enter__()
+    with pytest.raises(WarehouseError, match=r"check warehouse\.url") as raised:
+        warehouse.open(table, lambda _: "hush-hush", key_fingerprint="k").__enter__()
     assert "hush-hush" not in str(raised.value)
 
 
@@ -106,6 +116,7 @@ def test_an_engine_that_is_not_supported_is_a_mistake_in_the_configuration(url: 
 
 def test_two_writers_of_one_slice_leave_it_once(postgres_url: str, tmp_path: Path) -> None:
     """A backfill and the nightly run may meet on the same day."""
+
     def bring(number: int) -> None:
         landing = Landing(f"file://{tmp_path / str(number)}")
         rows = [given.event(event, {"event_type": "sent", "load_date": DAY}) for event in range(50)]
@@ -137,22 +148,29 @@ def test_a_byte_that_an_engine_refuses_does_not_stop_a_night(opened: warehouse.W
     assert reason.replace("\N{REPLACEMENT CHARACTER}", "\0") == "550 \0 no; a:b %s"
 
 
-def test_an_engines_own_file_wins_and_a_file_brings_what_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engines_own_file_wins_and_a_file_brings_what_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dialect that honestly differs has a sibling; composition is by the header alone."""
     monkeypatch.setattr(questions, "_SQL", tmp_path)
     (tmp_path / "statistics").mkdir()
     (tmp_path / "statistics" / "ones.sql").write_text("-- ones: one.\nSELECT 1 AS one\n")
     (tmp_path / "statistics" / "ones.other.sql").write_text("-- ones: one.\nSELECT 2 AS one\n")
-    (tmp_path / "statistics" / "twos.sql").write_text("-- twos: two.\n--\n-- Reads   ones, events\nWITH\na AS (\n    SELECT one FROM ones\n)\n\nSELECT one FROM a\n")
+    (tmp_path / "statistics" / "twos.sql").write_text(
+        "-- twos: two.\n--\n-- Reads   ones, events\nWITH\na AS (\n    SELECT one FROM ones\n)\n\nSELECT one FROM a\n"
+    )
     questions.question.cache_clear()
-    twos = [create_engine("duckdb://").connect().execute(text(questions.question("twos", name))).scalar() for name in ("own", "other")]
+    twos = [
+        create_engine("duckdb://").connect().execute(text(questions.question("twos", name))).scalar()
+        for name in ("own", "other")
+    ]
     questions.question.cache_clear()
     assert twos == [1, 2]
 
 
 def holder(url: str, seconds: int) -> subprocess.Popen[str]:
     """Another process that holds the file for some seconds; returns once it does."""
-    code = "import sys, time, sqlalchemy\nconnection = sqlalchemy.create_engine(sys.argv[1]).connect()\nprint('in', flush=True)\ntime.sleep(float(sys.argv[2]))"
-    process = subprocess.Popen([sys.executable, "-c", code, url, str(seconds)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout and process.stdout.readline() == "in\n"
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, url, str(seconds)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "in\n"
     return process

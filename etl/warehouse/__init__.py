@@ -4,7 +4,7 @@ The only place that knows a dialect. Everything in it follows from the slices an
 rebuilt from the landing at any time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -33,10 +33,17 @@ class Engine(Protocol):
 
     NAME: str
 
-    def connect(self, url: URL) -> Connection: ...
-    def create(self, connection: Connection, statement: str) -> None: ...
-    def lock(self, connection: Connection) -> None: ...
-    def land(self, connection: Connection, name: str, files: Sequence[Path], columns: frozenset[str]) -> None: ...
+    def connect(self, url: URL) -> Connection:
+        """Opens it, or raises what the driver says."""
+
+    def create(self, connection: Connection, statement: str) -> None:
+        """Creates a table."""
+
+    def lock(self, connection: Connection) -> None:
+        """Keeps other writers out until the transaction ends."""
+
+    def land(self, connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
+        """Makes at least those columns of Parquet files readable under a name."""
 
 
 _ENGINES: dict[str, Engine] = {"duckdb": duckdb, "postgresql": postgres}
@@ -75,10 +82,11 @@ class Warehouse:
             self._record(row)
 
     def replace_registry(self, folder: Path) -> None:
-        """Replaces the registry's four tables by a folder's ``<table>.parquet``, and marks stale what may have changed."""
+        """Replaces the registry by a folder's ``<table>.parquet``, and marks stale what it may move."""
         self._land({f"landed_{table}": (folder / f"{table}.parquet", (table,)) for table in _REGISTRY_TABLES})
         with self._writing():
-            self._insert("stale_certificates", self._loading("changed_certificates"), {})
+            for changes in ("changed_certificates", "moved_certificates"):
+                self._insert("stale_certificates", self._loading(changes), {})
             for table in _REGISTRY_TABLES:
                 self._delete(table, _ALL, {})
                 self._insert(table, self._loading(table), {})
@@ -127,23 +135,25 @@ class Warehouse:
         self._insert("slices", self._loading("slices"), row)
 
     def _delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
-        self._connection.execute(text(f"DELETE FROM {table} WHERE {where}"), _bound(parameters))
+        delete = f"DELETE FROM {table} WHERE {where}"  # noqa: S608  # both are this module's own words
+        self._connection.execute(text(delete), _bound(parameters))
 
     def _insert(self, table: str, select: str, parameters: Mapping[str, Any]) -> None:
         columns = ", ".join(self._columns(table))
-        self._connection.execute(
-            text(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM (\n{select}) AS named_rows"), _bound(parameters)
-        )
+        insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM (\n{select}) AS named_rows"  # noqa: S608
+        self._connection.execute(text(insert), _bound(parameters))
 
     def _columns(self, table: str) -> list[str]:
-        return list(self._connection.exec_driver_sql(f"SELECT * FROM {table} LIMIT 0").keys())
+        return list(self._connection.exec_driver_sql(f"SELECT * FROM {table} LIMIT 0").keys())  # noqa: S608
 
     def _loading(self, stem: str) -> str:
         return questions.loading(stem, self._engine.NAME)
 
 
 @contextmanager
-def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str) -> Iterator[Warehouse]:
+def open(  # noqa: A001  # callers write warehouse.open(...)
+    warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str
+) -> Iterator[Warehouse]:
     """The warehouse behind the configured URL, with its tables; closed when the block ends.
 
     ``key_fingerprint`` is of the key that hashes addresses. A WarehouseError says what keeps the warehouse shut.

@@ -33,7 +33,9 @@ def connect(url: URL) -> Connection:
         return patiently(engine.connect)
     except OperationalError as error:
         if _is_held(error):
-            raise WarehouseError(f"{_holder(error)} still holds the warehouse; let it end, or end it, then run again") from None
+            raise WarehouseError(
+                f"{_holder(error)} still holds the warehouse; let it end, or end it, then run again"
+            ) from None
         raise
 
 
@@ -46,10 +48,11 @@ def lock(connection: Connection) -> None:
     """Nothing to do: no other process can be in."""
 
 
-def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
-    """Makes Parquet files readable under a name, in place."""
+def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:  # noqa: ARG001
+    """Makes Parquet files readable under a name, in place: columns that nobody asks for cost nothing."""
     paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    connection.exec_driver_sql(f"CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM read_parquet([{paths}])")
+    view = f"CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM read_parquet([{paths}])"  # noqa: S608
+    connection.exec_driver_sql(view)
 
 
 def _is_held(error: BaseException) -> bool:

@@ -6,8 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.csv
+import pyarrow as pa
+from pyarrow import csv
 from sqlalchemy import URL, Connection, NullPool, create_engine
 
 NAME = "postgres"
@@ -19,10 +19,10 @@ _INDEXES = {
     "recipients": ("recipient_id", "certificate_id, address_hash", "message_id"),
 }
 _TYPES = {
-    pyarrow.bool_(): "BOOLEAN",
-    pyarrow.date32(): "DATE",
-    pyarrow.timestamp("us"): "TIMESTAMP",
-    pyarrow.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.int64(): "BIGINT",
 }
 _BATCH_ROWS = 50_000
 
@@ -38,30 +38,32 @@ def create(connection: Connection, statement: str) -> None:
     Texts are compared byte by byte, as on every other engine, whatever the database's locale.
     """
     connection.exec_driver_sql(_bytewise(statement))
-    table = statement.split("CREATE TABLE IF NOT EXISTS ", 1)[1].split()[0]
+    table = statement.partition("CREATE TABLE IF NOT EXISTS ")[2].partition(" ")[0]
     for columns in _INDEXES.get(table, ()):
         connection.exec_driver_sql(f"CREATE INDEX ON {table} ({columns})")
 
 
 def lock(connection: Connection) -> None:
-    """Lets one writer in at a time; readers go on. Must be a transaction's first statement, so that it sees what the
-    writer before it left."""
+    """Lets one writer in at a time; readers go on.
+
+    Must be a transaction's first statement, so that the transaction sees what the writer before it left.
+    """
     connection.exec_driver_sql("LOCK TABLE slices IN EXCLUSIVE MODE")
 
 
 def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
     """Copies those columns of Parquet files into a temporary table of that name."""
-    import pyarrow.dataset  # noqa: PLC0415  # brings pandas in, a second that only this needs
+    from pyarrow import dataset  # noqa: PLC0415  # brings pandas in, a second that only this needs
 
-    dataset = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
-    fields = [field for field in dataset.schema if field.name in columns]
+    landed = dataset.dataset([str(file) for file in files], format="parquet")
+    fields = [field for field in landed.schema if field.name in columns]
     names = ", ".join(field.name for field in fields)
     typed = ", ".join(f"{field.name} {_TYPES.get(field.type, 'VARCHAR')}" for field in fields)
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
     connection.exec_driver_sql(_bytewise(f"CREATE TEMPORARY TABLE {name} ({typed})"))
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({names}) FROM STDIN (FORMAT csv)") as copy:
-        for batch in dataset.to_batches(columns=[field.name for field in fields], batch_size=_BATCH_ROWS):
+        for batch in landed.to_batches(columns=[field.name for field in fields], batch_size=_BATCH_ROWS):
             copy.write(_csv(batch))
     connection.exec_driver_sql(f"ANALYZE {name}")
 
@@ -70,8 +72,8 @@ def _bytewise(statement: str) -> str:
     return re.sub(r"\bVARCHAR\b", 'VARCHAR COLLATE "C"', statement)
 
 
-def _csv(batch: pyarrow.RecordBatch) -> bytes:
-    """NULL is nothing and an empty text is two quotes; the byte 0, which PostgreSQL refuses, is the replacement character."""
+def _csv(batch: pa.RecordBatch) -> bytes:
+    """NULL is nothing, an empty text is two quotes; the byte 0, which PostgreSQL refuses, becomes U+FFFD."""
     content = BytesIO()
-    pyarrow.csv.write_csv(batch, content, pyarrow.csv.WriteOptions(include_header=False))
+    csv.write_csv(batch, content, csv.WriteOptions(include_header=False))
     return content.getvalue().replace(b"\0", "\N{REPLACEMENT CHARACTER}".encode())

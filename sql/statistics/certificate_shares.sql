@@ -18,4 +18,4 @@ WHERE
     AND NOT events.is_machine
     AND events.occurred_at < :period_end
 GROUP BY scoped_recipients.certificate_id, events.channel
-ORDER BY scoped_recipients.certificate_id NULLS LAST, recipients_count DESC NULLS LAST, events.channel NULLS LAST
+ORDER BY scoped_recipients.certificate_id ASC NULLS LAST, recipients_count DESC NULLS LAST, events.channel ASC NULLS LAST

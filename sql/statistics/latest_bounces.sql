@@ -14,10 +14,10 @@ ranked_bounces AS (
             PARTITION BY scoped_recipients.recipient_id
             ORDER BY
                 failures.occurred_at DESC NULLS LAST,
-                CASE WHEN failures.is_suppressed THEN 1 ELSE 0 END NULLS LAST,
-                failures.event_key NULLS LAST,
-                failures.load_date NULLS LAST,
-                failures.source NULLS LAST
+                CASE WHEN failures.is_suppressed THEN 1 ELSE 0 END ASC NULLS LAST,
+                failures.event_key ASC NULLS LAST,
+                failures.load_date ASC NULLS LAST,
+                failures.source ASC NULLS LAST
         ) AS bounce_rank
     FROM failures
     INNER JOIN identity_recipients

@@ -91,8 +91,21 @@ recipient_times AS (
 
 -- The latest outcome wins; at equal times bounced wins over rejected, and rejected over delivered.
 SELECT
-    recipient_id, certificate_id, sent_at, deferred_at, opened_at, machine_opened_at, clicked_at, machine_clicked_at,
-    complained_at, unsubscribed_at, claimed_at, downloaded_at, shared_at, added_to_profile_at, last_event_at,
+    recipient_id,
+    certificate_id,
+    sent_at,
+    deferred_at,
+    opened_at,
+    machine_opened_at,
+    clicked_at,
+    machine_clicked_at,
+    complained_at,
+    unsubscribed_at,
+    claimed_at,
+    downloaded_at,
+    shared_at,
+    added_to_profile_at,
+    last_event_at,
     CASE
         WHEN
             last_bounced_at >= COALESCE(last_rejected_at, last_bounced_at)
