@@ -1,10 +1,11 @@
 """The stage validate: Great Expectations over a slice's events; a failed suite keeps the slice out, and says why.
 
 What is checked is the interface's "What keeps a slice out", and what every reader of the events relies on. What is
-merely odd (duplicates, volume) passes. The expectations are pushed down to DuckDB, which reads the landed Parquet in place.
-Great Expectations takes seconds to import, so it is imported when the first slice has events, once for a process.
+merely odd (duplicates, volume) passes. The expectations are pushed down to DuckDB, which reads the landed Parquet in
+place. Great Expectations takes seconds to import: a process pays them once, with the first slice that has events.
 """
 
+import logging
 import re
 import tempfile
 from collections.abc import Iterator
@@ -48,14 +49,7 @@ _SQL = Path(__file__).parent.parent / "sql" / "validate"
 _QUERY_ONLY = {
     "result_format": "BASIC",
     "return_unexpected_index_query": True,
-    "unexpected_index_column_names": [
-        "event_type",
-        "occurred_at",
-        "recipient_id",
-        "message_id",
-        "machine_reason",
-        "event_key",
-    ],
+    "unexpected_index_column_names": ["event_key", "event_type", "occurred_at", "recipient_id", "message_id"],
 }
 _STYLE = """<style>
 body {font: 15px/1.5 sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem}
@@ -106,6 +100,7 @@ def _require_valid(landing: Landing, limits: settings.Validation, manifest: Mani
 def _great_expectations() -> Any:
     import great_expectations  # noqa: PLC0415  (it costs seconds, which only a process that validates should pay)
 
+    logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)
     return great_expectations
 
 
@@ -181,25 +176,28 @@ def _explained_machines() -> Iterator[Any]:
 
 def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
     gx = _great_expectations()
-
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder, "slice.duckdb")
         with duckdb.connect(str(database)) as connection:
-            connection.read_parquet(str(parquet)).create_view("events")
-        context = gx.get_context(mode="ephemeral")
-        context.enable_analytics(enable=False)
-        context.variables.progress_bars = {"globally": False}
+            connection.read_parquet(_files(str(parquet))).create_view("events")
+        context = gx.get_context(mode="ephemeral", project_config=_silent(gx.data_context.types.base))
         datasource = context.data_sources.add_sql("slice", connection_string=f"duckdb:///{database}")
         event.listen(datasource.get_execution_engine().engine, "after_cursor_execute", _fetch_at_once)
         try:
-            batch = (
-                datasource.add_table_asset("events", table_name="events")
-                .add_batch_definition_whole_table("slice")
-                .get_batch()
-            )
+            events = datasource.add_table_asset("events", table_name="events")
+            batch = events.add_batch_definition_whole_table("slice").get_batch()
             return batch.validate(gx.ExpectationSuite(name, expectations=expectations), result_format=_QUERY_ONLY)
         finally:
             datasource.get_execution_engine().close()
+
+
+def _silent(base: Any) -> Any:
+    """A configuration that reports nothing to anyone, draws no progress and leaves no folder for a site behind."""
+    return base.DataContextConfig(
+        store_backend_defaults=base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        analytics_enabled=False,
+        progress_bars={"globally": False},
+    )
 
 
 def _fetch_at_once(_connection: Any, cursor: Any, _statement: Any, _parameters: Any, context: Any, _many: Any) -> None:
@@ -226,21 +224,26 @@ def _query(result: Any, landing: Landing, manifest: Manifest) -> str:
     """One line for DuckDB that shows the rows: our named SELECT, else the one that Great Expectations writes."""
     rows = result.expectation_config.meta.get("rows")
     query = (_SQL / f"{rows}.sql").read_text() if rows else result.result["unexpected_index_query"]
+    query = " ".join(re.sub(r"(?m)^--.*$", "", query).split()).rstrip(" ;")
     for table, file in (("events", manifest.events), ("rejects", manifest.rejects)):
-        path = landing.path(manifest.shelf, str(file))
+        path = _files(landing.path(manifest.shelf, str(file)))
         place = (path if landing.is_local else landing.filesystem.unstrip_protocol(path)).replace("'", "''")
         query = re.sub(rf"\bFROM {table}\b", lambda _, place=place: f"FROM read_parquet('{place}')", query)
-    return " ".join(re.sub(r"(?m)^--.*$", "", query).split()).rstrip(" ;")
+    return query
+
+
+def _files(path: str) -> str:
+    """A Parquet file as it is, a folder as all that it holds."""
+    return path if path.endswith(".parquet") else f"{path}/*.parquet"
 
 
 def _page(results: Any, failures: dict[str, str]) -> str:
     """The Data Docs page as one file that asks the network for nothing, with the failures first."""
     render = _great_expectations().render
-
-    for result in results.results:
-        result.result.pop(
-            "unexpected_index_query", None
-        )  # it speaks of a view that is gone; the failures have their queries
+    for found in (result.result for result in results.results):
+        found.pop("unexpected_index_query", None)  # it speaks of a view that is gone; the failures have theirs
+        values = found.get("partial_unexpected_list", ())  # the page would take them for HTML
+        found["partial_unexpected_list"] = [escape(str(value)) for value in values]
     page = render.view.DefaultJinjaPageView().render(
         render.renderer.ValidationResultsPageRenderer().render(results), template="page_minimal.j2"
     )
