@@ -37,6 +37,7 @@ FORMATS = {
     "sendgrid": Format("json"),
     "nginx_combined": Format("lines", is_pixel=True),
     "apache_combined": Format("lines", is_pixel=True),
+    "sparkpost": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 
