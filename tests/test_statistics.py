@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from etl import statistics
+from etl.errors import UnknownName
 from etl.landing import Landing
 from etl.periods import containing
 from etl.warehouse import Warehouse
@@ -120,3 +121,39 @@ def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[s
     path = statistics.land_figures(opened, landing, configured, subscription, period, waivers, date(2026, 12, 3))
     figures: dict[str, Any] = json.loads(landing.read(path) or b"")
     return figures
+
+
+@pytest.mark.parametrize("case", cases("quality"))
+def test_a_report_says_what_it_rests_on(
+    case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing
+) -> None:
+    """Whole or not, what is missing, and what was waived and why."""
+    assert land(brought(case), landing, case)["quality"] == case["expect"]
+
+
+def test_landed_figures_are_all_that_a_report_needs(opened: Warehouse, landing: Landing) -> None:
+    """Rendering never opens the warehouse."""
+    case = yaml.safe_load((CASES / "figures.yaml").read_text())
+    given.bring(opened, landing, case["given"])
+    figures = land(opened, landing, case)
+    assert {name: figures[name] for name in case["expect"]} == case["expect"]
+
+
+def test_whoever_asks_for_an_unknown_name_is_told(opened: Warehouse, landing: Landing) -> None:
+    """A mistyped id is no empty answer."""
+    given.bring(opened, landing, {})
+    configured = given.configuration({})
+    with pytest.raises(UnknownName, match="no certificate 'c9'"):
+        statistics.recipients(opened, configured, AS_OF, "UTC", "c9")
+    with pytest.raises(UnknownName, match="no issuer 'c1'"):
+        statistics.catalogue(opened, configured, AS_OF, "UTC", "c1", None)
+
+
+def test_subscriptions_are_those_of_the_registry(opened: Warehouse, landing: Landing) -> None:
+    """Who is subscribed tonight gets the report."""
+    row = {
+        "subscription_id": "s1", "issuer_id": "i1", "email": "dean@example.com", "frequency": "weekly",
+        "timezone": "UTC", "locale": "de-CH", "is_paused": True,
+    }  # fmt: skip
+    given.bring(opened, landing, {"subscriptions": [row]})
+    assert statistics.subscriptions(opened) == [row]
