@@ -1,14 +1,16 @@
 """Raw files as clean text lines, which is all that DuckDB's readers are given.
 
 A plain file of UTF-8 lines is read where it lies. Anything else is copied in bounded memory: decompressed, bytes that are
-not UTF-8 replaced by U+FFFD, and JSON documents that spread over lines, or share one, put on a line each. A copy keeps a
-document on the number of the line where it began, so that a reject can be found in the raw file.
+not UTF-8 replaced by U+FFFD, JSON documents that spread over lines, or share one, put on a line each, and endless lines
+cut. A copy keeps a document on the number of the line where it began, so that a reject can be found in the raw file.
 """
 
 import codecs
 import gzip
 import json
+import os
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,11 +22,13 @@ from backports import zstd
 Layout = Literal["json", "lines"]
 
 _CHUNK = 4 << 20
+_LONGEST_LINE = 8 << 20  # characters; as many bytes times four are lines.sql's longest line
 _LONGEST_DOCUMENT = 16 << 20
 _DELIMITER = "\x01"  # lines.sql reads whole lines by naming a delimiter that none of them has
 _UNSTORABLE = {0: "\ufffd", ord(_DELIMITER): "\ufffd"}
 _DECODER = json.JSONDecoder()
 _NEXT_DOCUMENT = re.compile(r"\n[ \t]*(?=[{\[])")
+_NEXT_LINE = re.compile(r"\n")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -34,21 +38,32 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Text:
-    """Clean lines of one raw file: where they lie, and whether the file is a single document."""
+    """Clean lines of one raw file: where they lie, and whether all of them are line 1 of it (one document, or one line)."""
 
     path: Path
-    is_one_document: bool = False
+    is_all_line_one: bool = False
 
 
 def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
-    """The clean lines of a raw file: the file itself, or a copy in the scratch folder; UnreadableError says why not."""
+    """The clean lines of a raw file, by a name in the scratch folder; UnreadableError says why there are none.
+
+    The name is fresh: DuckDB would take brackets and asterisks in a user's file name for a pattern.
+    """
+    descriptor, name = tempfile.mkstemp(dir=scratch)
+    os.close(descriptor)
+    lines = Path(name)
     try:
-        spread = layout == "json" and not _begins_with_a_document(raw)
-        if not spread and raw.suffix not in (".gz", ".zst") and _is_clean(raw):
-            return Text(raw)
-        return _copied(raw, scratch / f"{raw.name}.lines", spread=spread)
+        is_plain = raw.suffix not in (".gz", ".zst")
+        is_clean = is_plain and _is_clean(raw)
+        if layout == "json" and (not _begins_with_a_document(raw) or (is_plain and not is_clean)):
+            return _spread(raw, lines)
+        if not is_clean:
+            return _copied(raw, lines)
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
+    lines.unlink()
+    lines.symlink_to(raw.absolute())
+    return Text(lines)
 
 
 def _opened(raw: Path) -> BinaryIO:
@@ -68,7 +83,7 @@ def _is_clean(raw: Path) -> bool:
                 b"\r" in chunk
                 or b"\0" in chunk
                 or _DELIMITER.encode() in chunk
-                or since_newline > _LONGEST_DOCUMENT
+                or since_newline > _LONGEST_LINE
             ):
                 return False
             try:
@@ -81,7 +96,7 @@ def _is_clean(raw: Path) -> bool:
 def _begins_with_a_document(raw: Path) -> bool:
     """Whether the first line with text on it is a whole JSON object or array: then the others are taken line by line."""
     with _opened(raw) as file:
-        for line in iter(lambda: file.readline(_LONGEST_DOCUMENT), b""):
+        for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
             text = line.decode("utf-8-sig", "replace").strip()
             if text and not text.startswith("#"):
                 try:
@@ -91,17 +106,25 @@ def _begins_with_a_document(raw: Path) -> bool:
     return True
 
 
-def _copied(raw: Path, copy: Path, *, spread: bool) -> Text:
+def _copied(raw: Path, copy: Path) -> Text:
+    """Line by line; what goes beyond the longest line that can be read is left out, and what is left does not parse."""
+    room = _LONGEST_LINE
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
-        texts = _decoded(source)
-        if not spread:
-            for text in texts:
-                target.write(text)
-            return Text(copy)
-        writer = _LineWriter(target)
-        documents = sum(1 for _ in _Splitter(texts, writer).documents())
-        writer.flush()
-        return Text(copy, is_one_document=documents == 1)
+        for text in _decoded(source):
+            first, last = text.find("\n"), text.rfind("\n")
+            begun = len(text) if first < 0 else first
+            target.write(text if begun <= room else text[:room] + text[begun:])
+            room = max(0, room - begun) if last < 0 else _LONGEST_LINE - (len(text) - last)
+    return Text(copy)
+
+
+def _spread(raw: Path, copy: Path) -> Text:
+    """Document by document."""
+    with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
+        splitter = _Splitter(_decoded(source), _LineWriter(target))
+        documents = sum(1 for _ in splitter.documents())
+        splitter.writer.flush()
+        return Text(copy, is_all_line_one=documents == 1 or splitter.line == 1)
 
 
 def _decoded(source: BinaryIO) -> Iterator[str]:
@@ -121,36 +144,46 @@ def _plain(text: str) -> str:
     return text.translate(_UNSTORABLE) if "\0" in text or _DELIMITER in text else text
 
 
+def _cut(document: str) -> str:
+    return document.encode()[: 4 * _LONGEST_LINE].decode(errors="ignore")
+
+
 @dataclass
 class _LineWriter:
-    """Writes documents on the lines where they began; several of one line become an array."""
+    """Writes documents on the lines where they began; several of one line become an array, damage stays alone."""
 
     target: TextIO
     line: int = 1
+    is_begun: bool = False
     held: list[str] = field(default_factory=list)
+    size: int = 0
 
-    def write(self, line: int, document: str) -> None:
-        if line > self.line or len(self.held) >= 1000:
+    def write(self, line: int, document: str, *, is_whole: bool) -> None:
+        if line > self.line or self.size + len(document) > _CHUNK or not is_whole:
             self.flush()
-            self.target.write("\n" * max(1, line - self.line))
-            self.line = max(line, self.line + 1)
-        self.held.append(document)
+        if not self.held:
+            step = max(line - self.line, int(self.is_begun))
+            self.target.write("\n" * step)
+            self.line += step
+        self.held.append(document if len(document) <= _LONGEST_LINE else _cut(document))
+        self.size += len(document)
+        if not is_whole:
+            self.flush()
 
     def flush(self) -> None:
-        if len(self.held) == 1:
-            self.target.write(self.held[0])
-        elif self.held:
-            self.target.write(
-                "[" + ",".join(text[1:-1] if text.startswith("[") else text for text in self.held) + "]"
-            )
+        if self.held:
+            self.target.write(self.held[0] if len(self.held) == 1 else f"[{','.join(self.held)}]")
+            self.is_begun = True
         self.held.clear()
+        self.size = 0
 
 
 @dataclass
 class _Splitter:
     """Finds JSON documents one after another, however they are laid out, and the elements of a top-level array.
 
-    What does not parse is written as it stands, up to the next line that begins with a bracket, for SQL to reject.
+    What does not parse is written as it stands, for SQL to reject: up to the next line that begins with a bracket, or, where
+    it does not even begin with one, to the end of its line.
     """
 
     texts: Iterator[str]
@@ -180,7 +213,7 @@ class _Splitter:
         if character == "]":
             self._advance(self.position + 1)
         elif is_whole:
-            self.writer.write(start, "[ without its end")
+            self.writer.write(start, "[", is_whole=False)
 
     def _value(self) -> bool:
         """Writes the value at the position, or the damage up to the next document; says which."""
@@ -190,29 +223,27 @@ class _Splitter:
             except (ValueError, RecursionError) as error:
                 if self._may_be_cut(error) and self._read():
                     continue
-                self._write(self._end_of_damage())
+                self._write(self._end_of_damage(), is_whole=False)
                 return False
             if end == len(self.buffer) and self._read():
                 continue
-            self._write(end)
+            self._write(end, is_whole=True)
             return True
 
-    def _write(self, end: int) -> None:
-        self.writer.write(self.line, self.buffer[self.position : end].replace("\n", " ").strip())
+    def _write(self, end: int, *, is_whole: bool) -> None:
+        self.writer.write(self.line, self.buffer[self.position : end].replace("\n", " ").strip(), is_whole=is_whole)
         self._advance(end)
 
     def _may_be_cut(self, error: Exception) -> bool:
         """Whether the value may go on in text that is not yet read."""
-        if (
-            not isinstance(error, json.JSONDecodeError)
-            or len(self.buffer) - self.position > _LONGEST_DOCUMENT
-        ):
+        if not isinstance(error, json.JSONDecodeError) or len(self.buffer) - self.position > _LONGEST_DOCUMENT:
             return False
         is_open_string = error.msg.startswith("Unterminated string") and "\n" not in self.buffer[error.pos :]
         return is_open_string or error.pos > len(self.buffer) - 64
 
     def _end_of_damage(self) -> int:
-        while not (found := _NEXT_DOCUMENT.search(self.buffer, self.position)):
+        end = _NEXT_DOCUMENT if self.buffer[self.position] in "{[" else _NEXT_LINE
+        while not (found := end.search(self.buffer, self.position)):
             if len(self.buffer) - self.position > _LONGEST_DOCUMENT or not self._read():
                 return len(self.buffer)
         return found.end()

@@ -6,6 +6,16 @@
 CREATE OR REPLACE MACRO told(word) AS
     NULLIF(NULLIF(TRIM(word), ''), '-');
 
+-- A document without the escapes that JSON allows and others do not: half a surrogate pair stops DuckDB's parser, NUL a database.
+CREATE OR REPLACE MACRO storable(document) AS
+    CASE
+        WHEN NOT CONTAINS(document, '\u') THEN document
+        WHEN JSON_VALID(document) THEN REPLACE(document, '\u0000', '\ufffd')
+        ELSE REPLACE(
+            REGEXP_REPLACE(document, '(?i)(\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..', '\1', 'g'), '\u0000', '\ufffd'
+        )
+    END;
+
 -- An epoch in the unit that so many microseconds make; digits below a microsecond are cut. An instant that no bound of
 -- judged.sql admits may be NULL.
 CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS

@@ -4,7 +4,7 @@
 -- Counts  blank lines are rows too (NULL): rejects are numbered by them
 SELECT
     file,
-    REPLACE(line, '\u0000', '\ufffd') AS document  -- a NUL that JSON escapes: no database keeps it
+    storable(line) AS document
 FROM READ_CSV(
     GETVARIABLE('files'),
     columns = {'line': 'VARCHAR'},
@@ -16,5 +16,6 @@ FROM READ_CSV(
     strict_mode = FALSE,
     new_line = '\n',
     max_line_size = 33554432,
+    buffer_size = 33554432,
     filename = 'file'
 )

@@ -56,7 +56,7 @@ standing AS (
 placed AS (
     SELECT
         rejected.file,
-        CASE WHEN LIST_CONTAINS(CAST(GETVARIABLE('one_document_files') AS VARCHAR[]), rejected.file) THEN 1 ELSE found.line END AS line,
+        CASE WHEN LIST_CONTAINS(CAST(GETVARIABLE('one_line_files') AS VARCHAR[]), rejected.file) THEN 1 ELSE found.line END AS line,
         rejected.reason,
         rejected.record,
         UNNEST(RANGE(rejected.reject_count // standing.line_count)) AS repetition
