@@ -35,10 +35,10 @@ class Format:
 
 FORMATS = {
     "sendgrid": Format("json"),
-    "ses": Format("json"),
     "nginx_combined": Format("lines", is_pixel=True),
     "apache_combined": Format("lines", is_pixel=True),
     "sparkpost": Format("json"),
+    "nginx_json": Format("json", is_pixel=True),
 }
 """Every format by its name, which is the stem of its SQL."""
 
@@ -171,7 +171,7 @@ def _prepare(
         connection,
         files=[str(text.path) for text in texts.values()] or [str(nothing)],
         origins=list(texts) or [""],
-        one_line_files=[str(text.path) for text in texts.values() if text.is_all_line_one],
+        one_document_files=[str(text.path) for text in texts.values() if text.is_one_document],
         pixel_path=source.pixel_path,
         is_pixel=FORMATS[source.format].is_pixel,
         id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)],
