@@ -98,6 +98,7 @@ def _require_valid(landing: Landing, limits: settings.Validation, manifest: Mani
 
 
 def _great_expectations() -> Any:
+    """The library, imported when it is first wanted, and silent but for warnings."""
     import great_expectations  # noqa: PLC0415  (it costs seconds, which only a process that validates should pay)
 
     logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)
@@ -107,7 +108,6 @@ def _great_expectations() -> Any:
 def _expectations(limits: settings.Validation, counts: Counts, day: date) -> list[Any]:
     """What a slice must meet; each expectation's ``meta`` has the words for its failure."""
     gxe = _great_expectations().expectations
-
     before = datetime.combine(day + timedelta(days=2), time())
     return [
         *_few_rejects(limits, counts),
@@ -142,7 +142,6 @@ def _expectations(limits: settings.Validation, counts: Counts, day: date) -> lis
 def _few_rejects(limits: settings.Validation, counts: Counts) -> Iterator[Any]:
     """What is neither event, duplicate nor ignored is a reject, so few rejects are many events."""
     gxe = _great_expectations().expectations
-
     if counts.raw >= limits.reject_rate_minimum_count:
         allowed = int(round(limits.reject_rate_maximum * counts.raw, 6))
         yield gxe.ExpectTableRowCountToBeBetween(
@@ -159,7 +158,6 @@ def _understood(counts: Counts) -> int:
 def _explained_machines() -> Iterator[Any]:
     """A machine has a reason, a person has none."""
     gxe = _great_expectations().expectations
-
     is_machine = gxe.row_conditions.Column("is_machine")
     rows = {"rows": "unexplained_machines"}
     yield gxe.ExpectColumnValuesToNotBeNull(
@@ -175,6 +173,7 @@ def _explained_machines() -> Iterator[Any]:
 
 
 def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
+    """What the expectations find in a slice's Parquet, as Great Expectations tells it."""
     gx = _great_expectations()
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder, "slice.duckdb")
@@ -228,7 +227,7 @@ def _query(result: Any, landing: Landing, manifest: Manifest) -> str:
     for table, file in (("events", manifest.events), ("rejects", manifest.rejects)):
         path = _files(landing.path(manifest.shelf, str(file)))
         place = (path if landing.is_local else landing.filesystem.unstrip_protocol(path)).replace("'", "''")
-        query = re.sub(rf"\bFROM {table}\b", lambda _, place=place: f"FROM read_parquet('{place}')", query)
+        query = query.replace(f"FROM {table}", f"FROM read_parquet('{place}')")
     return query
 
 
