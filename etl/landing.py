@@ -49,7 +49,7 @@ class Counts(BaseModel):
 class Manifest(BaseModel):
     """One version of a shelf: its raw files, and, from the stage normalise on, its Parquet and counts.
 
-    ``extracted`` and ``normalised`` are steps on the way, ``valid`` may be loaded, ``refused`` may not (``reason`` says why).
+    ``extracted`` and ``normalised`` are steps on the way, ``valid`` may be loaded, ``refused`` may not, for its ``reason``.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -8,14 +8,23 @@ import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -28,6 +37,38 @@ SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def _without_password(url: str) -> str:
+    if not url:
+        raise ValueError("it is empty; write a URL")
+    if urlsplit(url).password:
+        raise ValueError("it holds a password; take it out and name it with the key secret")
+    return url
+
+
+def _with_address(sender: str) -> str:
+    if "@" not in sender:
+        raise ValueError("it has no address; write it as Name <name@example.com>")
+    return sender
+
+
+def _with_token(url: str) -> str:
+    if not _has_place(url, "token", "1", "2"):
+        raise ValueError("it must have {token}, and no other braces, as in https://example.com/unsubscribe/{token}")
+    return url
+
+
+def _has_place(template: str, name: str, one: Any, other: Any) -> bool:
+    """Whether a template has a place for that name, and for no other."""
+    try:
+        return template.format(**{name: one}) != template.format(**{name: other})
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return False
+
+
+Url = Annotated[str, AfterValidator(_without_password)]
+Mailbox = Annotated[str, AfterValidator(_with_address)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,13 +76,13 @@ class _Table(BaseModel):
 class Landing(_Table):
     """Where the slices' files lie: any fsspec URL."""
 
-    url: str = "file:landing"
+    url: Url = "file:landing"
 
 
 class Warehouse(_Table):
     """The rebuildable store of events and figures."""
 
-    url: str
+    url: Url
     secret: str | None = None
     storage: str | None = None
 
@@ -49,16 +90,16 @@ class Warehouse(_Table):
 class State(_Table):
     """The small store of what cannot be rebuilt; by default SQLite beside the configuration file."""
 
-    url: str | None = None
+    url: Url | None = None
     secret: str | None = None
 
 
 class Registry(_Table):
     """Who issued what to whom: a folder with four CSV files, or a database with four queries."""
 
-    url: str
+    url: Url
     secret: str | None = None
-    queries: dict[str, str] = {}
+    queries: dict[Literal["issuers", "certificates", "recipients", "subscriptions"], str] = {}
 
 
 class Source(_Table):
@@ -78,9 +119,11 @@ class Source(_Table):
     pixel_path: str = "/px.gif"
 
     @model_validator(mode="after")
-    def _has_one_origin(self) -> Self:
+    def _is_one_log(self) -> Self:
         if (self.files is None) == (self.api is None):
             raise ValueError("set exactly one of files and api")
+        if self.since and self.until and self.until < self.since:
+            raise ValueError("until lies before since; the last day expected comes after the first")
         return self
 
 
@@ -93,11 +136,11 @@ class Credential(_Table):
 class Mail(_Table):
     """How reports leave, once they may."""
 
-    url: str = "smtp://localhost:25"
+    url: Url = "smtp://localhost:25"
     secret: str | None = None
-    sender: str = "Certificate reports <reports@localhost>"
-    reply_to: str | None = None
-    unsubscribe_url: str | None = None
+    sender: Mailbox = "Certificate reports <reports@localhost>"
+    reply_to: Mailbox | None = None
+    unsubscribe_url: Annotated[str, AfterValidator(_with_token)] | None = None
     send_hour: int = Field(default=7, ge=0, le=23)
     grace_hours: int = Field(default=24, ge=0)
     enabled: bool = False
@@ -165,6 +208,15 @@ class Settings(BaseSettings):
             raise ValueError(f"sources.{late[0]}.since is required once mail.enabled is true")
         return self
 
+    @model_validator(mode="after")
+    def _files_name_their_day(self) -> Self:
+        for name, source in self.sources.items():
+            if source.files and not _has_place(source.files, "day", date.min, date.max):
+                raise ValueError(
+                    f"sources.{name}.files must name the day, as in logs/{{day:%Y-%m-%d}}.gz, and have no other braces"
+                )
+        return self
+
     @property
     def state_url(self) -> str:
         """The state's URL; without one, ``state.db`` beside the configuration file."""
@@ -188,6 +240,10 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentence(detail) for detail in error.errors())) from None
+    except SettingsError as error:
+        raise ConfigurationError(
+            f"a variable cannot be read ({error}); a list is written as JSON: '[\"a.example\", \"b.example\"]'"
+        ) from None
     except ValueError as error:  # TOML that does not parse
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
 
@@ -227,9 +283,12 @@ def _refuse_unknown_variables() -> None:
 
 
 def _sentence(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "the configuration"
+    key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"unknown key {key}; remove it or correct its spelling"
     if detail["type"] == "missing":
         return f"{key} is missing; add it"
-    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+    if key.endswith(".[key]"):
+        return f"{key.removesuffix('.[key]')} is no name that can stand here: {detail['msg'].removeprefix('String ')}"
+    said = detail["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    return f"{key}: {said}" if key else said
