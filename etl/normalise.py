@@ -35,6 +35,7 @@ class Format:
 
 FORMATS = {
     "sendgrid": Format("json"),
+    "ses": Format("json"),
     "nginx_combined": Format("lines", is_pixel=True),
     "apache_combined": Format("lines", is_pixel=True),
     "sparkpost": Format("json"),
@@ -171,7 +172,7 @@ def _prepare(
         connection,
         files=[str(text.path) for text in texts.values()] or [str(nothing)],
         origins=list(texts) or [""],
-        one_document_files=[str(text.path) for text in texts.values() if text.is_one_document],
+        one_line_files=[str(text.path) for text in texts.values() if text.is_all_line_one],
         pixel_path=source.pixel_path,
         is_pixel=FORMATS[source.format].is_pixel,
         id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)],
