@@ -21,6 +21,7 @@ from backports import zstd
 
 Layout = Literal["json", "lines"]
 
+_COMPRESSED = (".gz", ".zst")
 _CHUNK = 4 << 20
 _LONGEST_LINE = 8 << 20  # characters; as many bytes times four are lines.sql's longest line
 _LONGEST_DOCUMENT = 16 << 20
@@ -53,7 +54,7 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
     os.close(descriptor)
     lines = Path(name)
     try:
-        is_plain = raw.suffix not in (".gz", ".zst")
+        is_plain = raw.suffix not in _COMPRESSED
         is_clean = is_plain and _is_clean(raw)
         if layout == "json" and (not _begins_with_a_document(raw) or (is_plain and not is_clean)):
             return _spread(raw, lines)
@@ -67,6 +68,8 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
 
 
 def _opened(raw: Path) -> BinaryIO:
+    if raw.suffix in _COMPRESSED and raw.stat().st_size == 0:
+        raise EOFError("a compressed file is never empty")
     if raw.suffix == ".gz":
         return gzip.open(raw)  # type: ignore[return-value]  # GzipFile reads like a binary file
     return zstd.open(raw) if raw.suffix == ".zst" else raw.open("rb")  # type: ignore[return-value]
@@ -79,12 +82,7 @@ def _is_clean(raw: Path) -> bool:
         while chunk := file.read(_CHUNK):
             last = chunk.rfind(b"\n")
             since_newline = since_newline + len(chunk) if last < 0 else len(chunk) - last
-            if (
-                b"\r" in chunk
-                or b"\0" in chunk
-                or _DELIMITER.encode() in chunk
-                or since_newline > _LONGEST_LINE
-            ):
+            if b"\r" in chunk or b"\0" in chunk or _DELIMITER.encode() in chunk or since_newline > _LONGEST_LINE:
                 return False
             try:
                 decoder.decode(chunk)

@@ -1,0 +1,148 @@
+"""Raw files as clean lines: whatever a disk, a provider or a transfer has done to them."""
+
+import gzip
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from etl import documents
+from etl.documents import UnreadableError
+
+
+def cleaned(folder: Path, content: bytes, layout: documents.Layout = "json", name: str = "events.json") -> list[str]:
+    """The clean lines of a file with that content."""
+    return text(folder, content, layout, name).path.read_text(encoding="utf-8").split("\n")
+
+
+def text(folder: Path, content: bytes, layout: documents.Layout = "json", name: str = "events.json") -> documents.Text:
+    """The clean text of a file with that content."""
+    raw, scratch = folder / name, folder / "scratch"
+    raw.write_bytes(content)
+    scratch.mkdir(exist_ok=True)
+    return documents.clean(raw, layout, scratch)
+
+
+def test_a_clean_file_is_read_where_it_lies(tmp_path: Path) -> None:
+    """A plain file costs no copy."""
+    assert text(tmp_path, b'{"a":1}\n{"a":2}\n').path.resolve() == tmp_path / "events.json"
+
+
+@pytest.mark.parametrize("name", ["events.json", "events.json.gz", "events.json.zst", "day[1]*?{a}.json"])
+def test_a_file_is_decompressed_by_its_ending(tmp_path: Path, name: str) -> None:
+    """Plain, gzip and Zstandard are read alike, and a name may hold any character."""
+    compress = {".gz": gzip.compress, ".zst": zstd.compress}.get(Path(name).suffix, bytes)
+    assert cleaned(tmp_path, compress(b'{"a":1}\n{"a":2}\n'), name=name) == ['{"a":1}', '{"a":2}', ""]
+
+
+def test_compressed_parts_are_read_one_after_another(tmp_path: Path) -> None:
+    """Files that were joined after compression are whole."""
+    assert cleaned(tmp_path, gzip.compress(b'{"a":1}\n') + gzip.compress(b'{"a":2}\n'), name="a.gz") == [
+        '{"a":1}',
+        '{"a":2}',
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cut.gz", gzip.compress(json.dumps(list(range(9999))).encode())[:-20]),
+        ("cut.zst", zstd.compress(json.dumps(list(range(9999))).encode())[:-20]),
+        ("empty.gz", b""),
+        ("empty.zst", b""),
+        ("plain.gz", b'{"a":1}\n'),
+        ("plain.zst", b'{"a":1}\n'),
+        ("damaged.gz", gzip.compress(json.dumps(list(range(9999))).encode()).replace(b"\x00", b"\x07")),
+    ],
+)
+@pytest.mark.parametrize("layout", ["json", "lines"])
+def test_a_file_that_cannot_be_decompressed_is_said_so(
+    tmp_path: Path, name: str, content: bytes, layout: documents.Layout
+) -> None:
+    """A transfer that broke off is an error, never a short day."""
+    with pytest.raises(UnreadableError):
+        text(tmp_path, content, layout, name)
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    """A path that names nothing is an error."""
+    with pytest.raises(UnreadableError, match="No such file"):
+        documents.clean(tmp_path / "nothing.json", "json", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "content"), [("a", b""), ("a.gz", gzip.compress(b"")), ("a.zst", zstd.compress(b""))])
+def test_an_empty_file_has_no_line(tmp_path: Path, name: str, content: bytes) -> None:
+    """Nothing is nothing, compressed or not."""
+    assert cleaned(tmp_path, content, name=name) == [""]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b'\xef\xbb\xbf{"a":1}\r\n{"a":2}\r\n', ['{"a":1}', '{"a":2}']),
+        (b'{"a":"x\xff\xc3("}\n', ['{"a":"x\ufffd\ufffd("}']),
+        (b'{"a":"x\x01y"}\n{"a":2}\n', ['{"a":"x\ufffdy"}', '{"a":2}']),
+        (b'{"a":1}\x00\n{"a":2}\n', ['{"a":1}', "\ufffd", '{"a":2}']),
+        (b'{"a":1}{"a":2}[{"a":3}]\n{"a":4}', ['[{"a":1},{"a":2},{"a":3}]', '{"a":4}']),
+        (b'{\n"a":1\n}\n\n{\n"a":2\n}', ['{ "a":1 }', "", "", "", '{ "a":2 }']),
+        (b'[\n{"a":1},\n{"a":2}\n]\n', ["", '{"a":1}', '{"a":2}']),
+        (b'[{"a":1},{"a"\n{"a":2}\n', ['{"a":1}', '{"a"', '{"a":2}']),
+        (b"<html>\nno\n", ["<html>", "no"]),
+        (b'\n\n# remark\n[]\n{"a":1}', ["", "", "# remark", "[]", '{"a":1}']),
+    ],
+)
+def test_documents_stand_on_the_lines_where_they_began(tmp_path: Path, content: bytes, lines: list[str]) -> None:
+    """However a file is laid out, a reject can be found in it."""
+    assert [line for line in cleaned(tmp_path, content) if line] == [line for line in lines if line]
+
+
+@pytest.mark.parametrize(
+    ("content", "is_all"),
+    [
+        (b'{\n"a":1\n}', True),
+        (b'[\n{"a":1},\n{"a":2}]', True),
+        (b'{"a":1}{"a":2}', True),
+        (b'{\n"a":1}\n{\n"a":2}', False),
+    ],
+)
+def test_one_document_is_all_line_one(tmp_path: Path, content: bytes, is_all: bool) -> None:
+    """What is one document, or one line, has no other line."""
+    assert text(tmp_path, content).is_all_line_one is is_all
+
+
+def test_a_document_keeps_its_line_behind_blank_lines(tmp_path: Path) -> None:
+    """Line numbers are the raw file's."""
+    assert cleaned(tmp_path, b'{\n"a":1\n}\n\n\n{\n"a":2}\n')[5] == '{ "a":2}'
+
+
+def test_an_endless_line_of_a_log_is_cut(tmp_path: Path) -> None:
+    """A line that never ends is one bad line, and the next is read."""
+    first, second, *_ = cleaned(tmp_path, b"x" * 20_000_000 + b"\nnext\n", "lines")
+    assert len(first) < 10_000_000
+    assert second == "next"
+
+
+def test_an_endless_line_of_json_is_cut(tmp_path: Path) -> None:
+    """A text that never ends costs no document behind it."""
+    lines = cleaned(tmp_path, b'{"a":1}\n{"a":"' + b"x" * 20_000_000 + b'\n{"a":2}\n')
+    assert [lines[0], lines[-1]] == ['{"a":1}', '{"a":2}']
+
+
+def test_nesting_without_end_is_one_bad_document(tmp_path: Path) -> None:
+    """Brackets upon brackets stop nothing."""
+    assert cleaned(tmp_path, b"[" * 100_000 + b'\n{"a":1}\n')[-1] == '{"a":1}'
+
+
+def test_an_array_of_any_size_is_split_in_bounded_memory(tmp_path: Path) -> None:
+    """A day that comes as one line of 100 MB needs no more memory than one of 10 MB."""
+    record = json.dumps({"event": "open", "text": "x" * 10_000})
+    with (tmp_path / "day.json").open("w") as file:
+        file.writelines(["[", *(f"{record}," for _ in range(10_000)), record, "]"])
+    tracemalloc.start()
+    documents.clean(tmp_path / "day.json", "json", tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 << 20
