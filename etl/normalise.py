@@ -40,6 +40,7 @@ FORMATS = {
     "apache_combined": Format("lines", is_pixel=True),
     "sparkpost": Format("json"),
     "nginx_json": Format("json", is_pixel=True),
+    "cloudflare": Format("json", is_pixel=True),
 }
 """Every format by its name, which is the stem of its SQL."""
 
