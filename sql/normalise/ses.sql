@@ -1,0 +1,131 @@
+-- ses: Amazon SES's published events and feedback notifications, bare (Firehose) or in SNS's and EventBridge's envelopes.
+--
+-- Grain   one row per record and recipient that it tells of; one without an address where it may be any of several
+-- Reads   records
+-- Counts  the time is the one in the event's own object; what has none (Send, Reject, Rendering Failure, an unlisted name)
+--         takes the mail's, else the envelope's. SNS's MessageId is no key: with both of SES's formats on, one event has two.
+--         Metadata are the sender's tags over an X-Metadata header; ses:* are SES's own, an IP among them. A bounce or
+--         complaint by suppression list was never tried. docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+WITH enveloped AS (
+    SELECT
+        *,
+        CASE
+            WHEN CONTAINS(record, '"Type"') OR CONTAINS(record, '"detail"')
+                THEN TRY(JSON_TRANSFORM(record, '{
+                    "Type": "VARCHAR", "Message": "VARCHAR", "Timestamp": "VARCHAR", "detail-type": "VARCHAR", "detail": "VARCHAR", "time": "VARCHAR"
+                }'))
+        END AS envelope
+    FROM records
+),
+
+unwrapped AS (
+    SELECT
+        *,
+        CASE WHEN envelope.Type IS NOT NULL THEN envelope.Message ELSE COALESCE(envelope.detail, record) END AS content
+    FROM enveloped
+),
+
+parsed AS (
+    SELECT
+        *,
+        COALESCE(envelope.Type != 'Notification', FALSE) OR COALESCE(STARTS_WITH(content, 'Successfully validated'), FALSE) AS is_confirmation,
+        TRY(JSON_TRANSFORM(content, '{
+            "eventType": "VARCHAR", "notificationType": "VARCHAR",
+            "mail": {"timestamp": "VARCHAR", "messageId": "VARCHAR", "destination": ["VARCHAR"], "tags": "MAP(VARCHAR, JSON)"},
+            "bounce": "VARCHAR", "complaint": "VARCHAR", "delivery": "VARCHAR", "deliveryDelay": "VARCHAR",
+            "open": "VARCHAR", "click": "VARCHAR", "subscription": "VARCHAR"
+        }')) AS event,
+        CASE
+            WHEN CONTAINS(content, '"X-') OR CONTAINS(content, '"x-')
+                THEN TRY(JSON_TRANSFORM(content, '{"mail": {"headers": [{"name": "VARCHAR", "value": "VARCHAR"}]}}')).mail.headers
+        END AS headers
+    FROM unwrapped
+),
+
+named AS (
+    SELECT
+        *,
+        LOWER(COALESCE(told(event.eventType), told(event.notificationType), told(envelope."detail-type"))) AS name,
+        TRY(JSON_TRANSFORM(
+            COALESCE(event.bounce, event.complaint, event.delivery, event.deliveryDelay, event.open, event.click, event.subscription),
+            '{
+                "timestamp": "VARCHAR", "feedbackId": "VARCHAR", "bounceType": "VARCHAR", "bounceSubType": "VARCHAR",
+                "complaintSubType": "VARCHAR", "recipients": ["VARCHAR"], "smtpResponse": "VARCHAR",
+                "bouncedRecipients": [{"emailAddress": "VARCHAR", "status": "VARCHAR", "diagnosticCode": "VARCHAR"}],
+                "delayedRecipients": [{"emailAddress": "VARCHAR", "status": "VARCHAR", "diagnosticCode": "VARCHAR"}],
+                "complainedRecipients": [{"emailAddress": "VARCHAR", "status": "VARCHAR", "diagnosticCode": "VARCHAR"}],
+                "ipAddress": "VARCHAR", "userAgent": "VARCHAR", "link": "VARCHAR",
+                "newTopicPreferences": {"unsubscribeAll": "BOOLEAN", "topicSubscriptionStatus": ["VARCHAR"]},
+                "oldTopicPreferences": {"topicSubscriptionStatus": ["VARCHAR"]}
+            }'
+        )) AS detail,
+        object_text(LIST_FILTER(headers, lambda header : LOWER(header.name) = 'x-metadata')[1].value) AS header_metadata,
+        LIST_FILTER(headers, lambda header : LOWER(header.name) = 'x-tag') AS tag_headers,
+        CAST(TO_JSON(MAP_FROM_ENTRIES(LIST_TRANSFORM(
+            LIST_FILTER(MAP_ENTRIES(event.mail.tags), lambda tag : NOT STARTS_WITH(tag.key, 'ses:')),
+            lambda tag : {'key': tag.key, 'value': COALESCE(tag.value ->> '$[0]', tag.value ->> '$')}
+        ))) AS VARCHAR) AS tag_metadata
+    FROM parsed
+),
+
+addressed AS (
+    SELECT
+        *,
+        UNNEST(COALESCE(
+            NULLIF(COALESCE(detail.bouncedRecipients, detail.delayedRecipients, detail.complainedRecipients), []),
+            NULLIF(LIST_TRANSFORM(
+                COALESCE(
+                    NULLIF(detail.recipients, []),
+                    CASE WHEN name IN ('send', 'reject') OR LEN(event.mail.destination) = 1 THEN event.mail.destination END
+                ),
+                lambda address : {'emailAddress': address, 'status': NULL, 'diagnosticCode': NULL}
+            ), []),
+            [NULL]
+        )) AS recipient,
+        iso_time(CASE
+            WHEN name IN ('delivery', 'open', 'click', 'bounce', 'complaint', 'deliverydelay', 'subscription') THEN detail.timestamp
+            ELSE COALESCE(event.mail.timestamp, envelope.time, envelope.Timestamp)
+        END) AS occurred_at,
+        detail.newTopicPreferences.unsubscribeAll OR LEN(LIST_FILTER(
+            detail.newTopicPreferences.topicSubscriptionStatus,
+            lambda topic : CONTAINS(topic, '"OptOut"') AND NOT COALESCE(LIST_CONTAINS(detail.oldTopicPreferences.topicSubscriptionStatus, topic), FALSE)
+        )) > 0 AS is_opt_out
+    FROM named
+)
+
+SELECT
+    file,
+    document,
+    record,
+    event IS NOT NULL OR is_confirmation AS is_readable,
+    is_confirmation AS is_ignored,
+    CASE
+        WHEN name = 'subscription' THEN IF(is_opt_out, 'unsubscribed', 'subscribed')
+        WHEN name IS NOT NULL THEN COALESCE(MAP {
+            'send': 'sent', 'deliverydelay': 'deferred', 'delivery': 'delivered', 'bounce': 'bounced', 'reject': 'rejected',
+            'rendering failure': 'failed', 'open': 'opened', 'click': 'clicked', 'complaint': 'complained'
+        }[name], 'unknown')
+    END AS event_type,
+    occurred_at,
+    CONCAT_WS(
+        '|', COALESCE(event.mail.messageId, ''), name, LOWER(COALESCE(address(recipient.emailAddress), '')), EPOCH_US(occurred_at),
+        COALESCE(detail.feedbackId, detail.link, ''), COALESCE(detail.ipAddress, ''), COALESCE(detail.userAgent, '')
+    ) AS key_parts,
+    recipient.emailAddress AS email,
+    event.mail.messageId AS message_id,
+    IF(
+        header_metadata IS NULL, tag_metadata, CAST(JSON_MERGE_PATCH(header_metadata, COALESCE(tag_metadata, '{}')) AS VARCHAR)
+    ) AS metadata,
+    detail.link AS url,
+    IF(name IN ('open', 'click'), detail.userAgent, NULL) AS user_agent,
+    CASE
+        WHEN name = 'deliverydelay' OR detail.bounceType = 'Transient'
+            THEN IF(detail.bounceSubType IN ('ContentRejected', 'AttachmentRejected'), 'block', 'soft')
+        WHEN name = 'bounce' THEN IF(detail.bounceType = 'Permanent', 'hard', 'undetermined')
+    END AS bounce_class,
+    CASE name WHEN 'bounce' THEN 'bounced' WHEN 'reject' THEN 'blocked' WHEN 'complaint' THEN 'spam' END AS reject_reason,
+    recipient.status AS enhanced_code,
+    COALESCE(recipient.diagnosticCode, detail.smtpResponse) AS mta_response,
+    COALESCE(detail.bounceSubType, detail.complaintSubType) IN ('Suppressed', 'OnAccountSuppressionList') AS is_suppressed,
+    CAST(TO_JSON(LIST_TRANSFORM(tag_headers, lambda header : header.value)) AS VARCHAR) AS tags
+FROM addressed
