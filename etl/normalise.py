@@ -41,6 +41,7 @@ FORMATS = {
     "sparkpost": Format("json"),
     "nginx_json": Format("json", is_pixel=True),
     "cloudflare": Format("json", is_pixel=True),
+    "brevo": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 
