@@ -42,6 +42,7 @@ FORMATS = {
     "nginx_json": Format("json", is_pixel=True),
     "cloudflare": Format("json", is_pixel=True),
     "brevo": Format("json"),
+    "mailjet": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 

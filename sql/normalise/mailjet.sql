@@ -1,0 +1,118 @@
+-- mailjet: Mailjet's Event API (webhooks, grouped or bare) and pages of its REST statistics.
+--
+-- Grain   one row per event
+-- Reads   records
+-- Counts  sent means that the receiving server took the mail. greylisted is no failure yet: Mailjet tries again. Rows of
+--         openinformation, clickstatistics and bouncestatistics name no event: their time does, and StateID the error; states
+--         from 14 on were never sent. Payload is metadata where it is JSON, CustomID always.
+--         dev.mailjet.com/email/guides/webhooks, dev.mailjet.com/email/reference/messages
+WITH unwrapped AS (
+    SELECT
+        file,
+        document,
+        UNNEST(members(record, 'Data')) AS record
+    FROM records
+),
+
+parsed AS (
+    SELECT
+        *,
+        TRY(JSON_TRANSFORM(
+            record,
+            '{
+                "event": "VARCHAR", "time": "VARCHAR", "MessageID": "VARCHAR", "email": "VARCHAR", "customcampaign": "VARCHAR",
+                "CustomID": "VARCHAR", "Payload": "VARCHAR", "ip": "VARCHAR", "agent": "VARCHAR", "url": "VARCHAR",
+                "hard_bounce": "VARCHAR", "error": "VARCHAR", "comment": "VARCHAR", "smtp_reply": "VARCHAR",
+                "OpenedAt": "VARCHAR", "ClickedAt": "VARCHAR", "BouncedAt": "VARCHAR", "ID": "VARCHAR",
+                "IsStatePermanent": "VARCHAR", "StateID": "VARCHAR", "UserAgentFull": "VARCHAR"
+            }'
+        )) AS event
+    FROM unwrapped
+),
+
+named AS (
+    SELECT
+        *,
+        CASE
+            WHEN event.event IS NOT NULL THEN LOWER(event.event)
+            WHEN event."OpenedAt" IS NOT NULL THEN 'open'
+            WHEN event."ClickedAt" IS NOT NULL THEN 'click'
+            WHEN event."BouncedAt" IS NOT NULL THEN CASE WHEN TRY_CAST(event."StateID" AS INTEGER) >= 14 THEN 'blocked' ELSE 'bounce' END
+        END AS name,
+        COALESCE(event."OpenedAt", event."ClickedAt", event."BouncedAt") AS pulled_time,
+        CASE
+            WHEN event."StateID" IS NULL THEN told(LOWER(event.error))
+            ELSE [
+                'user unknown', 'mailbox inactive', 'quota exceeded', 'invalid domain', 'no mail host', 'relay/access denied',
+                'sender blocked', 'content blocked', 'policy issue', 'system issue', 'protocol issue', 'connection issue',
+                'greylisted', 'preblocked', 'duplicate in campaign', 'spam preblocked', 'bad or empty template',
+                'error in template language', 'typofix', 'blacklisted', 'spam reporter'
+            ][TRY_CAST(event."StateID" AS INTEGER)]
+        END AS error,
+        COALESCE(LOWER(COALESCE(event.hard_bounce, event."IsStatePermanent")) IN ('true', '1'), FALSE) AS is_hard,
+        COALESCE(object_text(event."Payload"), '{}') AS payload,
+        CASE
+            WHEN event."ClickedAt" IS NOT NULL THEN TRY(JSON_TRANSFORM(record, '{"Url": "VARCHAR"}')."Url")
+            ELSE event.url
+        END AS url
+    FROM parsed
+),
+
+typed AS (
+    SELECT
+        *,
+        CASE
+            WHEN error = 'greylisted' AND NOT is_hard THEN 'deferred'
+            WHEN name = 'sent' THEN 'delivered'
+            WHEN name = 'bounce' THEN 'bounced'
+            WHEN name = 'blocked' THEN 'rejected'
+            WHEN name = 'open' THEN 'opened'
+            WHEN name = 'click' THEN 'clicked'
+            WHEN name = 'spam' THEN 'complained'
+            WHEN name = 'unsub' THEN 'unsubscribed'
+            WHEN told(name) IS NOT NULL THEN 'unknown'
+        END AS event_type
+    FROM named
+)
+
+SELECT
+    file,
+    document,
+    record,
+    event IS NOT NULL AS is_readable,
+    FALSE AS is_ignored,
+    event_type,
+    COALESCE(epoch_time(event.time, 1000000), iso_time(pulled_time)) AS occurred_at,
+    CONCAT_WS(
+        '|', name, COALESCE(event."ID", ''), COALESCE(event."MessageID", ''), LOWER(TRIM(COALESCE(event.email, ''))),
+        TRIM(COALESCE(event.time, pulled_time)), COALESCE(url, ''), COALESCE(event.ip, '')
+    ) AS key_parts,
+    event.email AS email,
+    -- A row of bouncestatistics has the message's id as its own.
+    COALESCE(event."MessageID", CASE WHEN event."BouncedAt" IS NOT NULL THEN event."ID" END) AS message_id,
+    CASE
+        WHEN told(event."CustomID") IS NULL THEN payload
+        ELSE CAST(JSON_MERGE_PATCH(JSON_OBJECT('CustomID', event."CustomID"), payload) AS VARCHAR)
+    END AS metadata,
+    url,
+    COALESCE(event.agent, event."UserAgentFull") AS user_agent,
+    CASE
+        WHEN event_type = 'deferred' THEN 'soft'
+        WHEN event_type != 'bounced' THEN NULL
+        WHEN is_hard THEN 'hard'
+        WHEN error IN ('sender blocked', 'content blocked', 'policy issue', 'blacklisted') THEN 'block'
+        ELSE 'soft'
+    END AS bounce_class,
+    CASE
+        WHEN event_type = 'complained' THEN 'spam'
+        WHEN event_type NOT IN ('bounced', 'rejected') OR error IS NULL THEN NULL
+        WHEN error IN ('user unknown', 'mailbox inactive', 'quota exceeded', 'invalid domain', 'no mail host', 'relay/access denied') THEN 'bounced'
+        WHEN error IN ('blacklisted', 'sender blocked', 'content blocked', 'policy issue', 'preblocked') THEN 'blocked'
+        WHEN error = 'spam reporter' THEN 'spam'
+        WHEN error = 'typofix' THEN 'invalid'
+        ELSE 'other'
+    END AS reject_reason,
+    COALESCE(told(event.smtp_reply), event.comment) AS mta_response,
+    name = 'blocked' AND error IN ('preblocked', 'spam preblocked', 'blacklisted', 'spam reporter') AS is_suppressed,
+    event.customcampaign AS tags
+FROM typed
