@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -33,8 +33,10 @@ from etl.errors import (
     ConfigurationError,
     DeliveryError,
     DoubtfulDelivery,
+    ShrunkenSlice,
     SliceError,
     UnknownName,
+    UnreadableFile,
 )
 from etl.landing import Counts, Landing, Manifest, slice_shelf
 from etl.periods import Period
@@ -87,7 +89,9 @@ def enter(lookup: SecretLookup) -> House:
 
 def pull_registry(house: House, *, from_landing: bool = False, replace: bool = False) -> Manifest:
     """Brings the registry, as it is now, into the warehouse."""
-    if not from_landing:
+    if from_landing:
+        extract.reuse_registry(house.landing)
+    else:
         extract.pull_registry(house.landing, house.settings.registry, house.lookup)
     manifest = registry.normalise_registry(
         house.landing,
@@ -98,6 +102,7 @@ def pull_registry(house: House, *, from_landing: bool = False, replace: bool = F
     )
     with house.warehouse() as opened:
         load.load_registry(opened, house.landing)
+    house.landing.sweep("registry", before=_now() - SWEPT_AFTER)
     return manifest
 
 
@@ -118,7 +123,8 @@ def extract_slice(house: House, name: str, day: date, *, from_landing: bool, rep
 def normalise_slice(house: House, name: str, day: date) -> None:
     """Makes events of a slice's raw records."""
     limits, source = house.settings.normalise, house.source(name)
-    normalise.normalise_slice(house.landing, limits, name, source, day, hash_key=house.hash_key)
+    with _refusing(house, name, day):
+        normalise.normalise_slice(house.landing, limits, name, source, day, hash_key=house.hash_key)
 
 
 def validate_slice(house: House, name: str, day: date) -> None:
@@ -128,10 +134,22 @@ def validate_slice(house: House, name: str, day: date) -> None:
 
 def load_slice(house: House, name: str, day: date, *, replace: bool, now: datetime) -> Counts:
     """Loads a slice's events into the warehouse, and clears away the landed versions that nothing names."""
-    with house.warehouse() as opened:
+    with _refusing(house, name, day), house.warehouse() as opened:
         counts = load.load_slice(opened, house.landing, name, day, replace=replace, loaded_at=now)
     house.landing.sweep(slice_shelf(name, day), before=now - SWEPT_AFTER)
     return counts
+
+
+@contextmanager
+def _refusing(house: House, name: str, day: date) -> Iterator[None]:
+    """Marks the version that was landed last as refused where it cannot be used: a rebuild then takes the loaded one."""
+    try:
+        yield
+    except (UnreadableFile, ShrunkenSlice) as error:
+        newest = house.landing.newest(slice_shelf(name, day))
+        if newest:
+            house.landing.publish(newest.model_copy(update={"status": "refused", "reason": error.reason}))
+        raise
 
 
 def record_failure(house: House, error: SliceError) -> None:

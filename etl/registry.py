@@ -1,16 +1,20 @@
 """The second half of the stage normalise: the pulled registry as four tables of Parquet, and the rows left out.
 
-The rules are SQL (``sql/normalise/registry/``): a row with an unknown issuer, a bad date or an id that stood before is listed
-with its reason and left out; the others go on.
+The rules are SQL (``sql/normalise/registry/``): a row with an unknown issuer, a bad date or an id that stood before is
+listed with its reason and left out; the others go on.
 """
 
+import csv
 import tempfile
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from zoneinfo import available_timezones
 
 import duckdb
+import pyarrow as pa
 
 from etl import documents, normalise, settings
 from etl.errors import RegistryError
@@ -32,6 +36,8 @@ HEADERS = {
 }
 _OPTIONAL = ("logo", "color")
 _KEPT_SHARE = 0.9
+_LONGEST_FIELD = 1 << 20  # a logo; a quote that nobody closed is sought that far
+_BATCH = 50_000
 _SQL = Path(__file__).parent.parent / "sql" / "normalise" / "registry"
 
 
@@ -43,7 +49,7 @@ def normalise_registry(
     forgotten: Iterable[str],
     replace: bool = False,
 ) -> Manifest:
-    """Judges the registry landed last and publishes the version: ``counts.event`` rows hold, ``counts.reject`` are left out.
+    """Judges the registry landed last and publishes it: ``counts.event`` rows hold, ``counts.reject`` are left out.
 
     RegistryError, and the version is refused, where a table or a column is missing, or where under 90 % of the rows
     of the loaded version are left, unless ``replace``.
@@ -51,69 +57,123 @@ def normalise_registry(
     manifest = landing.newest("registry")
     if manifest is None:
         raise RegistryError("no registry was landed; pull it first")
+    judged = manifest
+    try:
+        judged = _judged(landing, limits, manifest, hash_key=hash_key, forgotten=list(forgotten))
+        if not replace:
+            _require_most(judged.counts, landing.loaded("registry"))
+    except RegistryError as error:
+        landing.publish(judged.model_copy(update={"status": "refused", "reason": str(error)}))
+        raise
+    landing.publish(judged)
+    return judged
+
+
+def _judged(
+    landing: Landing, limits: settings.Normalise, manifest: Manifest, *, hash_key: str, forgotten: list[str]
+) -> Manifest:
+    """The manifest with the four tables and the rejects, which are written now."""
     version = landing.fresh_version()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(landing.local_folder(landing.path("registry", version)))
         connection = stack.enter_context(normalise.connected(limits, scratch))
-        normalise.bind(
-            connection, hash_key=hash_key, forgotten=list(forgotten), timezones=sorted(available_timezones())
-        )
+        normalise.bind(connection, hash_key=hash_key, forgotten=forgotten, timezones=sorted(available_timezones()))
         for raw in manifest.raw:
             path = stack.enter_context(landing.local(landing.path("registry", raw.path)))
             _read(connection, raw.origin, documents.clean(path, "lines", scratch).path)
         counts = _write(connection, folder)
-    judged = manifest.model_copy(
-        update={
-            "events": f"{version}/tables",
-            "rejects": f"{version}/rejects.parquet",
-            "counts": counts,
-            "status": "valid",
-            "reason": None,
-        }
-    )
-    loaded = landing.loaded("registry")
-    if loaded and not replace and counts.event < _KEPT_SHARE * loaded.counts.event:
-        reason = f"the registry has {counts.event} rows, under 90 % of the {loaded.counts.event} before, which stay; if that is right, re-run with --replace"
-        landing.publish(judged.model_copy(update={"status": "refused", "reason": reason}))
-        raise RegistryError(reason)
-    landing.publish(judged)
-    return judged
+    places = {"events": f"{version}/tables", "rejects": f"{version}/rejects.parquet"}
+    return manifest.model_copy(update={**places, "counts": counts, "status": "valid", "reason": None})
+
+
+def _require_most(counts: Counts, loaded: Manifest | None) -> None:
+    if loaded and counts.event < _KEPT_SHARE * loaded.counts.event:
+        raise RegistryError(
+            f"the registry has {counts.event} rows, under 90 % of the {loaded.counts.event} before, which stay;"
+            " if that is right, re-run with --replace"
+        )
 
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Makes a CSV file a numbered table ``raw_<table>`` of texts; optional columns may be missing, others not."""
-    try:
-        rows = connection.read_csv(
-            str(path),
-            header=True,
-            all_varchar=True,
-            sep=",",
-            quotechar='"',
-            escapechar='"',
-            null_padding=True,
-            parallel=False,
-        )
-        missing = [name for name in HEADERS[table] if name not in rows.columns and name not in _OPTIONAL]
+    """Makes a CSV file a table ``raw_<table>`` of texts with their line; optional columns may be missing, others not.
+
+    A line that does not fit the header has all of them NULL but ``is_malformed``.
+    """
+    with path.open(encoding="utf-8-sig", newline="\n") as text:
+        records = _records(text)
+        header = [name.strip() for name in next(records, (0, []))[1] or ()]
+        missing = [name for name in HEADERS[table] if name not in header and name not in _OPTIONAL]
         if missing:
             raise RegistryError(
                 f"the registry's {table} has no column {missing[0]}; it needs {', '.join(HEADERS[table])}"
             )
-        named = [name if name in rows.columns else f"NULL::VARCHAR AS {name}" for name in HEADERS[table]]
-        rows.project(", ".join(("ROW_NUMBER() OVER () AS line", *named))).create(f"raw_{table}")
-    except duckdb.Error as error:
-        raise RegistryError(
-            f"the registry's {table} is no readable CSV: {str(error).splitlines()[0]}"
-        ) from None
+        places = [header.index(name) if name in header else None for name in HEADERS[table]]
+        schema = pa.schema(
+            [("line", pa.int64()), ("is_malformed", pa.bool_()), *((name, pa.string()) for name in HEADERS[table])]
+        )
+        connection.from_arrow(pa.Table.from_batches(_batches(records, places, schema), schema)).create(f"raw_{table}")
+
+
+def _batches(records: Iterator["_Record"], places: list[int | None], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The records in their columns, many at a time."""
+    while batch := list(islice(records, _BATCH)):
+        lines = [line for line, _ in batch]
+        nothing = [None] * len(batch)
+        columns = [nothing if place is None else [values and values[place] for _, values in batch] for place in places]
+        yield pa.record_batch([lines, [values is None for _, values in batch], *columns], schema)
+
+
+_Record = tuple[int, list[str] | None]
+"""The line on which a record of a CSV file begins, and its fields; None where it does not fit the header."""
+
+
+class _Lines:
+    """The lines of a text, with those of the record at hand, which may be taken back."""
+
+    def __init__(self, text: Iterable[str]) -> None:
+        self.text, self.waiting, self.taken = iter(text), deque[str](), list[str]()
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        self.taken.append(self.waiting.popleft() if self.waiting else next(self.text))
+        return self.taken[-1]
+
+    def keep_first(self) -> None:
+        """Takes all but the first line of the record back."""
+        self.waiting.extendleft(reversed(self.taken[1:]))
+        self.taken.clear()
+
+
+def _records(text: Iterable[str]) -> Iterator[_Record]:
+    """The records of a CSV file, the header first. One that goes wrong costs its first line and none that follow."""
+    csv.field_size_limit(_LONGEST_FIELD)
+    lines, line, width = _Lines(text), 1, 0
+    while True:
+        try:
+            for values in csv.reader(lines, strict=True):
+                width = width or len(values)
+                if len(values) not in (0, width) and len(lines.taken) > 1:
+                    raise csv.Error("a quote that was not closed took other lines in")
+                if values:
+                    yield line, values if len(values) == width else None
+                line += len(lines.taken)
+                lines.taken.clear()
+        except csv.Error:
+            lines.keep_first()
+            yield line, None
+            line += 1
+        else:
+            return
 
 
 def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
     (folder / "tables").mkdir()
     for table in HEADERS:
         normalise.query(connection, f"registry/{table}").create(table)
-        connection.table(table).filter("reason IS NULL").write_parquet(
-            str(folder / "tables" / f"{table}.parquet")
-        )
+        connection.table(table).filter("reason IS NULL").write_parquet(str(folder / "tables" / f"{table}.parquet"))
     rejects = normalise.query(connection, "registry/rejects")
     rejects.write_parquet(str(folder / "rejects.parquet"))
     kept = sum(len(connection.table(table).filter("reason IS NULL")) for table in HEADERS)

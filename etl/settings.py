@@ -34,6 +34,7 @@ SecretLookup = Callable[[str], str | None]
 """Gives the text of a named secret, or None; the stages are handed one and know no other way to a secret."""
 
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+RegistryTable = Literal["issuers", "certificates", "recipients", "subscriptions"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -99,7 +100,7 @@ class Registry(_Table):
 
     url: Url
     secret: str | None = None
-    queries: dict[Literal["issuers", "certificates", "recipients", "subscriptions"], str] = {}
+    queries: dict[RegistryTable, str] = {}
 
 
 class Source(_Table):
@@ -232,9 +233,7 @@ def load() -> Settings:
     """Reads the configuration; a ConfigurationError names every wrong key and the cure."""
     path = config_path()
     if not path.is_file():
-        raise ConfigurationError(
-            f"no configuration at {path}; write one, or set ANALYTICS_CONFIG to its path"
-        )
+        raise ConfigurationError(f"no configuration at {path}; write one, or set ANALYTICS_CONFIG to its path")
     _refuse_unknown_variables()
     try:
         return Settings()
@@ -242,7 +241,7 @@ def load() -> Settings:
         raise ConfigurationError("; ".join(_sentence(detail) for detail in error.errors())) from None
     except SettingsError as error:
         raise ConfigurationError(
-            f"a variable cannot be read ({error}); a list is written as JSON: '[\"a.example\", \"b.example\"]'"
+            f'a variable cannot be read ({error}); a list is written as JSON: \'["a.example", "b.example"]\''
         ) from None
     except ValueError as error:  # TOML that does not parse
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
@@ -277,9 +276,7 @@ def _refuse_unknown_variables() -> None:
         table, separator, _ = name.removeprefix("ANALYTICS_").partition("__")
         if name.startswith("ANALYTICS_") and separator and table.lower() not in Settings.model_fields:
             known = ", ".join(Settings.model_fields)
-            raise ConfigurationError(
-                f"the variable {name} names no table of the configuration; there are {known}"
-            )
+            raise ConfigurationError(f"the variable {name} names no table of the configuration; there are {known}")
 
 
 def _sentence(detail: Any) -> str:

@@ -13,16 +13,21 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
     """Copies a day's files into a fresh version and publishes it.
 
     NoFiles where the pattern matches nothing, unless the source may be empty and nothing is loaded, or ``replace``.
+    UnreadableFile where one of them, or their place, cannot be read.
     """
-    pattern, filesystem, found = _found(source, day)
-    shelf = slice_shelf(name, day)
-    if not found and not replace and (not source.may_be_empty or _holds_records(landing, shelf)):
-        raise NoFiles(name, day, pattern)
-    version = landing.fresh_version()
-    raw = [
-        _copied(landing, filesystem, shelf, f"{version}/raw/{position:04}", file, name, day)
-        for position, file in enumerate(found)
-    ]
+    shelf, version = slice_shelf(name, day), landing.fresh_version()
+    place = str(source.files).format(day=day)
+    try:
+        filesystem, found = _found(source, day)
+        if not found and not replace and (not source.may_be_empty or _holds_records(landing, shelf)):
+            raise NoFiles(name, day, place)
+        raw = []
+        for position, place in enumerate(found):
+            raw.append(_copied(landing, filesystem, place, shelf, f"{version}/raw/{position:04}"))
+    except NoFiles:
+        raise
+    except Exception as error:  # every kind of store has exceptions of its own
+        raise UnreadableFile(name, day, place, _reason(error)) from error
     manifest = Manifest(shelf=shelf, raw=tuple(raw))
     landing.publish(manifest)
     return manifest
@@ -30,15 +35,19 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
 
 def probe(source: Source, day: date) -> str:
     """How many files a day has, in words; OSError where their place cannot be reached."""
-    pattern, _, found = _found(source, day)
-    return f"{len(found)} files of {day} match {pattern}"
+    try:
+        _, found = _found(source, day)
+    except Exception as error:
+        raise OSError(_reason(error)) from error
+    return f"{len(found)} files of {day} match {source.files}"
 
 
-def _found(source: Source, day: date) -> tuple[str, fsspec.AbstractFileSystem, list[str]]:
-    assert source.files is not None
-    pattern = source.files.format(day=day)
-    filesystem, path = fsspec.url_to_fs(pattern)
-    return pattern, filesystem, sorted(file for file in filesystem.glob(path) if filesystem.isfile(file))
+def _found(source: Source, day: date) -> tuple[fsspec.AbstractFileSystem, list[str]]:
+    if source.files is None:
+        raise OSError("its api cannot be pulled yet; have the provider write files, and set files")
+    filesystem, path = fsspec.url_to_fs(source.files.format(day=day))
+    filesystem.invalidate_cache()  # a worker that lives for days must see today's files
+    return filesystem, sorted(file for file in filesystem.glob(path) if filesystem.isfile(file))
 
 
 def _holds_records(landing: Landing, shelf: str) -> bool:
@@ -46,20 +55,12 @@ def _holds_records(landing: Landing, shelf: str) -> bool:
     return loaded is not None and loaded.counts.raw > 0
 
 
-def _copied(
-    landing: Landing,
-    filesystem: fsspec.AbstractFileSystem,
-    shelf: str,
-    prefix: str,
-    file: str,
-    name: str,
-    day: date,
-) -> LandedFile:
-    basename = file.rsplit("/", 1)[-1]
-    try:
-        with filesystem.open(file, "rb") as content:
-            return landing.store(
-                shelf, f"{prefix}-{basename}", content, origin=filesystem.unstrip_protocol(file)
-            )
-    except OSError as error:
-        raise UnreadableFile(name, day, basename, error.strerror or type(error).__name__) from error
+def _copied(landing: Landing, filesystem: fsspec.AbstractFileSystem, file: str, shelf: str, prefix: str) -> LandedFile:
+    origin = filesystem.unstrip_protocol(file)
+    with filesystem.open(file, "rb") as content:
+        return landing.store(shelf, f"{prefix}-{file.rsplit('/', 1)[-1]}", content, origin=origin)
+
+
+def _reason(error: Exception) -> str:
+    said = (getattr(error, "strerror", None) or str(error)).splitlines()
+    return said[0] if said else type(error).__name__

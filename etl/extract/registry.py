@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ import sqlalchemy as sa
 
 from etl.errors import ConfigurationError, RegistryError
 from etl.landing import LandedFile, Landing, Manifest
-from etl.settings import Registry, SecretLookup, with_password
+from etl.settings import Registry, RegistryTable, SecretLookup, with_password
 
-TABLES = ("issuers", "certificates", "recipients", "subscriptions")
+TABLES: tuple[RegistryTable, ...] = ("issuers", "certificates", "recipients", "subscriptions")
 _BATCH = 10_000
 
 
@@ -45,39 +46,63 @@ def probe(registry: Registry, lookup: SecretLookup) -> str:
 
 
 @contextmanager
-def _from_folder(registry: Registry, table: str, lookup: SecretLookup) -> Iterator[BinaryIO]:
+def _from_folder(registry: Registry, table: RegistryTable, lookup: SecretLookup) -> Iterator[BinaryIO]:  # noqa: ARG001
     try:
-        with fsspec.open(f"{registry.url.rstrip('/')}/{table}.csv", "rb") as content:
+        file = fsspec.open(f"{registry.url.rstrip('/')}/{table}.csv", "rb")
+    except (ValueError, ImportError) as error:  # a protocol that nobody knows, or whose library is missing
+        raise ConfigurationError(
+            f"registry.url is no folder ({error}); if it is a database, write registry.queries"
+        ) from None
+    try:
+        with file as content:
             yield content
     except FileNotFoundError:
-        raise RegistryError(
-            f"the registry at {registry.url} has no {table}.csv; put the file there"
-        ) from None
+        raise RegistryError(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
     except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise RegistryError(
-            f"{table}.csv of the registry cannot be read: {error.strerror or type(error).__name__}"
+            f"{table}.csv of the registry cannot be read ({reason}); see that this host may read it"
         ) from error
 
 
 @contextmanager
-def _from_database(registry: Registry, table: str, lookup: SecretLookup) -> Iterator[BinaryIO]:
-    if table not in registry.queries:
+def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLookup) -> Iterator[BinaryIO]:
+    query = registry.queries.get(table)
+    if query is None:
         raise ConfigurationError(
             f"registry.queries.{table} is missing; write one SELECT for each of {', '.join(TABLES)}"
         )
-    engine = sa.create_engine(with_password(registry.url, registry.secret, lookup), hide_parameters=True)
+    engine = _engine(with_password(registry.url, registry.secret, lookup))
     try:
         with tempfile.TemporaryFile() as file:
-            with engine.connect().execution_options(stream_results=True) as connection:
-                answer = connection.execute(sa.text(registry.queries[table]))
+            with engine.connect() as connection:
+                # The user's own SQL, as it stands: a colon or a percent sign in it is no parameter.
+                told = connection.execution_options(stream_results=True, no_parameters=True)
+                answer = told.exec_driver_sql(query)
                 _write_csv(file, list(answer.keys()), answer.partitions(_BATCH))
             file.seek(0)
             yield file
     except sa.exc.SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
-        raise RegistryError(f"the query registry.queries.{table} failed: {reason}") from None
+        raise RegistryError(
+            f"registry.queries.{table} failed ({_reason(error)}); see that [registry] url and the query are right"
+        ) from None
     finally:
         engine.dispose()
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        return sa.create_engine(url, hide_parameters=True)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError):
+        raise ConfigurationError(
+            "registry.url is no database's; write postgresql+psycopg://user@host/db, or leave out registry.queries"
+        ) from None
+
+
+def _reason(error: sa.exc.SQLAlchemyError) -> str:
+    """The first line of what the driver says, without the values that it may quote."""
+    said = str(getattr(error, "orig", None) or type(error).__name__).splitlines()
+    return re.sub(r"\S+@\S+", "<address>", said[0] if said else type(error).__name__)
 
 
 def _write_csv(file: BinaryIO, header: list[str], batches: Iterator[Any]) -> None:

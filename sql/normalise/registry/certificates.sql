@@ -11,6 +11,7 @@ SELECT
     iso_time(raw_certificates.created_at) AS created_at,
     told(raw_certificates.certificate_id) AS id,
     CASE
+        WHEN raw_certificates.is_malformed THEN 'not the columns of the header'
         WHEN told(raw_certificates.certificate_id) IS NULL THEN 'no certificate_id'
         WHEN issuers.issuer_id IS NULL THEN 'unknown issuer'
         WHEN told(raw_certificates.name) IS NULL THEN 'no name'

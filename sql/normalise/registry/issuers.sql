@@ -11,6 +11,7 @@ SELECT
     CASE WHEN REGEXP_FULL_MATCH(TRIM(color), '#[0-9A-Fa-f]{6}') THEN LOWER(TRIM(color)) END AS color,
     told(issuer_id) AS id,
     CASE
+        WHEN is_malformed THEN 'not the columns of the header'
         WHEN told(issuer_id) IS NULL THEN 'no issuer_id'
         WHEN told(name) IS NULL THEN 'no name'
         WHEN line > MIN(line) OVER (PARTITION BY told(issuer_id)) THEN 'duplicate issuer_id'

@@ -15,6 +15,7 @@ SELECT
     SHA256(CONCAT(GETVARIABLE('hash_key'), LOWER(COALESCE(address(raw_recipients.email), TRIM(raw_recipients.email))))) AS address_hash,
     told(raw_recipients.recipient_id) AS id,
     CASE
+        WHEN raw_recipients.is_malformed THEN 'not the columns of the header'
         WHEN told(raw_recipients.recipient_id) IS NULL THEN 'no recipient_id'
         WHEN certificates.certificate_id IS NULL THEN 'unknown certificate'
         WHEN told(raw_recipients.email) IS NULL THEN 'no email'

@@ -13,6 +13,7 @@ SELECT
     COALESCE(LOWER(TRIM(raw_subscriptions.paused)) = 'true', FALSE) AS is_paused,
     told(raw_subscriptions.subscription_id) AS id,
     CASE
+        WHEN raw_subscriptions.is_malformed THEN 'not the columns of the header'
         WHEN told(raw_subscriptions.subscription_id) IS NULL THEN 'no subscription_id'
         WHEN NOT REGEXP_FULL_MATCH(told(raw_subscriptions.subscription_id), '[A-Za-z0-9_.@+-]{1,128}') THEN 'subscription_id is no folder name'
         WHEN issuers.issuer_id IS NULL THEN 'unknown issuer'
