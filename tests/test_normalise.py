@@ -1,16 +1,21 @@
 """What becomes of a provider's bytes: cases for every format, and what the stage promises of a whole slice."""
 
 import json
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
 
 from etl import normalise, settings
 
@@ -21,10 +26,11 @@ TODAY = date(2026, 11, 23)
 class Loader(yaml.SafeLoader):
     """YAML whose times stay text."""
 
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class Became(NamedTuple):
@@ -140,3 +146,46 @@ def test_every_format_has_cases(form: str, kind: normalise.Format) -> None:
     """No format stands without cases, and no provider's without its vocabulary."""
     assert cases(form)
     assert kind.is_pixel or form in VOCABULARY
+
+
+# -- any bytes --------------------------------------------------------------------------------------------------------
+
+TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null|[A-Za-z_/.%-]+')
+HOSTILE = [
+    b"", b"null", b"true", b"-1", b"0.5", b"1e400", b"99999999999999999999", b"123456789012345", b"1793577600.1234567", b"[]", b"{}", b"[[1]]",
+    b'{"a":{"b":[1,null]},"a":2}', b'""', b'"-"', b'"a@b.example"', b'"<a@b"', b'"\\u0000"', b'"\\ud83d"', b'"[1, 2]"', b'"{\\"a\\":"', b'"%zz%00%ff"', b'"\\n@"',
+    b'"2026-11-02T10:00:00+99:99"', b'"2026-13-45 10:00"', b'"0001-01-01T00:00:00Z"', b'"9999-12-31T23:59:59.9999999Z"', b"\x00", b"\xff", b"\r", b'"', b"\\x", b"\\", b"\t",
+]  # fmt: skip
+
+
+def damaged(lot: Random, good: list[bytes]) -> bytes:
+    """A good file in which one word, or any stretch, has become something else; or any bytes at all."""
+    text = lot.choice(good)
+    words = [match.span() for match in TOKEN.finditer(text)]
+    start, end = lot.choice(words) if words and lot.random() < 0.8 else sorted(lot.choices(range(len(text) + 1), k=2))
+    return text[:start] + lot.choice([*HOSTILE, lot.randbytes(5)]) + text[end:]
+
+
+@pytest.mark.parametrize("form", normalise.FORMATS)
+@effort(max_examples=2, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(min_value=1))
+def test_any_bytes_become_events_and_rejects_that_add_up(
+    form: str, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever comes in, nothing is lost in silence, and the same bytes become the same events."""
+    lot, good = Random(seed), [content(case["raw"]) for case in cases(form)]
+    files = [damaged(lot, good) for _ in range(80)] + [lot.randbytes(lot.randrange(60)) for _ in range(10)]
+    folder = tmp_path_factory.mktemp("files")
+    paths = [folder / f"{number}.{copy}" for number in range(len(files)) for copy in "ab"]
+    for path in paths:
+        path.write_bytes(files[int(path.stem)])
+    with normalise.explain(paths, source(form), today=TODAY) as explained:
+        events, rejects, counts = list(explained.events), list(explained.rejects), explained.counts
+    assert counts.raw == len(events) + len(rejects) + counts.ignored
+    assert of_copy("a", events) == of_copy("b", events)
+    assert of_copy("a", rejects) == of_copy("b", rejects)
+
+
+def of_copy(copy: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What became of one of the two copies of each file."""
+    return sorted((Path(row[0]).stem, *row[1:]) for row in rows if row[0].endswith(copy))
