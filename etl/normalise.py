@@ -43,6 +43,7 @@ FORMATS = {
     "cloudflare": Format("json", is_pixel=True),
     "brevo": Format("json"),
     "mailjet": Format("json"),
+    "resend": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 

@@ -1,0 +1,118 @@
+-- resend: Resend's webhooks, as a collector stores them, with the header svix-id beside the body's keys or under headers.
+--
+-- Grain   one row per event
+-- Reads   records
+-- Counts  a mail to several has an event for each of them that does not say whose it is: such an event has no address.
+--         data.created_at is the mail's time, created_at the event's. Resend's tags are pairs: they are metadata, over those
+--         of a header X-Metadata; the words of a header X-Tags are tags.
+--         resend.com/docs/webhooks/event-types, resend.com/docs/webhooks/emails/bounced
+WITH parsed AS (
+    SELECT
+        *,
+        TRY(JSON_TRANSFORM(
+            record,
+            '{
+                "type": "VARCHAR", "created_at": "VARCHAR", "svix-id": "VARCHAR", "headers": {"svix-id": "VARCHAR"},
+                "data": {
+                    "email_id": "VARCHAR", "to": ["VARCHAR"], "cc": ["VARCHAR"], "bcc": ["VARCHAR"], "tags": "VARCHAR",
+                    "headers": [{"name": "VARCHAR", "value": "VARCHAR"}],
+                    "click": {"link": "VARCHAR", "userAgent": "VARCHAR"}, "open": {"userAgent": "VARCHAR"},
+                    "bounce": {"message": "VARCHAR", "type": "VARCHAR", "subType": "VARCHAR", "diagnosticCode": ["VARCHAR"]}
+                }
+            }'
+        )) AS event
+    FROM records
+),
+
+headed AS (
+    SELECT
+        *,
+        LOWER(event.type) AS name,
+        LOWER(event.data.bounce.type) AS bounce_type,
+        LOWER(event.data.bounce."subType") AS bounce_subtype,
+        LOWER(COALESCE(event.data.bounce.message, '')) AS bounce_message,
+        COALESCE(event.headers."svix-id", event."svix-id") AS svix_id,
+        LIST_CONCAT(event.data.to, event.data.cc, event.data.bcc) AS addressees,
+        CASE
+            WHEN event.data.headers IS NOT NULL
+                THEN LIST_TRANSFORM(
+                    ['x-metadata', 'x-tags', 'cc', 'bcc'],
+                    lambda wanted : LIST_FILTER(event.data.headers, lambda header : LOWER(header.name) = wanted)[1].value
+                )
+        END AS header_values
+    FROM parsed
+),
+
+read AS (
+    SELECT
+        *,
+        object_text(header_values[1]) AS header_metadata,
+        COALESCE(
+            CASE
+                WHEN STARTS_WITH(event.data.tags, '{') THEN object_text(event.data.tags)
+                WHEN STARTS_WITH(event.data.tags, '[')
+                    THEN '{' || ARRAY_TO_STRING(LIST_TRANSFORM(
+                        LIST_FILTER(
+                            TRY(JSON_TRANSFORM(event.data.tags, '[{"name": "VARCHAR", "value": "VARCHAR"}]')),
+                            lambda tag : tag.name IS NOT NULL AND tag.value IS NOT NULL
+                        ),
+                        lambda tag : CAST(TO_JSON(tag.name) AS VARCHAR) || ':' || CAST(TO_JSON(tag.value) AS VARCHAR)
+                    ), ',') || '}'
+            END,
+            '{}'
+        ) AS tag_metadata,
+        bounce_subtype IN ('suppressed', 'onaccountsuppressionlist') OR CONTAINS(bounce_message, 'suppressed sending') AS is_suppressed_bounce,
+        CASE
+            WHEN name = 'email.delivery_delayed' THEN 'soft'
+            WHEN name != 'email.bounced' THEN NULL
+            WHEN bounce_type = 'permanent' THEN 'hard'
+            WHEN bounce_type = 'transient' AND bounce_subtype IN ('contentrejected', 'attachmentrejected') THEN 'block'
+            WHEN bounce_type = 'transient' THEN 'soft'
+            WHEN bounce_type IS NULL AND REGEXP_MATCHES(bounce_message, 'hard bounce|suppressed sending') THEN 'hard'
+            ELSE 'undetermined'
+        END AS bounce_class
+    FROM headed
+)
+
+SELECT
+    file,
+    document,
+    record,
+    event IS NOT NULL AS is_readable,
+    FALSE AS is_ignored,
+    CASE name
+        WHEN 'email.sent' THEN 'sent'
+        WHEN 'email.delivery_delayed' THEN 'deferred'
+        WHEN 'email.delivered' THEN 'delivered'
+        WHEN 'email.bounced' THEN 'bounced'
+        WHEN 'email.suppressed' THEN 'rejected'
+        WHEN 'email.failed' THEN 'failed'
+        WHEN 'email.opened' THEN 'opened'
+        WHEN 'email.clicked' THEN 'clicked'
+        WHEN 'email.complained' THEN 'complained'
+        ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
+    END AS event_type,
+    iso_time(event.created_at) AS occurred_at,
+    svix_id AS event_key,
+    CASE
+        WHEN told(svix_id) IS NULL
+            THEN CONCAT_WS('|', name, COALESCE(event.data.email_id, ''), TRIM(event.created_at), COALESCE(event.data.click.link, ''))
+    END AS key_parts,
+    CASE WHEN LEN(addressees) = 1 AND COALESCE(header_values[3], header_values[4]) IS NULL THEN addressees[1] END AS email,
+    event.data.email_id AS message_id,
+    CASE
+        WHEN header_metadata IS NULL THEN tag_metadata
+        ELSE CAST(JSON_MERGE_PATCH(header_metadata, tag_metadata) AS VARCHAR)
+    END AS metadata,
+    event.data.click.link AS url,
+    COALESCE(event.data.click."userAgent", event.data.open."userAgent") AS user_agent,
+    bounce_class,
+    CASE
+        WHEN name = 'email.suppressed' OR is_suppressed_bounce OR bounce_class = 'block' THEN 'blocked'
+        WHEN name = 'email.bounced' THEN 'bounced'
+        WHEN name = 'email.complained' THEN 'spam'
+    END AS reject_reason,
+    ARRAY_TO_STRING(event.data.bounce."diagnosticCode", ' ') AS mta_response,
+    name = 'email.suppressed' OR is_suppressed_bounce AS is_suppressed,
+    header_values[2] AS tags
+FROM read
