@@ -44,6 +44,7 @@ FORMATS = {
     "brevo": Format("json"),
     "mailjet": Format("json"),
     "resend": Format("json"),
+    "mailersend": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 
