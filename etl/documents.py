@@ -31,6 +31,7 @@ _DECODER = json.JSONDecoder()
 _NEXT_DOCUMENT = re.compile(r"\n[ \t]*(?=[{\[])")
 _NEXT_LINE = re.compile(r"\n")
 _SPACE = re.compile(r"[ \t\r\n]*")
+_FORM_BODY = re.compile(r"[\w.%+*-]+=\S*")
 
 
 class UnreadableError(Exception):
@@ -56,7 +57,9 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
     try:
         is_plain = raw.suffix not in _COMPRESSED
         is_clean = is_plain and _is_clean(raw)
-        if layout == "json" and (not _begins_with_a_document(raw) or (is_plain and not is_clean)):
+        first = _first_line(raw)
+        is_spread = not _is_document(first) or (is_plain and not is_clean)
+        if layout == "json" and is_spread and not _FORM_BODY.fullmatch(first):
             return _spread(raw, lines)
         if not is_clean:
             return _copied(raw, lines)
@@ -91,17 +94,22 @@ def _is_clean(raw: Path) -> bool:
     return not decoder.getstate()[0]
 
 
-def _begins_with_a_document(raw: Path) -> bool:
-    """Whether the first line with text on it is a whole JSON object or array: then the others are taken line by line."""
+def _first_line(raw: Path) -> str:
+    """The first line with text on it that is no comment; '' without one."""
     with _opened(raw) as file:
         for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
             text = line.decode("utf-8-sig", "replace").strip()
             if text and not text.startswith("#"):
-                try:
-                    return isinstance(json.loads(text, parse_int=str, parse_float=str), dict | list)
-                except (ValueError, RecursionError):
-                    return False
-    return True
+                return text
+    return ""
+
+
+def _is_document(text: str) -> bool:
+    """Whether a first line is a whole JSON object or array, or there is none: then the others are taken line by line."""
+    try:
+        return not text or isinstance(json.loads(text, parse_int=str, parse_float=str), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _copied(raw: Path, copy: Path) -> Text:

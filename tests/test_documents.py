@@ -146,3 +146,8 @@ def test_an_array_of_any_size_is_split_in_bounded_memory(tmp_path: Path) -> None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40 << 20
+
+
+def test_bodies_of_forms_are_lines(tmp_path: Path) -> None:
+    """What a provider posts as a form stays a line, whatever the lines end with."""
+    assert cleaned(tmp_path, b"event=opened&a=1\r\nevent=clicked&a=2\n") == ["event=opened&a=1", "event=clicked&a=2", ""]

@@ -83,10 +83,6 @@ CREATE OR REPLACE MACRO tag_list(word) AS
         ELSE [word]
     END;
 
--- The text of a JSON object; anything else holds no metadata.
-CREATE OR REPLACE MACRO object_text(word) AS
-    CASE WHEN STARTS_WITH(LTRIM(word), '{') AND JSON_VALID(word) THEN word END;
-
 -- The values of a metadata object, as texts; what is null is left out. JSON may name a key twice, a map may not.
 CREATE OR REPLACE MACRO texts(object) AS
     CASE
@@ -186,3 +182,17 @@ CREATE OR REPLACE MACRO members(record, key) AS
 -- A word that is the text of a JSON object; metadata that is no such text says nothing.
 CREATE OR REPLACE MACRO object_text(word) AS
     CASE WHEN STARTS_WITH(LTRIM(word), '{') AND JSON_VALID(word) THEN word END;
+
+-- The fields of a form's body (application/x-www-form-urlencoded) in their order: + is a space, %HH are bytes of UTF-8.
+CREATE OR REPLACE MACRO form_text(word) AS
+    REPLACE(COALESCE(TRY(URL_DECODE(REPLACE(word, '+', ' '))), unquoted(REPLACE(word, '+', ' '))), CHR(0), CHR(65533));
+
+CREATE OR REPLACE MACRO form_fields(body) AS
+    LIST_TRANSFORM(
+        STRING_SPLIT(body, '&'),
+        lambda field : {'key': form_text(SPLIT_PART(field, '=', 1)), 'value': form_text(REGEXP_EXTRACT(field, '=(.*)', 1))}
+    );
+
+-- Whether a record is such a body.
+CREATE OR REPLACE MACRO is_form(record) AS
+    REGEXP_MATCHES(record, '^\s*[\w.%+*-]+=');
