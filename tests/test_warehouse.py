@@ -124,7 +124,7 @@ def test_two_writers_of_one_slice_leave_it_once(postgres_url: str, tmp_path: Pat
             for _ in range(3):
                 given.bring_slice(opened, landing, "mail", DAY, rows)
 
-    with warehouse.open(settings.Warehouse(url=postgres_url), str, key_fingerprint="k"), ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(4) as pool:
         list(pool.map(bring, range(4)))
     with create_engine(postgres_url).connect() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM events")).scalar() == 50

@@ -5,7 +5,7 @@ rebuilt from the landing at any time.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -39,8 +39,8 @@ class Engine(Protocol):
     def create(self, connection: Connection, statement: str) -> None:
         """Creates a table."""
 
-    def lock(self, connection: Connection) -> None:
-        """Keeps other writers out until the transaction ends."""
+    def alone(self, connection: Connection) -> AbstractContextManager[None]:
+        """Keeps other writers out; readers go on."""
 
     def land(self, connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
         """Makes at least those columns of Parquet files readable under a name."""
@@ -101,26 +101,27 @@ class Warehouse:
 
     def prepare(self, key_fingerprint: str) -> None:
         """Creates what is missing; a WarehouseError where the warehouse was made with another key."""
-        existing = inspect(self._connection).get_table_names()
-        for table in _TABLES:
-            if table not in existing:
-                self._engine.create(self._connection, questions.schema(table))
-        self._connection.commit()
-        held = self.rows("held_key")
-        if not held:
+        if self._missing_tables():
             with self._writing():
-                self._insert("privacy", self._loading("privacy"), {"key_fingerprint": key_fingerprint})
-        elif held[0]["key_fingerprint"] != key_fingerprint:
+                missing = self._missing_tables()  # another process may just have created them
+                for table in missing:
+                    self._engine.create(self._connection, questions.schema(table))
+                if "privacy" in missing:
+                    self._insert("privacy", self._loading("privacy"), {"key_fingerprint": key_fingerprint})
+        if {"key_fingerprint": key_fingerprint} not in self.rows("held_key"):
             raise WarehouseError(
                 "the warehouse was made with another key of addresses; bring the former key back,"
                 " or rebuild: empty the warehouse and run nightly --from-landing over all days"
             )
 
+    def _missing_tables(self) -> list[str]:
+        existing = inspect(self._connection).get_table_names()
+        return [table for table in _TABLES if table not in existing]
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         self._connection.rollback()  # ends the moment that the questions saw
-        with self._connection.begin():
-            self._engine.lock(self._connection)
+        with self._engine.alone(self._connection), self._connection.begin():
             yield
 
     def _land(self, landed: Mapping[str, tuple[Path, Sequence[str]]]) -> None:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, NullPool, create_engine
@@ -44,8 +45,9 @@ def create(connection: Connection, statement: str) -> None:
     connection.exec_driver_sql(statement)
 
 
-def lock(connection: Connection) -> None:
+def alone(connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG001
     """Nothing to do: no other process can be in."""
+    return nullcontext()
 
 
 def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:  # noqa: ARG001

@@ -1,7 +1,8 @@
 """PostgreSQL: many processes at a time, writers one after another."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _TYPES = {
     pa.int64(): "BIGINT",
 }
 _BATCH_ROWS = 50_000
+_WRITERS = 20_261_123  # any number, the same in every process
 
 
 def connect(url: URL) -> Connection:
@@ -43,12 +45,19 @@ def create(connection: Connection, statement: str) -> None:
         connection.exec_driver_sql(f"CREATE INDEX ON {table} ({columns})")
 
 
-def lock(connection: Connection) -> None:
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
     """Lets one writer in at a time; readers go on.
 
-    Must be a transaction's first statement, so that the transaction sees what the writer before it left.
+    The lock is the session's and is taken before the transaction begins, so that this sees what the writer before left.
     """
-    connection.exec_driver_sql("LOCK TABLE slices IN EXCLUSIVE MODE")
+    connection.exec_driver_sql(f"SELECT pg_advisory_lock({_WRITERS})")
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_WRITERS})")
+        connection.commit()
 
 
 def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:

@@ -1,4 +1,4 @@
--- totals: the catalogue summed over the certificates of a report.
+-- totals: what a report's first page shows, summed over its certificates.
 --
 -- Grain   one row
 -- Reads   certificate_statistics
@@ -15,13 +15,8 @@ sums AS (
         CAST(COALESCE(SUM(sent_count), 0) AS BIGINT) AS sent_count,
         CAST(COALESCE(SUM(delivered_count), 0) AS BIGINT) AS delivered_count,
         CAST(COALESCE(SUM(bounced_count), 0) AS BIGINT) AS bounced_count,
-        CAST(COALESCE(SUM(rejected_count), 0) AS BIGINT) AS rejected_count,
         CAST(COALESCE(SUM(opened_count), 0) AS BIGINT) AS opened_count,
-        CAST(COALESCE(SUM(machine_only_opened_count), 0) AS BIGINT) AS machine_only_opened_count,
-        CAST(COALESCE(SUM(clicked_count), 0) AS BIGINT) AS clicked_count,
-        CAST(COALESCE(SUM(machine_only_clicked_count), 0) AS BIGINT) AS machine_only_clicked_count,
-        CAST(COALESCE(SUM(complained_count), 0) AS BIGINT) AS complained_count,
-        CAST(COALESCE(SUM(unsubscribed_count), 0) AS BIGINT) AS unsubscribed_count
+        CAST(COALESCE(SUM(clicked_count), 0) AS BIGINT) AS clicked_count
     FROM certificate_statistics
 )
 
@@ -40,18 +35,8 @@ SELECT
     1.0 * delivered_count / NULLIF(recipients_count, 0) AS delivered_rate,
     bounced_count,
     1.0 * bounced_count / NULLIF(recipients_count, 0) AS bounced_rate,
-    rejected_count,
-    1.0 * rejected_count / NULLIF(recipients_count, 0) AS rejected_rate,
     opened_count,
     1.0 * opened_count / NULLIF(recipients_count, 0) AS opened_rate,
-    machine_only_opened_count,
-    1.0 * machine_only_opened_count / NULLIF(recipients_count, 0) AS machine_only_opened_rate,
     clicked_count,
-    1.0 * clicked_count / NULLIF(recipients_count, 0) AS clicked_rate,
-    machine_only_clicked_count,
-    1.0 * machine_only_clicked_count / NULLIF(recipients_count, 0) AS machine_only_clicked_rate,
-    complained_count,
-    1.0 * complained_count / NULLIF(recipients_count, 0) AS complained_rate,
-    unsubscribed_count,
-    1.0 * unsubscribed_count / NULLIF(recipients_count, 0) AS unsubscribed_rate
+    1.0 * clicked_count / NULLIF(recipients_count, 0) AS clicked_rate
 FROM sums
