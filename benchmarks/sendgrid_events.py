@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-RECIPIENTS, CERTIFICATES = 400_000, 1_000
+RECIPIENTS, CERTIFICATES, ISSUERS = 400_000, 1_000, 100
 LINES_PER_WRITE = 20_000
 ONE_REPEAT_IN = 1_000
 CHROME = (
@@ -47,6 +47,29 @@ def write(path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 
     with path.open("w", encoding="utf-8", newline="\n") as file:
         while chunk := list(islice(lines, LINES_PER_WRITE)):
             file.writelines(chunk)
+
+
+def write_registry(folder: Path, *, day: date = date(2026, 11, 2)) -> None:
+    """Writes the registry whose people the events are about, as the four CSV files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    created = f"{day.isoformat()}T00:00:00Z"
+    tables = {
+        "issuers": ["issuer_id,name", *(f"iss_{number},Issuer {number}" for number in range(ISSUERS))],
+        "certificates": [
+            "certificate_id,issuer_id,name,kind,created_at",
+            *(f"crt_{number:04d},iss_{number % ISSUERS},Certificate {number},certificate,{created}" for number in range(CERTIFICATES)),
+        ],
+        "recipients": [
+            "recipient_id,certificate_id,email,name,message_id,access_email_sent_at,created_at",
+            *(
+                f"{recipient_id},{certificate_id},{email},Recipient {number},{message_id},,{created}"
+                for number, (email, message_id, recipient_id, certificate_id) in enumerate(map(_person, range(RECIPIENTS)))
+            ),
+        ],
+        "subscriptions": ["subscription_id,issuer_id,email,frequency,timezone,locale,paused"],
+    }
+    for table, lines in tables.items():
+        (folder / f"{table}.csv").write_text("\n".join((*lines, "")))
 
 
 def _lines(rng: Random, events: int, midnight: int) -> Iterator[str]:

@@ -1,0 +1,138 @@
+"""A night of SendGrid events from the raw file to the statistics, beside a bare `read_json` into a table of the same file.
+
+Two nights of different size give the slope: what another event costs, the fixed costs apart. Each run is a process of its
+own, so that its peak memory is its own; pipeline and bare load take turns on the same files.
+
+Run it as `python -m benchmarks.night [--small 1000000] [--large 4000000] [--runs 3]`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from benchmarks import sendgrid_events
+
+DAY = date(2026, 11, 2)
+STAGES = ("extract", "normalise", "validate", "load", "statistics")
+
+
+def main() -> None:
+    """Prints seconds a stage, events per second on the slope, the ratio to the bare load, and peak memory."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", type=int, default=1_000_000)
+    parser.add_argument("--large", type=int, default=4_000_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--one", nargs=2, metavar=("KIND", "FILE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        kind, file = arguments.one
+        print(json.dumps({"pipeline": _pipeline, "bare": _bare}[kind](Path(file))))
+        return
+    sizes = (arguments.small, arguments.large)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        files = {size: Path(folder, f"{size}.ndjson") for size in sizes}
+        for size, file in files.items():
+            sendgrid_events.write(file, size, day=DAY)
+        measured: dict[tuple[str, int], list[dict[str, float]]] = {}
+        for _ in range(arguments.runs):
+            for size in sizes:
+                for kind in ("pipeline", "bare"):
+                    measured.setdefault((kind, size), []).append(_in_a_process(kind, files[size]))
+    _tell(measured, *sizes)
+
+
+def _in_a_process(kind: str, file: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.night", "--one", kind, str(file)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def _bare(file: Path) -> dict[str, float]:
+    import duckdb
+
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        with _timed(seconds, "bare"), duckdb.connect(f"{folder}/bare.duckdb") as connection:
+            connection.read_json(str(file)).create("events")
+    return seconds | {"peak": _peak()}
+
+
+def _pipeline(file: Path) -> dict[str, float]:
+    import great_expectations  # noqa: F401  # its import is a fixed cost, measured nowhere here
+
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        house = _house(Path(folder), file)
+        from etl import extract, load, normalise, porch, statistics, validate
+
+        porch.pull_registry(house)
+        source = house.settings.sources["sendgrid"]
+        with _timed(seconds, "extract"):
+            extract.extract_slice(house.landing, "sendgrid", source, DAY, house.lookup)
+        with _timed(seconds, "normalise"):
+            normalise.normalise_slice(
+                house.landing, house.settings.normalise, "sendgrid", source, DAY, hash_key=house.hash_key
+            )
+        with _timed(seconds, "validate"):
+            validate.validate_slice(house.landing, house.settings.validation, "sendgrid", DAY)
+        with _timed(seconds, "load"), house.warehouse() as opened:
+            load.load_slice(opened, house.landing, "sendgrid", DAY, replace=False, loaded_at=datetime.now(UTC))
+        with _timed(seconds, "statistics"), house.warehouse() as opened:
+            statistics.refresh(opened, house.settings)
+    return seconds | {"pipeline": sum(seconds.values()), "peak": _peak()}
+
+
+def _house(folder: Path, file: Path):
+    registry = folder / "registry"
+    sendgrid_events.write_registry(registry, day=DAY)
+    (folder / "analytics.toml").write_text(
+        f'[landing]\nurl = "file://{folder}/landing"\n[warehouse]\nurl = "duckdb:///{folder}/warehouse.duckdb"\n'
+        f'[registry]\nurl = "file://{registry}"\n[sources.sendgrid]\nformat = "sendgrid"\nfiles = "{file}"\n'
+    )
+    os.environ["ANALYTICS_CONFIG"] = str(folder / "analytics.toml")
+    from etl import porch
+
+    return porch.enter(os.environ.get)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], what: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[what] = time.perf_counter() - started
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _tell(measured: dict[tuple[str, int], list[dict[str, float]]], small: int, large: int) -> None:
+    def median(kind: str, size: int, what: str) -> float:
+        return statistics.median(run[what] for run in measured[kind, size])
+
+    print(f"{'seconds, medians':<22}{small:>14,}{large:>14,}   events per second on the slope")
+    for what in (*STAGES, "pipeline", "bare"):
+        kind = "bare" if what == "bare" else "pipeline"
+        seconds = [median(kind, size, what) for size in (small, large)]
+        slope = (large - small) / max(seconds[1] - seconds[0], 1e-9)
+        print(f"{what:<22}{seconds[0]:>14.2f}{seconds[1]:>14.2f}   {slope:>14,.0f}")
+    slopes = {
+        kind: (large - small) / (median(kind, large, kind) - median(kind, small, kind)) for kind in ("pipeline", "bare")
+    }
+    print(f"the pipeline has {slopes['pipeline'] / slopes['bare']:.2f} of the bare load's speed")
+    for kind in ("pipeline", "bare"):
+        print(f"peak memory, {kind:<9}{median(kind, small, 'peak'):>14,.0f}{median(kind, large, 'peak'):>14,.0f}   MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What `make demo` runs: thirty nights of a simulated credential platform, and the reports that its issuers get.
+
+The earlier nights go through the command line while Airflow starts; the last two, and the reports, through Airflow itself.
+Everything lies in `.demo/`, is made anew each time, and listens on loopback alone.
+"""
+
+import csv
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+from demo import airflow, sink
+from demo.platform import Simulation, simulate
+
+FIRST_DAY = date(2026, 10, 5)
+NIGHTS = 30
+THROUGH_AIRFLOW = 2
+PERIODS = {"monthly": "2026-10", "weekly": "2026-W44", "daily": "2026-11-02"}
+SINK_PORT = 1025
+
+_CONFIGURATION = """\
+# What a platform with SendGrid and nginx would write; the demo's own.
+[landing]
+url = "file://{home}/landing"
+
+[warehouse]
+url = "duckdb:///{home}/warehouse.duckdb"
+
+[registry]
+url = "file://{home}/platform/registry"
+
+[sources.sendgrid]
+format = "sendgrid"
+files = "{home}/platform/sendgrid/{{day:%Y/%m/%d}}/*.json.gz"
+since = {first}
+until = {last}
+
+[sources.recipient_view]
+format = "nginx_combined"
+files = "{home}/platform/recipient_view/access.log-{{day:%Y-%m-%d}}*"
+since = {first}
+until = {last}
+
+[credential]
+hosts = ["credentials.example"]
+
+[mail]
+url = "smtp://127.0.0.1:{port}"
+sender = "Certificate reports <reports@example.com>"
+reply_to = "help@example.com"
+unsubscribe_url = "https://example.com/unsubscribe/{{token}}"
+enabled = true
+"""
+
+
+def main() -> int:
+    """Runs the demo; 0 when every night and every report came through."""
+    home = airflow.HOME
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    with _step("simulating a credential platform"):
+        simulation = simulate(home / "platform", first_day=FIRST_DAY, nights=NIGHTS)
+    _configure(home, simulation)
+    server, process = sink.start(home / "mails", SINK_PORT), airflow.start()
+    try:
+        switch = simulation.last_day - timedelta(days=THROUGH_AIRFLOW)
+        with _step(f"{NIGHTS - THROUGH_AIRFLOW} nights by the command line, while Airflow starts"):
+            _nights(simulation.first_day, switch)
+        with _step("waiting for Airflow"):
+            airflow.wait_until_up(process, "nightly_events", "issuer_reports")
+        with _step(f"{THROUGH_AIRFLOW} nights through Airflow, as a backfill"):
+            _backfill(switch + timedelta(days=1), simulation.last_day)
+        for frequency, period in PERIODS.items():
+            with _step(f"the {frequency} reports of {period} through Airflow"):
+                _report(period)
+    finally:
+        airflow.stop(process)
+        server.stop()
+    _tell(home, simulation)
+    return 0
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    started = time.monotonic()
+    print(f"… {what}", flush=True)
+    yield
+    print(f"  done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _configure(home: Path, simulation: Simulation) -> None:
+    text = _CONFIGURATION.format(home=home, first=simulation.first_day, last=simulation.last_day, port=SINK_PORT)
+    (home / "analytics.toml").write_text(text)
+
+
+def _nights(first: date, last: date) -> None:
+    command = [sys.executable, "-m", "etl", "nightly", "--day", first.isoformat(), "--to", last.isoformat()]
+    subprocess.run(command, env=airflow.environment(), check=True)
+
+
+def _backfill(first: date, last: date) -> None:
+    """What `airflow backfill create` asks for, too: a run a day, made again where there was one."""
+    airflow.ask("PATCH", "/api/v2/dags/nightly_events", {"is_paused": False})
+    backfill = airflow.ask(
+        "POST",
+        "/api/v2/backfills",
+        {
+            "dag_id": "nightly_events",
+            "from_date": f"{first.isoformat()}T00:00:00Z",
+            "to_date": f"{last.isoformat()}T23:59:59Z",
+            "reprocess_behavior": "completed",
+        },
+    )
+    airflow.wait_for(f"/api/v2/backfills/{backfill['id']}")
+    runs = airflow.ask("GET", "/api/v2/dags/nightly_events/dagRuns?run_type=backfill")["dag_runs"]
+    _require(len(runs) == THROUGH_AIRFLOW and all(run["state"] == "success" for run in runs), "a night failed")
+
+
+def _report(period: str) -> None:
+    airflow.ask("PATCH", "/api/v2/dags/issuer_reports", {"is_paused": False})
+    run = airflow.ask(
+        "POST", "/api/v2/dags/issuer_reports/dagRuns", {"logical_date": None, "conf": {"period": period, "resend": True}}
+    )
+    ended = airflow.wait_for(f"/api/v2/dags/issuer_reports/dagRuns/{run['dag_run_id']}")
+    _require(ended["state"] == "success", f"the reports of {period} failed")
+
+
+def _require(is_well: bool, failure: str) -> None:
+    if not is_well:
+        raise SystemExit(f"{failure}; `make airflow` shows where")
+
+
+def _tell(home: Path, simulation: Simulation) -> None:
+    mails = sorted((home / "mails").glob("*.eml"))
+    with (home / "platform" / "registry" / "subscriptions.csv").open() as file:
+        subscriptions = len(list(csv.DictReader(file)))
+    here = home.relative_to(Path.cwd()) if home.is_relative_to(Path.cwd()) else home
+    print(
+        f"""
+{simulation.mail_events:,} mail events and {simulation.requests:,} requests of {NIGHTS} nights became the figures of
+{simulation.certificates} certificates and {simulation.recipients:,} recipients; {len(mails)} mails left for {subscriptions} subscriptions (one is paused).
+
+  mails     {here}/mails/            open one in any mail program
+  reports   {here}/landing/reports/  report.html, report.pdf, recipients.csv, figures.json of each
+  figures   ANALYTICS_CONFIG={here}/analytics.toml .venv/bin/python -m etl statistics --as-of {simulation.last_day}
+  Airflow   make airflow             the same runs in the UI, on loopback"""
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""An Airflow of the demo's own on loopback, and the few questions the demo asks of it.
+
+`python -m demo.airflow` (what `make airflow` calls) shows its UI over what the demo left.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+HOME = Path(".demo").absolute()
+PORT = 8080
+URL = f"http://127.0.0.1:{PORT}"
+START_SECONDS = 180
+RUN_SECONDS = 600
+
+
+def environment() -> dict[str, str]:
+    """What Airflow and the pipeline read from the environment."""
+    project = Path(__file__).parent.parent
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(project),
+        "ANALYTICS_CONFIG": str(HOME / "analytics.toml"),
+        "AIRFLOW_HOME": str(HOME / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(PORT),
+        "AIRFLOW__API__BASE_URL": URL,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{URL}/execution/",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+    }
+
+
+def start() -> subprocess.Popen[bytes]:
+    """Starts `airflow standalone` in the background; its log lies beside its database."""
+    (HOME / "airflow").mkdir(parents=True, exist_ok=True)
+    with (HOME / "airflow" / "standalone.log").open("ab") as log:
+        command = [sys.executable, "-m", "airflow", "standalone"]
+        return subprocess.Popen(command, env=environment(), stdout=log, stderr=log, start_new_session=True)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends Airflow and all its children."""
+    for name in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, name)
+            process.wait(20)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def wait_until_up(process: subprocess.Popen[bytes], *dags: str) -> None:
+    """Waits until the API answers and has read the DAGs."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            known = {dag["dag_id"] for dag in ask("GET", "/api/v2/dags")["dags"]}
+            if known.issuperset(dags):
+                return
+        except OSError:
+            pass  # it does not answer yet
+        time.sleep(1)
+    raise RuntimeError(f"Airflow did not come up; see {HOME / 'airflow' / 'standalone.log'}")
+
+
+def ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """One request of Airflow's REST API, and its answer."""
+    content = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {_token()}"}
+    request = urllib.request.Request(f"{URL}{path}", content, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
+
+
+def wait_for(path: str) -> dict[str, Any]:
+    """Waits until a DAG run, or a backfill, has ended; gives it."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < deadline:
+        run: dict[str, Any] = ask("GET", path)
+        if run.get("state") in ("success", "failed") or run.get("completed_at"):
+            return run
+        time.sleep(1)
+    raise RuntimeError(f"{path} has not ended after {RUN_SECONDS} seconds; look at {URL}")
+
+
+def _token() -> str:
+    with urllib.request.urlopen(f"{URL}/auth/token", timeout=30) as answer:
+        return str(json.load(answer)["access_token"])
+
+
+def main() -> int:
+    """Shows the UI until it is interrupted."""
+    if not (HOME / "analytics.toml").is_file():
+        print("run `make demo` first: it makes the data that the UI shows", file=sys.stderr)
+        return 1
+    process = start()
+    try:
+        wait_until_up(process)
+        print(f"Airflow shows its runs at {URL} (Ctrl-C ends it)")
+        process.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        stop(process)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
