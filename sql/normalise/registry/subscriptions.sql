@@ -15,7 +15,8 @@ SELECT
     CASE
         WHEN raw_subscriptions.is_malformed THEN 'not the columns of the header'
         WHEN told(raw_subscriptions.subscription_id) IS NULL THEN 'no subscription_id'
-        WHEN NOT REGEXP_FULL_MATCH(told(raw_subscriptions.subscription_id), '[A-Za-z0-9_.@+-]{1,128}') THEN 'subscription_id is no folder name'
+        WHEN NOT REGEXP_FULL_MATCH(told(raw_subscriptions.subscription_id), '[A-Za-z0-9_.@+-]{1,128}') OR told(raw_subscriptions.subscription_id) IN ('.', '..')
+            THEN 'subscription_id is no folder name'
         WHEN issuers.issuer_id IS NULL THEN 'unknown issuer'
         WHEN COALESCE(NOT REGEXP_FULL_MATCH(TRIM(raw_subscriptions.email), '[^@\s<>]+@[^@\s<>]+'), TRUE) THEN 'bad email'
         WHEN COALESCE(LOWER(TRIM(raw_subscriptions.frequency)) NOT IN ('daily', 'weekly', 'monthly'), TRUE)
