@@ -45,6 +45,7 @@ FORMATS = {
     "mailjet": Format("json"),
     "resend": Format("json"),
     "mailersend": Format("json"),
+    "alb": Format("lines", is_pixel=True),
 }
 """Every format by its name, which is the stem of its SQL."""
 
