@@ -1,0 +1,330 @@
+"""Raw records come into the landing as they are, and nothing takes the place of something."""
+
+import csv
+import gzip
+import sqlite3
+from datetime import UTC, date, datetime
+
+import psycopg
+import pytest
+from pyarrow import parquet
+
+from etl import extract, registry, settings
+from etl.errors import ConfigurationError, NoFiles, NotLanded, RegistryError, UnreadableFile
+from etl.landing import Counts, slice_shelf
+
+DAY = date(2026, 3, 2)
+SHELF = slice_shelf("mail", DAY)
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """An empty folder of raw files."""
+    folder = tmp_path / "it's the logs"
+    folder.mkdir()
+    return folder
+
+
+def source(logs, pattern="{day:%Y-%m-%d}/*", **differing):
+    """A source that reads that folder."""
+    return settings.Source(format="sendgrid", files=f"{logs}/{pattern}", **differing)
+
+
+def write(logs, name, content=b"{}"):
+    """A raw file of the day."""
+    path = logs / DAY.isoformat() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def pull(landing, mail, **options):
+    """Extracts the day."""
+    return extract.extract_slice(landing, "mail", mail, DAY, {}.get, **options)
+
+
+def landed(landing, manifest):
+    """What lies in the landing now, file by file."""
+    return [landing.read(landing.path(SHELF, file.path)) for file in manifest.raw]
+
+
+def load(landing, manifest, raw=1):
+    """Says that the warehouse holds this version, with so many records."""
+    landing.mark_loaded(manifest.model_copy(update={"status": "valid", "counts": Counts(raw=raw, event=raw)}))
+
+
+# Files
+
+
+def test_files_are_landed_byte_for_byte_in_the_order_of_their_names(landing, logs):
+    """Raw stays raw: compressed stays compressed, damage stays damage."""
+    contents = [gzip.compress(b"{}"), b"\xff\x00\r\n", b""]
+    for name, content in zip(("a.json.gz", "b.json", "c.json"), contents, strict=True):
+        write(logs, name, content)
+    manifest = pull(landing, source(logs))
+    assert landed(landing, manifest) == contents
+    assert [file.path.rsplit("-", 1)[-1] for file in manifest.raw] == ["a.json.gz", "b.json", "c.json"]
+    assert manifest == landing.newest(SHELF)
+
+
+def test_a_file_is_known_by_where_it_came_from(landing, logs):
+    """A reject can be found in the raw file of the provider, not in a copy."""
+    path = write(logs, "a.json")
+    assert pull(landing, source(logs)).raw[0].origin == f"file://{path}"
+
+
+def test_only_the_files_of_the_day_are_taken(landing, logs):
+    """A pattern names its day as its author likes."""
+    for name in ("access.log-20260302.gz", "access.log-20260303.gz", "access.log-20260302.md5"):
+        (logs / name).write_bytes(name.encode())
+    manifest = pull(landing, source(logs, "access.log-{day:%Y%m%d}*.gz"))
+    assert landed(landing, manifest) == [b"access.log-20260302.gz"]
+
+
+def test_two_files_of_one_name_in_two_folders_are_two_files(landing, logs):
+    """Hosts that write the same name do not overwrite one another."""
+    write(logs, "host1/access.log", b"1")
+    write(logs, "host2/access.log", b"2")
+    assert landed(landing, pull(landing, source(logs, "{day}/*/access.log"))) == [b"1", b"2"]
+
+
+def test_names_with_quotes_spaces_and_letters_are_names(landing, logs):
+    """Nobody's file name is a program."""
+    for name in ("o'neil; drop.json", 'a "quoted" name.json', "Übersicht 李.json"):
+        write(logs, name, name.encode())
+    assert len(landed(landing, pull(landing, source(logs)))) == 3
+
+
+def test_a_folder_that_matches_is_no_file(landing, logs):
+    """Only files hold records."""
+    write(logs, "a.json")
+    (logs / DAY.isoformat() / "b.json").mkdir()
+    assert len(pull(landing, source(logs)).raw) == 1
+
+
+def test_a_later_file_is_found_by_the_same_process(landing, logs):
+    """A worker that lives for days does not go by what it saw in the morning."""
+    write(logs, "a.json")
+    pull(landing, source(logs))
+    write(logs, "b.json")
+    assert len(pull(landing, source(logs)).raw) == 2
+
+
+def test_a_day_without_files_fails_and_names_the_pattern(landing, logs):
+    """A log that did not come is no quiet day; the reader gets three ways on."""
+    with pytest.raises(
+        NoFiles, match=r"mail 2026-03-02: no file matches .*2026-03-02/\*; bring the files, or set may_be"
+    ):
+        pull(landing, source(logs))
+    assert landing.newest(SHELF) is None
+
+
+def test_a_day_may_be_empty_where_somebody_says_so(landing, logs):
+    """A small sender has quiet days."""
+    assert pull(landing, source(logs, may_be_empty=True)).raw == ()
+
+
+@pytest.mark.parametrize("may_be_empty", [True, False])
+def test_nothing_never_replaces_something(landing, logs, may_be_empty):
+    """Files that a retention took away do not take the loaded records along."""
+    load(landing, manifest := _one_file(landing, logs))
+    with pytest.raises(NoFiles):
+        pull(landing, source(logs, may_be_empty=may_be_empty))
+    assert landing.newest(SHELF) == manifest
+
+
+def test_nothing_replaces_something_when_somebody_says_so(landing, logs):
+    """--replace is for the day on which it is right."""
+    load(landing, _one_file(landing, logs))
+    assert pull(landing, source(logs), replace=True).raw == ()
+
+
+def test_an_empty_day_may_be_empty_again(landing, logs):
+    """A re-run of a quiet day is quiet."""
+    load(landing, pull(landing, source(logs, may_be_empty=True)), raw=0)
+    assert pull(landing, source(logs, may_be_empty=True)).raw == ()
+
+
+def _one_file(landing, logs):
+    """A version from a file that is gone by now."""
+    path = write(logs, "a.json")
+    manifest = pull(landing, source(logs))
+    path.unlink()
+    return manifest
+
+
+def test_a_file_that_cannot_be_read_keeps_the_former_version(landing, logs):
+    """The sentence names the file; what was landed before stays the newest."""
+    write(logs, "a.json")
+    former = pull(landing, source(logs))
+    (logs / DAY.isoformat() / "b.json").symlink_to("/proc/self/mem")
+    with pytest.raises(UnreadableFile, match=r"mail 2026-03-02: .*/b\.json cannot be read \(.+\); have it"):
+        pull(landing, source(logs))
+    assert landing.newest(SHELF) == former
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [("nowhere://bucket/{day}", "Protocol not known: nowhere"), ("http://127.0.0.1:9/{day}/*", "127.0.0.1")],
+)
+def test_a_place_that_cannot_be_reached_is_a_failing_slice(landing, files, words):
+    """The other sources go on; `check` names this one."""
+    mail = settings.Source(format="sendgrid", files=files)
+    with pytest.raises(UnreadableFile, match=words):
+        pull(landing, mail)
+    with pytest.raises(OSError, match=words):
+        extract.probe(mail, DAY, {}.get)
+
+
+def test_check_says_how_many_files_a_day_has(logs):
+    """A pattern that is wrong is seen before the night."""
+    write(logs, "a.json")
+    assert extract.probe(source(logs), DAY, {}.get).startswith("1 files of 2026-03-02 match ")
+
+
+# Taking what was landed
+
+
+def test_what_was_landed_is_taken_again(landing, logs):
+    """A rebuild pulls nothing."""
+    manifest = _one_file(landing, logs)
+    assert extract.reuse_landed(landing, "mail", DAY) == manifest
+
+
+def test_a_refused_version_gives_way_to_the_loaded_one(landing, logs):
+    """A rebuild makes the warehouse that there was."""
+    write(logs, "a.json")
+    load(landing, pull(landing, source(logs)))
+    landing.publish(pull(landing, source(logs)).model_copy(update={"status": "refused"}))
+    assert extract.reuse_landed(landing, "mail", DAY) == landing.loaded(SHELF) == landing.newest(SHELF)
+
+
+def test_a_slice_that_was_never_landed_cannot_be_taken(landing):
+    """The sentence says how to bring it."""
+    with pytest.raises(NotLanded, match="mail 2026-03-02: nothing was landed; run the day without --from-landing"):
+        extract.reuse_landed(landing, "mail", DAY)
+
+
+# The registry
+
+AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
+ROWS = {
+    "issuers": [("i1", "Northwind", None, "#aabbcc")],
+    "certificates": [("c1", "i1", 'Data "Literacy"\n100 % :real', "certificate", AT)],
+    "recipients": [
+        ("r1", "c1", "Ada@example.com", "Ada, King", "m1", AT, AT),
+        ("r2", "c1", "bob@example.com", "", None, None, AT),
+        ("r3", "c9", "cy@example.com", "Cy", None, None, AT),
+    ],
+    "subscriptions": [("s1", "i1", "dean@example.com", "daily", "UTC", "en", True)],
+}
+TYPES = {"created_at": "TIMESTAMPTZ", "access_email_sent_at": "TIMESTAMPTZ", "paused": "BOOLEAN"}
+
+
+def told(value):
+    """A value as a CSV file has it."""
+    return (
+        str(value).lower() if isinstance(value, bool) else value.isoformat() if isinstance(value, datetime) else value
+    )
+
+
+def folder(tmp_path, postgres_url):
+    """The registry as four CSV files."""
+    for table, rows in ROWS.items():
+        with (tmp_path / f"{table}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerows([registry.HEADERS[table], *([told(value) for value in row] for row in rows)])
+    return settings.Registry(url=f"file://{tmp_path}")
+
+
+def postgres(tmp_path, postgres_url):
+    """The registry in PostgreSQL, with types of its own; the queries have signs that drivers read things into."""
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        for table, rows in ROWS.items():
+            columns = ", ".join(f"{name} {TYPES.get(name, 'TEXT')}" for name in registry.HEADERS[table])
+            connection.execute(f"CREATE TABLE {table} ({columns})")
+            places = ", ".join(["%s"] * len(rows[0]))
+            for row in rows:
+                connection.execute(f"INSERT INTO {table} VALUES ({places})", row)
+    queries = {table: f"SELECT * FROM {table} WHERE 'a%:b' LIKE '%:b' AND '1'::int = 1" for table in ROWS}
+    return settings.Registry(url=postgres_url, queries=queries)
+
+
+def sqlite(tmp_path, postgres_url):
+    """The registry in SQLite, which has texts; a query writes what it must."""
+    with sqlite3.connect(tmp_path / "platform.db") as connection:
+        for table, rows in ROWS.items():
+            connection.execute(f"CREATE TABLE {table} ({', '.join(registry.HEADERS[table])})")
+            places = ", ".join("?" * len(rows[0]))
+            connection.executemany(f"INSERT INTO {table} VALUES ({places})", [[told(v) for v in row] for row in rows])
+    queries = {table: f"SELECT * FROM {table} WHERE 'a%:b' LIKE '%:b'" for table in ROWS}
+    return settings.Registry(url=f"sqlite:///{tmp_path}/platform.db", queries=queries)
+
+
+@pytest.mark.parametrize("kind", [folder, postgres, sqlite])
+def test_the_registry_is_the_same_from_files_and_from_databases(landing, tmp_path, postgres_url, kind):
+    """Where the platform keeps its data changes no row: times, nothing, true, quotes and line breaks alike."""
+    extract.pull_registry(landing, kind(tmp_path, postgres_url), {}.get)
+    manifest = registry.normalise_registry(landing, settings.Normalise(), hash_key="k", forgotten=())
+    tables = {
+        name: sorted(
+            parquet.read_table(landing.path("registry", manifest.events, f"{name}.parquet")).to_pylist(),
+            key=lambda row: next(iter(row.values())),
+        )
+        for name in ROWS
+    }
+    assert tables["certificates"][0]["name"] == 'Data "Literacy"\n100 % :real'
+    assert [(row["recipient_id"], row["access_email_sent_at"], row["name"]) for row in tables["recipients"]] == [
+        ("r1", AT.replace(tzinfo=None), "Ada, King"), ("r2", None, "")
+    ]  # fmt: skip
+    assert (tables["issuers"][0]["logo"], tables["subscriptions"][0]["is_paused"]) == (None, True)
+    assert manifest.counts == Counts(raw=6, event=5, reject=1)
+
+
+def test_a_registry_without_a_file_names_it(landing, tmp_path, postgres_url):
+    """Nothing is published: the former registry stays."""
+    table = folder(tmp_path, postgres_url)
+    (tmp_path / "recipients.csv").unlink()
+    with pytest.raises(RegistryError, match=r"has no recipients.csv; put the file there"):
+        extract.pull_registry(landing, table, {}.get)
+    assert landing.newest("registry") is None
+
+
+def test_a_query_that_fails_says_what_the_database_said_without_its_data(landing, postgres_url):
+    """The first line of the driver is enough; addresses that it quotes are cut out."""
+    queries = dict.fromkeys(ROWS, "SELECT CAST('ada@example.com' AS INTEGER) AS issuer_id")
+    with pytest.raises(RegistryError) as error:
+        extract.pull_registry(landing, settings.Registry(url=postgres_url, queries=queries), {}.get)
+    assert "registry.queries.issuers failed (invalid input syntax for type integer" in str(error.value)
+    assert "example.com" not in str(error.value)
+
+
+def test_the_four_queries_are_all_needed(landing, postgres_url):
+    """The missing one is named."""
+    with pytest.raises(ConfigurationError, match=r"registry.queries.issuers is missing; write one SELECT for each"):
+        extract.pull_registry(landing, settings.Registry(url=postgres_url, queries={"recipients": "SELECT 1"}), {}.get)
+
+
+@pytest.mark.parametrize(
+    ("url", "queries", "words"),
+    [
+        ("postgresql+psycopg://me@db/platform", {}, "if it is a database, write registry.queries"),
+        ("file:///srv/registry", dict.fromkeys(ROWS, "SELECT 1"), "registry.url is no database's"),
+        ("nonsense", dict.fromkeys(ROWS, "SELECT 1"), "registry.url is no database's"),
+    ],
+)
+def test_a_registry_that_is_half_folder_half_database_is_told_so(landing, url, queries, words):
+    """Whoever forgot the queries, or the folder, reads which."""
+    with pytest.raises(ConfigurationError, match=words):
+        extract.pull_registry(landing, settings.Registry(url=url, queries=queries), {}.get)
+
+
+def test_a_database_that_is_not_there_is_an_error_without_its_password(landing):
+    """The password comes from the look-up and goes nowhere else."""
+    table = settings.Registry(
+        url="postgresql+psycopg://me@127.0.0.1:9/p", secret="DB", queries=dict.fromkeys(ROWS, "SELECT 1")
+    )
+    with pytest.raises(RegistryError) as error:
+        extract.probe_registry(table, {"DB": "hunter2"}.get)
+    assert "hunter2" not in str(error.value)
+    assert "127.0.0.1" in str(error.value)
