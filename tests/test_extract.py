@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_read_keeps_the_former_version(landing, logs):
 
 @pytest.mark.parametrize(
     ("files", "words"),
-    [("nowhere://bucket/{day}", "Protocol not known: nowhere"), ("http://127.0.0.1:9/{day}/*", "127.0.0.1")],
+    [("nowhere://bucket/{day}", "Protocol not known: nowhere"), ("ftp://127.0.0.1:9/{day}/*", "Connection refused")],
 )
 def test_a_place_that_cannot_be_reached_is_a_failing_slice(landing, files, words):
     """The other sources go on; `check` names this one."""
