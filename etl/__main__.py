@@ -45,6 +45,13 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
         except AnalyticsError as error:
             say(f"error: {error}")
             code = 1
+        except BrokenPipeError:  # whoever read the output has seen enough
+            raise
+        except OSError as error:
+            say(
+                f"error: {error.filename or 'the system'}: {error.strerror or error}; see that there is room and permission"
+            )
+            code = 1
         raise typer.Exit(code)
 
     return command
@@ -116,6 +123,8 @@ def nightly(
 
     Example: [bold]python -m etl nightly --day 2026-11-01 --to 2026-11-30 --source sendgrid[/]
     """
+    if to and to < day:
+        raise ConfigurationError("--to lies before --day; the days go forward")
     house = porch.enter(settings.from_environment)
     names = [name for name in source or house.settings.sources if house.source(name)]
     wanted = [
@@ -146,9 +155,7 @@ def nightly(
 @app.command("statistics")
 @_verb
 def statistics_(
-    as_of: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")
-    ],
+    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
     timezone: _Timezone = "UTC",
     issuer: Annotated[str | None, typer.Option(help="Only this issuer's certificates.")] = None,
     certificate: Annotated[str | None, typer.Option(help="Only this certificate.")] = None,
@@ -168,9 +175,7 @@ def statistics_(
 @_verb
 def recipients(
     certificate: Annotated[str, typer.Option(help="Whose recipients.")],
-    as_of: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")
-    ],
+    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
     timezone: _Timezone = "UTC",
     format: _Format = Output.table,
 ) -> None:

@@ -3,14 +3,15 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ def print_rows(rows: list[dict[str, Any]], output: Output) -> None:
         sys.stdout.write("\n")
     elif output is Output.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(rows[0] if rows else ())
+        writer.writerows([rows[0]] if rows else [])
         writer.writerows([_cell(value) for value in row.values()] for row in rows)
     else:
         _print_table(rows)
@@ -60,20 +61,50 @@ def progress(steps: Iterable[T], count: int, what: str) -> Iterator[T]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    console = Console()
-    table = Table(*(rows[0] if rows else ("nothing",)), header_style="bold", show_edge=False)
-    for row in rows:
-        table.add_row(*(str(_cell(value)) for value in row.values()))
-    console.print(
-        table,
-        width=None if console.is_terminal else 20 * max(1, len(table.columns)),
-        soft_wrap=not console.is_terminal,
-    )
+    """Columns as wide as they must be: nothing is cut, a line may be longer than the window."""
+    told = [_told(row) for row in rows]
+    columns = {name: [name, *(row[name] for row in told)] for name in (told[0] if told else ("nothing",))}
+    widths = {name: max(map(cell_len, texts)) for name, texts in columns.items()}
+    numbers = {name for name in columns if any(isinstance(row.get(name, 0), int | float) for row in rows)}
+    for line in zip(*columns.values(), strict=True):
+        fields = [_padded(text, widths[name], name in numbers) for name, text in zip(columns, line, strict=True)]
+        sys.stdout.write("  ".join(fields).rstrip() + "\n")
+
+
+def _padded(text: str, width: int, is_number: bool) -> str:
+    space = " " * (width - cell_len(text))
+    return space + text if is_number else text + space
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row in words, a count and its rate in one column."""
+    shown: dict[str, str] = {}
+    for name, value in row.items():
+        stem = name.removesuffix("_count")
+        if f"{stem}_rate" in row and stem != name:
+            shown[stem] = f"{value}  {_percent(row[f'{stem}_rate']):>7}"
+        elif not (name.endswith("_rate") and name.removesuffix("_rate") in shown):
+            shown[name] = _word(value)
+    return shown
+
+
+def _percent(rate: float | None) -> str:
+    if rate is None:
+        return "–"
+    return f"{(100 * Decimal(str(rate))).quantize(Decimal('0.1'), ROUND_HALF_UP)} %"
+
+
+def _word(value: Any) -> str:
+    """A cell of a table, on one line and without what would steer a terminal."""
+    if isinstance(value, dict):
+        value = ", ".join(f"{key} {part}" for key, part in value.items())
+    return "".join(sign if sign.isprintable() else " " for sign in str(_cell(value)))
 
 
 def _cell(value: Any) -> Any:
+    """A cell of CSV: nothing for NULL, true and false, JSON for an object."""
     if value is None:
         return ""
-    if isinstance(value, dict):
+    if isinstance(value, bool | dict):
         return json.dumps(value)
     return as_text(value) if isinstance(value, date) else value
