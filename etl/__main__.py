@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 the work failed (each failure is a line on stderr), 2 wron
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,9 +48,8 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
         except BrokenPipeError:  # whoever read the output has seen enough
             raise
         except OSError as error:
-            say(
-                f"error: {error.filename or 'the system'}: {error.strerror or error}; see that there is room and permission"
-            )
+            where = error.filename or "the system"
+            say(f"error: {where}: {error.strerror or error}; see that there is room and permission")
             code = 1
         raise typer.Exit(code)
 
@@ -209,7 +208,7 @@ def slices(
 
 @app.command()
 @_verb
-def reports(
+def reports(  # noqa: PLR0917  # options
     as_of: _Day = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
     period: Annotated[

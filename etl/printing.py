@@ -1,4 +1,4 @@
-"""How the command line prints: tables for people, JSON and CSV for programs, progress on a terminal and plain lines elsewhere."""
+"""How the command line prints: tables for people, JSON and CSV for programs, progress on a terminal, else plain lines."""
 
 import csv
 import json
@@ -90,7 +90,7 @@ def _told(row: Mapping[str, Any]) -> dict[str, str]:
 
 def _percent(rate: float | None) -> str:
     if rate is None:
-        return "–"
+        return "–"  # noqa: RUF001
     return f"{(100 * Decimal(str(rate))).quantize(Decimal('0.1'), ROUND_HALF_UP)} %"
 
 
