@@ -16,7 +16,7 @@ NAME = "postgres"
 _INDEXES = {
     "events": ("source, load_date", "identity_key"),
     "failures": ("source, load_date", "identity_key"),
-    "identities": ("source, load_date", "recipient_id", "message_id", "certificate_id, address_hash", "identity_key"),
+    "identities": ("source, load_date", "recipient_id", "message_id", "certificate_id, address_hash"),
     "recipients": ("recipient_id", "certificate_id, address_hash", "message_id"),
 }
 _TYPES = {
