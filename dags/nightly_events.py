@@ -1,0 +1,172 @@
+"""Brings one UTC day of every source into the warehouse, at 02:00 UTC of the day after.
+
+```
+sources ──► slice [source]: extract ► normalise ► validate ► load ──► statistics ──► night_is_whole
+registry ───────────────────────────────────────────────────────────────┘
+```
+
+| red | means | do |
+|---|---|---|
+| `sources` | the configuration is wrong | mend what the last line of the log names |
+| `registry` | it cannot be pulled, or lost over 10 % of its rows; the former one stays | mend it, clear the task; if the loss is right, run with *replace* |
+| `extract` | the files did not come, or cannot be fetched | bring them and clear the task, or `python -m etl waive` the slice |
+| `normalise` | a file cannot be decompressed | have it delivered again, clear `extract` |
+| `validate` | the events are not plausible, or too many records were rejected | look at the rows that the log names, clear `extract` |
+| `load` | under half of the records loaded before, or the warehouse is shut | if the loss is right, run with *replace*; else clear the task |
+| `statistics` | the warehouse is shut | clear the task |
+| `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded | clear what is red before it; what follows runs again |
+
+A day's run has that day as its logical date. Anything may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
+
+**Tasks stay grey?** The pool that lets one task at a time into the warehouse is missing (PostgreSQL bears more than one):
+`airflow pools set warehouse 1 "tasks that open the warehouse"`
+
+**Days again**, here all of November; runs are dated 02:00, so `--to-date` is the day *after* the last:
+
+`airflow backfill create --dag-id nightly_events --from-date 2026-11-01 --to-date 2026-12-01 --reprocess-behavior completed --max-active-runs 1`
+
+Without `--reprocess-behavior completed` (or `failed`) days that were run before are left alone. `--dag-run-conf '{"from_landing": true}'`
+pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the runs. *Database is locked*: SQLite was busy; give it again.
+
+**To be told** of red or late runs, set an `on_failure_callback` or a `DeadlineAlert` in a cluster policy.
+"""  # noqa: E501
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, CronDataIntervalTimetable, Param, dag, task, task_group
+from airflow.sdk.exceptions import AirflowFailException
+from connections import enter
+
+NETWORK = {"retries": 3, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": 2.0}
+BY_SOURCE = {"map_index_template": "{{ task.op_kwargs.source }}"}
+WAREHOUSE_EVENTS = Asset("warehouse_events")
+# A run by hand may have no interval: then the day with which its interval would begin.
+DAY = "{{ params.day or (dag_run.data_interval_start or dag_run.run_after - macros.timedelta(hours=26)).date() }}"
+FORM = {
+    "day": Param(None, type=["null", "string"], format="date", description="UTC. Empty: the last that is over."),
+    "replace": Param(default=False, type="boolean", description="Let a slice, or the registry, shrink."),
+    "from_landing": Param(default=False, type="boolean", description="Pull nothing; read again what was landed."),
+}
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def slice_of(source: str, day: str) -> Iterator[tuple[Any, ...]]:
+    """The porch, and a slice as its steps take it; the warehouse keeps why a step failed."""
+    from etl import errors, porch
+
+    house, slice_day = enter(), date.fromisoformat(day)
+    try:
+        yield porch, house, source, slice_day
+    except Exception as error:
+        reason = getattr(error, "reason", f"{type(error).__name__}; see the log of the red task")
+        porch.record_failure(house, errors.SliceError(source, slice_day, reason))
+        if isinstance(error, errors.NoFiles):  # the network has answered
+            raise AirflowFailException(str(error)) from error
+        raise
+
+
+@task
+def sources(day: str) -> list[str]:
+    """The sources that are expected that day."""
+    from etl import porch
+
+    configured = enter().settings.sources.items()
+    return [name for name, source in configured if porch.is_expected(source, date.fromisoformat(day))]
+
+
+@task(pool="warehouse", **NETWORK)
+def registry(params: Any = None) -> None:
+    """Who issued what to whom, as it is now."""
+    from etl import porch
+
+    kept = porch.pull_registry(enter(), from_landing=params["from_landing"], replace=params["replace"]).counts
+    log.info("%d rows, %d left out", kept.event, kept.reject)
+
+
+@task(**BY_SOURCE, **NETWORK)
+def extract(source: str, day: str, params: Any = None) -> None:
+    """The raw records into the landing."""
+    with slice_of(source, day) as (porch, *which):
+        porch.extract_slice(*which, from_landing=params["from_landing"], replace=params["replace"])
+
+
+@task(**BY_SOURCE)
+def normalise(source: str, day: str) -> None:
+    """Raw records into events."""
+    with slice_of(source, day) as (porch, *which):
+        porch.normalise_slice(*which)
+
+
+@task(**BY_SOURCE)
+def validate(source: str, day: str) -> None:
+    """Implausible events stay out."""
+    with slice_of(source, day) as (porch, *which):
+        porch.validate_slice(*which)
+
+
+@task(pool="warehouse", **BY_SOURCE)
+def load(source: str, day: str, params: Any = None) -> None:
+    """The slice into the warehouse."""
+    with slice_of(source, day) as (porch, *which):
+        log.info("%s", porch.load_slice(*which, replace=params["replace"], now=datetime.now(UTC)))
+
+
+@task(pool="warehouse", trigger_rule="all_done", outlets=[WAREHOUSE_EVENTS])
+def statistics(day: str, outlet_events: Any = None) -> None:
+    """The stored figures, and an asset event with the rows of each source."""
+    from etl import porch
+
+    house = enter()
+    porch.refresh(house)
+    rows = porch.night(house, date.fromisoformat(day))
+    counts = {source: row["event_count"] for source, row in rows.items()}
+    outlet_events[WAREHOUSE_EVENTS].extra = {"day": day, "events": counts}
+
+
+@task(pool="warehouse", trigger_rule="all_done")
+def night_is_whole(day: str, expected: list[str] | None, ti: Any = None) -> None:
+    """Fails where anything before it did, and names each slice that is missing; a waived one is not missed."""
+    from etl import porch
+
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
+    missing = {name: "failed" for name in ("sources", "registry", "statistics") if states[name] != "success"}
+    night = porch.night(enter(), date.fromisoformat(day))
+    for index, source in enumerate(expected or []):
+        row = night.get(source, {})
+        if states.get(f"slice.load_{index}") != "success" and row.get("status") != "waived":
+            missing[source] = row.get("last_error") or "see its red task"
+    for name, reason in missing.items():
+        log.error("%s %s: %s", name, day, reason)
+    if missing:
+        raise AirflowFailException(f"the night of {day} is not whole: {', '.join(missing)}")
+
+
+@task_group(group_id="slice")
+def bring(source: str) -> None:
+    """One source's slice, from its raw records into the warehouse."""
+    which = {"source": source, "day": DAY}
+    extract(**which) >> normalise(**which) >> validate(**which) >> load(**which)
+
+
+@dag(
+    schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
+    start_date=datetime(2020, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 0},
+    params=FORM,
+    doc_md=__doc__,
+)
+def nightly_events() -> None:
+    """Brings one UTC day into the warehouse."""
+    expected = sources(DAY)
+    [bring.expand(source=expected), registry()] >> statistics(DAY) >> night_is_whole(DAY, expected)
+
+
+nightly_events()

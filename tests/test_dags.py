@@ -1,0 +1,344 @@
+"""The DAGs under a real Airflow: what a data engineer sees of a night that fails, is repaired, and is reported on.
+
+One installation lives as long as the module: API server, scheduler and DAG processor on free loopback ports, SQLite
+metadata in a temporary home, and two days of a simulated platform of whose second day one file is broken.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo import sink
+from demo.platform import simulate
+
+ROOT = Path(__file__).parent.parent
+FIRST, SECOND, AFTER = "2025-03-03", "2025-03-04", "2025-03-05"
+DAGS = ("nightly_events", "issuer_reports")
+PATIENCE_SECONDS = 900
+NETWORK_TASKS = {"registry", "slice.extract"}
+WAREHOUSE_TASKS = {
+    "registry", "slice.load", "statistics", "night_is_whole", "due", "figures", "nothing_is_late",
+}  # fmt: skip
+CONFIGURATION = """
+[landing]
+url = "file://{folder}/landing"
+[warehouse]
+url = "duckdb:///{folder}/warehouse.duckdb"
+[registry]
+url = "file://{folder}/registry"
+[sources.sendgrid]
+format = "sendgrid"
+files = "file://{folder}/sendgrid/{{day:%Y/%m/%d}}/*.json.gz"
+since = 2025-03-03
+until = 2025-03-04
+[sources.recipient_view]
+format = "nginx_combined"
+files = "file://{folder}/recipient_view/access.log-{{day:%Y-%m-%d}}*"
+since = 2025-03-03
+until = 2025-03-04
+[mail]
+url = "smtp://127.0.0.1:{port}"
+[privacy]
+secret = "HASHES"
+"""
+
+
+@dataclass
+class Installation:
+    """A running Airflow over a platform's folder."""
+
+    folder: Path
+    port: int
+    environment: dict[str, str]
+    _token: str = field(default="", init=False)
+
+    def airflow(self, *arguments: str) -> None:
+        """Runs a command of Airflow; again where SQLite let another writer in, and all was taken back."""
+        command = [sys.executable, "-m", "airflow", *arguments]
+        for _ in range(5):
+            run = subprocess.run(
+                command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
+            )
+            if "database is locked" not in run.stderr:
+                break
+        assert run.returncode == 0, run.stderr
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """An answer of the API that the UI stands on."""
+        self._token = self._token or self._request("/auth/token", None, {})["access_token"]
+        return self._request(f"/api/v2/{path}", body, {"Authorization": f"Bearer {self._token}"})
+
+    def backfill(self, first: str, last: str) -> list[dict[str, Any]]:
+        """Backfills nightly_events as its notes say, waits, and gives the runs in order."""
+        span = ("--from-date", first, "--to-date", last)
+        self.airflow("backfill", "create", "--dag-id", "nightly_events", *span, "--reprocess-behavior", "completed")
+        return self.finished("nightly_events", logical_date_gte=first, logical_date_lte=last)
+
+    def by_hand(self, **form: Any) -> dict[str, Any]:
+        """Triggers issuer_reports with the form filled, waits, and gives the run."""
+        run = self.ask("dags/issuer_reports/dagRuns", {"logical_date": None, "conf": form})
+        return next(each for each in self.finished("issuer_reports") if each["dag_run_id"] == run["dag_run_id"])
+
+    def finished(self, dag: str, **filters: str) -> list[dict[str, Any]]:
+        """The runs of a DAG, by logical date, once all have ended; each with its tasks' states, mapped ones by index."""
+        query = "&".join(("order_by=logical_date", *(f"{name}={value}T00:00:00Z" for name, value in filters.items())))
+        runs = self.until(
+            lambda: self.ask(f"dags/{dag}/dagRuns?{query}")["dag_runs"],
+            lambda runs: runs and all(run["state"] in ("success", "failed") for run in runs),
+        )
+        return [run | {"tasks": self._tasks(run)} for run in runs]
+
+    def _tasks(self, run: dict[str, Any]) -> dict[str, str]:
+        path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances?limit=100"
+        return {_shown(task): task["state"] for task in self.ask(path)["task_instances"]}
+
+    def log(self, run: dict[str, Any], task: str) -> str:
+        """The log of a task's first try."""
+        return str(self.ask(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task}/logs/1"))
+
+    def until(self, look: Any, is_enough: Any) -> Any:
+        """What a look gives, once it is enough."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not is_enough(found := look()):
+            if time.monotonic() > end:
+                raise TimeoutError(f"still {found}")
+            time.sleep(1)
+        return found
+
+    def _request(self, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> Any:
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", content, {"Content-Type": "application/json", **headers}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def answers(self) -> bool:
+        """Whether the API is there."""
+        try:
+            return bool(self._request("/api/v2/version", None, {}))
+        except OSError:
+            return False
+
+    def is_up(self) -> bool:
+        """Whether both DAGs are parsed."""
+        return {dag["dag_id"] for dag in self.ask("dags")["dags"]} >= set(DAGS)
+
+
+def _shown(task: dict[str, Any]) -> str:
+    index = task["rendered_map_index"]
+    return f"{task['task_id']} [{index}]" if index else str(task["task_id"])
+
+
+@pytest.fixture(scope="module")
+def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    """The folder and the port of a mail server that delivers nowhere."""
+    folder, port = tmp_path_factory.mktemp("mails"), _free_port()
+    controller = sink.start(folder, port)
+    yield folder, port
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, mails: tuple[Path, int]) -> Iterator[Installation]:
+    """The running Airflow, both DAGs unpaused; one file of the second day is cut short."""
+    folder = tmp_path_factory.mktemp("platform")
+    simulate(folder, first_day=date.fromisoformat(FIRST), nights=2)
+    broken = _posts(folder)
+    shutil.copy(broken, folder / "whole.json.gz")
+    broken.write_bytes(broken.read_bytes()[:200])
+    (folder / "analytics.toml").write_text(CONFIGURATION.format(folder=folder, port=mails[1]))
+    port = _free_port()
+    one = Installation(folder, port, _environment(folder, port))
+    with ExitStack() as stack:
+        one.airflow("db", "migrate")
+        stack.enter_context(_running(one, "api-server"))
+        one.until(one.answers, bool)
+        for component in ("scheduler", "dag-processor"):
+            stack.enter_context(_running(one, component))
+        one.airflow("pools", "set", "warehouse", "1", "tasks that open the warehouse")
+        one.until(one.is_up, bool)
+        yield one
+
+
+@pytest.fixture(scope="module")
+def nights(installation: Installation) -> list[dict[str, Any]]:
+    """The runs of both days while the second is broken."""
+    return installation.backfill(FIRST, AFTER)
+
+
+@pytest.fixture(scope="module")
+def repaired(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The run of the second day, its file whole again."""
+    assert nights
+    shutil.copy(installation.folder / "whole.json.gz", _posts(installation.folder))
+    return installation.backfill(SECOND, AFTER)
+
+
+def test_files_are_parsed_without_stage_or_configuration(installation):
+    """Airflow parses the files again and again; that costs neither a stage nor a connection."""
+    dags = "import sys, nightly_events, issuer_reports; sys.exit(any(name.startswith('etl') for name in sys.modules))"
+    environment = installation.environment | {"PYTHONPATH": f"{ROOT / 'dags'}:{ROOT}", "ANALYTICS_CONFIG": "/nowhere"}
+    subprocess.run([sys.executable, "-c", dags], env=environment, check=True)
+
+
+def test_airflow_finds_nothing_wrong(installation):
+    """Neither an error of import nor a warning, such as of a pool that is not there."""
+    assert installation.ask("importErrors")["import_errors"] == []
+    assert installation.ask("dagWarnings")["dag_warnings"] == []
+
+
+@pytest.mark.parametrize("dag", DAGS)
+def test_notes_name_every_task(installation, dag):
+    """Whatever turns red, the notes beside it say what it means and what to do."""
+    notes = installation.ask(f"dags/{dag}/details")["doc_md"]
+    assert [name for name in _tasks(installation, dag) if f"`{name.split('.')[-1]}`" not in notes] == []
+
+
+@pytest.mark.parametrize("dag", DAGS)
+def test_only_the_network_is_tried_again(installation, dag):
+    """What fails for good is red at once; what a network may mend is asked again, later and later."""
+    tasks = _tasks(installation, dag)
+    tried = {name for name, task in tasks.items() if task["retries"] and task["retry_exponential_backoff"] > 1}
+    assert tried == {name for name, task in tasks.items() if task["retries"]} == NETWORK_TASKS & tasks.keys()
+
+
+@pytest.mark.parametrize("dag", DAGS)
+def test_one_task_at_a_time_opens_the_warehouse(installation, dag):
+    """DuckDB lets one process in, so the tasks that open it share a pool."""
+    tasks = _tasks(installation, dag)
+    pooled = {name for name, task in tasks.items() if task["pool"] == "warehouse"}
+    assert pooled == WAREHOUSE_TASKS & tasks.keys()
+
+
+def test_failing_source_does_not_hold_up_the_others(installation, nights):
+    """Of the broken day the other source is loaded, and each slice goes by the name of its source."""
+    states = nights[1]["tasks"]
+    assert states["slice.normalise [sendgrid]"] == "failed"
+    assert states["slice.load [recipient_view]"] == states["statistics"] == "success"
+
+
+def test_failing_source_does_not_leave_the_run_green(installation, nights):
+    """The whole day is green, the broken one red, and its last task names the slice and the reason."""
+    assert [night["state"] for night in nights] == ["success", "failed"]
+    log = installation.log(nights[1], "night_is_whole")
+    assert f"the night of {SECOND} is not whole: sendgrid'" in log
+    assert re.search(rf"sendgrid {SECOND}: .+ cannot be read", log)
+
+
+def test_asset_event_counts_rows(installation, nights):
+    """Each night leaves an event of the warehouse's events with its day and the rows of each source."""
+    extras = [event["extra"] for event in installation.ask("assets/events?order_by=timestamp")["asset_events"]]
+    counted = {extra["day"]: extra["events"] for extra in extras}
+    assert counted[FIRST]["sendgrid"] > 0 < counted[FIRST]["recipient_view"]
+    assert counted[SECOND]["sendgrid"] == 0 < counted[SECOND]["recipient_view"]
+
+
+def test_backfill_makes_a_repaired_night_whole(installation, repaired):
+    """The same command again, once the file is mended: the day's run is green, and nothing else was run."""
+    assert [night["state"] for night in repaired] == ["success"]
+    assert repaired[0]["tasks"]["slice.load [sendgrid]"] == "success"
+
+
+def test_report_by_hand_goes_to_the_tester_alone(installation, repaired, mails):
+    """A period and a test address in the form: one mail, to that address, though mail is switched off."""
+    run = installation.by_hand(subscription="hudson-daily", period=FIRST, test_to="tester@example.com")
+    assert run["tasks"][f"report [hudson-daily {FIRST}]"] == run["state"] == "success"
+    (mail,) = (message_from_bytes(file.read_bytes(), policy=policy.default) for file in mails[0].iterdir())
+    assert (mail["To"], mail["Subject"][:6]) == ("tester@example.com", "[Test]")
+
+
+def test_files_of_a_report_are_kept(installation, repaired):
+    """Page, PDF, list and mail lie in the landing beside the figures that they show."""
+    run = installation.by_hand(subscription="hudson-daily", period=SECOND)
+    kept = installation.folder / "landing" / "reports" / "hudson-daily" / SECOND
+    assert run["state"] == "success"
+    assert {file.name for file in kept.iterdir()} == {
+        "figures.json", "report.html", "report.pdf", "recipients.csv", "message.eml",
+    }  # fmt: skip
+
+
+def test_form_that_cannot_be_meant_is_refused(installation, repaired):
+    """Re-send without a period would mail everybody again."""
+    run = installation.by_hand(resend=True)
+    assert run["state"] == "failed"
+    assert "resend goes with a period" in installation.log(run, "due")
+
+
+def _tasks(installation: Installation, dag: str) -> dict[str, dict[str, Any]]:
+    return {task["task_id"]: task for task in installation.ask(f"dags/{dag}/tasks")["tasks"]}
+
+
+def _posts(folder: Path) -> Path:
+    return min((folder / "sendgrid" / SECOND.replace("-", "/")).iterdir())
+
+
+def _environment(folder: Path, port: int) -> dict[str, str]:
+    address = f"http://127.0.0.1:{port}"
+    return os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "ANALYTICS_CONFIG": str(folder / "analytics.toml"),
+        "AIRFLOW_CONN_HASHES": "generic://:of-the-tests-alone@",
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__SECRET_KEY": "of the tests alone",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "of the tests alone, and long enough to sign with",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "3",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'metadata.db'}",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+@contextmanager
+def _running(installation: Installation, component: str) -> Iterator[None]:
+    """A component of Airflow with all its workers, ended when the block ends."""
+    command = [sys.executable, "-m", "airflow", component]
+    with (installation.folder / f"{component}.log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            env=installation.environment,
+            cwd=installation.folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
