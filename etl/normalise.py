@@ -36,6 +36,7 @@ class Format:
 FORMATS = {
     "sendgrid": Format("json"),
     "ses": Format("json"),
+    "mailgun": Format("json"),
     "nginx_combined": Format("lines", is_pixel=True),
     "apache_combined": Format("lines", is_pixel=True),
     "sparkpost": Format("json"),
@@ -143,6 +144,7 @@ def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.Duck
         options["threads"] = str(limits.threads)
     with duckdb.connect(config=options) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET disabled_optimizers = 'in_clause'")  # it makes a join of IN, which loses the order of the files
         crawlers = CrawlerDetect()
         connection.create_function("crawler", _over_distinct(crawlers.isCrawler, pa.bool_()), ["VARCHAR"], "BOOLEAN", type="arrow")
         decoded = functools.partial(unquote, errors="replace")

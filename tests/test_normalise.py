@@ -188,4 +188,4 @@ def test_any_bytes_become_events_and_rejects_that_add_up(
 
 def of_copy(copy: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """What became of one of the two copies of each file."""
-    return sorted((Path(row[0]).stem, *row[1:]) for row in rows if row[0].endswith(copy))
+    return [(Path(row[0]).stem, *row[1:]) for row in rows if row[0].endswith(copy)]
