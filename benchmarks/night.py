@@ -78,7 +78,7 @@ def _pipeline(file: Path) -> dict[str, float]:
         porch.pull_registry(house)
         source = house.settings.sources["sendgrid"]
         with _timed(seconds, "extract"):
-            extract.extract_slice(house.landing, "sendgrid", source, DAY, house.lookup)
+            extract.extract_slice(house.landing, "sendgrid", source, DAY, house.lookup, today=DAY)
         with _timed(seconds, "normalise"):
             normalise.normalise_slice(
                 house.landing, house.settings.normalise, "sendgrid", source, DAY, hash_key=house.hash_key

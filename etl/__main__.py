@@ -125,13 +125,7 @@ def nightly(
     if to and to < day:
         raise ConfigurationError("--to lies before --day; the days go forward")
     house = porch.enter(settings.from_environment)
-    names = [name for name in source or house.settings.sources if house.source(name)]
-    wanted = [
-        (name, each)
-        for each in porch.days(day.date(), (to or day).date())
-        for name in names
-        if source or porch.is_expected(house.settings.sources[name], each)
-    ]
+    wanted = porch.slices_to_bring(house, source, day.date(), (to or day).date(), from_landing=from_landing)
     failures = 0
     try:
         kept = porch.pull_registry(house, from_landing=from_landing, replace=replace).counts

@@ -130,3 +130,38 @@ class StateError(AnalyticsError):
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"the state at {place} cannot be used ({reason}); see that [state] url is right")
+
+
+class ExpiredSlice(SliceError):
+    """A day lies further back than the provider keeps events; an answer would be empty, and wrong."""
+
+    def __init__(self, source: str, day: date, kept_days: int) -> None:
+        super().__init__(
+            source,
+            day,
+            f"the provider promises to keep {kept_days} days, and this one is older; bring its files, or waive the"
+            " slice, or where your plan keeps more run it again with --replace",
+        )
+
+
+class RefusedKey(SliceError):
+    """The provider does not take our key."""
+
+    def __init__(self, source: str, day: date, secret: str, status: int) -> None:
+        super().__init__(
+            source,
+            day,
+            f"the provider refused the key ({status}); see that the secret {secret} is right and may read events",
+        )
+
+
+class UnreachableSource(SliceError):
+    """The provider cannot be asked, or answers nothing of use, and patience is over."""
+
+    def __init__(self, source: str, day: date, listing: str, reason: str, status: int | None = None) -> None:
+        super().__init__(
+            source,
+            day,
+            f"its API gave no {listing} ({reason}); run it again: a pull of the same day goes on where it stopped",
+        )
+        self.status = status

@@ -6,7 +6,7 @@ The porches decide when, and how to say what happened; here stands what is done,
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -78,6 +78,7 @@ def enter(lookup: SecretLookup) -> House:
     """Reads the configuration and opens the state."""
     settings = configuration.load()
     normalise.check_formats(settings.sources)
+    extract.check_sources(settings.sources)
     opened = state.open(settings.state_url, settings.state.secret, lookup)
     return House(
         settings, lookup, Landing(settings.landing.url), opened, opened.hash_key(settings.privacy, lookup)
@@ -111,13 +112,34 @@ def is_expected(source: Source, day: date) -> bool:
     return (source.since or date.min) <= day <= (source.until or date.max)
 
 
+def slices_to_bring(
+    house: House, names: Sequence[str] | None, first: date, last: date, *, from_landing: bool
+) -> list[tuple[str, date]]:
+    """The slices of some days, of the named sources, or of all that cover a day; before them what may have come late.
+
+    Late are slices of each source's ``late_days`` before the first day that are loaded and may have more by now; none
+    where the network is not asked.
+    """
+    sources = {name: house.source(name) for name in names or house.settings.sources}
+    today = _now().date()
+    late = [
+        (name, day)
+        for name, source in sources.items()
+        for day in days(first - timedelta(days=source.late_days), first - timedelta(days=1))
+        if not from_landing and extract.has_more(house.landing, name, source, day, today=today)
+    ]
+    asked = [(name, day) for day in days(first, last) for name in sources]
+    return [(name, day) for name, day in (*late, *asked) if names or is_expected(sources[name], day)]
+
+
 def extract_slice(house: House, name: str, day: date, *, from_landing: bool, replace: bool) -> None:
     """Lands a slice's raw records, or takes those that were landed before."""
     source = house.source(name)
     if from_landing:
         extract.reuse_landed(house.landing, name, day)
     else:
-        extract.extract_slice(house.landing, name, source, day, house.lookup, replace=replace)
+        today = _now().date()
+        extract.extract_slice(house.landing, name, source, day, house.lookup, today=today, replace=replace)
 
 
 def normalise_slice(house: House, name: str, day: date) -> None:

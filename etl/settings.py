@@ -46,6 +46,12 @@ def _without_password(url: str) -> str:
     return url
 
 
+def _with_host(url: str) -> str:
+    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        raise ValueError("it is no address of an API; write it as https://api.example.com")
+    return url
+
+
 def _with_address(sender: str) -> str:
     if "@" not in sender:
         raise ValueError("it has no address; write it as Name <name@example.com>")
@@ -67,6 +73,7 @@ def _has_place(template: str, name: str, one: Any, other: Any) -> bool:
 
 
 Url = Annotated[str, AfterValidator(_without_password)]
+ApiUrl = Annotated[Url, AfterValidator(_with_host)]
 Mailbox = Annotated[str, AfterValidator(_with_address)]
 
 
@@ -108,7 +115,7 @@ class Source(_Table):
 
     format: str
     files: str | None = None
-    api: str | None = None
+    api: ApiUrl | None = None
     domain: str | None = None
     secret: str | None = None
     since: date | None = None

@@ -36,10 +36,11 @@ DOORS = {
     "great_expectations": {"validate"},
     "crawlerdetect": {"normalise"}, "backports": {"normalise"},
     "jinja2": {"render"}, "weasyprint": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "babel": {"render"},
-    "markupsafe": {"render"}, "email": {"render", "deliver"},
+    "markupsafe": {"render"}, "email": {"render", "deliver", "extract"},
     "smtplib": {"deliver"}, "ssl": {"deliver"},
     "urllib.request": {"extract"}, "http": {"extract"}, "httpx": {"extract"}, "requests": {"extract"},
-    "pydantic": {"settings", "landing"}, "pydantic_settings": {"settings"},
+    "urllib3": {"extract"},
+    "pydantic": {"settings", "landing", "extract"}, "pydantic_settings": {"settings"},
     "tenacity": {"warehouse", "deliver", "extract"},
 }  # fmt: skip
 """The door of each library: the only parts of the house that may import it."""

@@ -40,7 +40,7 @@ def write(logs, name, content=b"{}"):
 
 def pull(landing, mail, **options):
     """Extracts the day."""
-    return extract.extract_slice(landing, "mail", mail, DAY, {}.get, **options)
+    return extract.extract_slice(landing, "mail", mail, DAY, {}.get, today=DAY, **options)
 
 
 def landed(landing, manifest):

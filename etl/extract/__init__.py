@@ -2,15 +2,60 @@
 
 from datetime import date
 
-from etl.errors import NotLanded, RegistryError
-from etl.extract import files, registry
+from etl.errors import ConfigurationError, NotLanded, RegistryError
+from etl.extract import (
+    api,
+    brevo,
+    files,
+    mailersend,
+    mailgun,
+    mailjet,
+    postmark,
+    registry,
+    sendgrid,
+    sparkpost,
+)
 from etl.landing import Landing, Manifest, slice_shelf
 from etl.settings import SecretLookup, Source
 
-__all__ = ["extract_slice", "probe", "probe_registry", "pull_registry", "reuse_landed", "reuse_registry"]
+__all__ = [
+    "check_sources",
+    "extract_slice",
+    "has_more",
+    "probe",
+    "probe_registry",
+    "pull_registry",
+    "reuse_landed",
+    "reuse_registry",
+]
+
+PROVIDERS: dict[str, api.Provider] = {
+    "brevo": brevo,
+    "mailersend": mailersend,
+    "mailgun": mailgun,
+    "mailjet": mailjet,
+    "postmark": postmark,
+    "sendgrid": sendgrid,
+    "sparkpost": sparkpost,
+}
+"""Whose API can be pulled, by the name of the format."""
 
 pull_registry = registry.pull
 probe_registry = registry.probe
+
+
+def check_sources(sources: dict[str, Source]) -> None:
+    """A ConfigurationError for the first source whose api cannot be pulled."""
+    for name, source in sources.items():
+        if source.api is not None and source.format not in PROVIDERS:
+            raise ConfigurationError(
+                f"sources.{name}.api: {source.format} has none that can be pulled, only {', '.join(PROVIDERS)} have;"
+                " set files instead"
+            )
+        if source.api is not None and source.secret is None:
+            raise ConfigurationError(f"sources.{name}.secret is missing; name the secret that holds the provider's key")
+        if source.api is not None and source.format == "mailersend" and source.domain is None:
+            raise ConfigurationError(f"sources.{name}.domain is missing; write the id that MailerSend gave the domain")
 
 
 def extract_slice(
@@ -18,12 +63,28 @@ def extract_slice(
     name: str,
     source: Source,
     day: date,
-    lookup: SecretLookup,  # noqa: ARG001  # a provider's API wants it, files do not
+    lookup: SecretLookup,
     *,
+    today: date,
     replace: bool = False,
 ) -> Manifest:
     """Brings a slice's raw records into the landing; SliceErrors say why they do not come."""
-    return files.extract(landing, name, source, day, replace=replace)
+    if source.api is None:
+        return files.extract(landing, name, source, day, replace=replace)
+    return api.extract(landing, name, source, PROVIDERS[source.format], day, lookup, today=today, replace=replace)
+
+
+def has_more(landing: Landing, name: str, source: Source, day: date, *, today: date) -> bool:
+    """Whether a slice that is loaded should be brought again: its files differ, or an API may know later events of it.
+
+    Places that cannot be read have nothing to bring; the day itself, whose turn it is, says why.
+    """
+    loaded = landing.loaded(slice_shelf(name, day))
+    if loaded is None:
+        return False
+    if source.api is not None:
+        return not api.is_expired(PROVIDERS[source.format], day, today)
+    return files.differ(source, day, loaded)
 
 
 def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
@@ -52,6 +113,8 @@ def _reusable(landing: Landing, shelf: str) -> Manifest | None:
     return loaded if loaded and (newest is None or newest.status == "refused") else newest
 
 
-def probe(source: Source, day: date, lookup: SecretLookup) -> str:  # noqa: ARG001
+def probe(source: Source, day: date, lookup: SecretLookup) -> str:
     """Whether a source can be reached, and what of a day is there, in words; errors say why not."""
-    return files.probe(source, day)
+    if source.api is None:
+        return files.probe(source, day)
+    return api.probe(source, PROVIDERS[source.format], day, lookup)

@@ -42,10 +42,19 @@ def probe(source: Source, day: date) -> str:
     return f"{len(found)} files of {day} match {source.files}"
 
 
+def differ(source: Source, day: date, loaded: Manifest) -> bool:
+    """Whether files of a day came or grew after it was loaded; a place that cannot be read has nothing to bring."""
+    known = {file.origin: file.size for file in loaded.raw}
+    try:
+        filesystem, found = _found(source, day)
+        sizes = {filesystem.unstrip_protocol(file): filesystem.size(file) for file in found}
+    except Exception:  # noqa: BLE001  # the day whose turn it is says so
+        return False
+    return any(size > known.get(origin, -1) for origin, size in sizes.items())
+
+
 def _found(source: Source, day: date) -> tuple[fsspec.AbstractFileSystem, list[str]]:
-    if source.files is None:
-        raise OSError("its api cannot be pulled yet; have the provider write files, and set files")
-    filesystem, path = fsspec.url_to_fs(source.files.format(day=day))
+    filesystem, path = fsspec.url_to_fs(str(source.files).format(day=day))
     filesystem.invalidate_cache()  # a worker that lives for days must see today's files
     return filesystem, sorted(file for file in filesystem.glob(path) if filesystem.isfile(file))
 

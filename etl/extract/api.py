@@ -1,0 +1,293 @@
+"""Events by a provider's own API: the answers as they came, one file each, in the landing.
+
+A provider's module says what to ask and how to read its paging; here stands what all have in common. What was asked and
+what is still to be asked is kept beside the slice after every answer, so that a pull that was killed goes on where it
+stopped. A key is in no request's path, query or body, and so in no log, exception or file.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from io import BytesIO
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from pydantic import BaseModel, ConfigDict, ValidationError
+from requests.adapters import HTTPAdapter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from urllib3.util import Retry
+
+from etl import periods
+from etl.errors import ConfigurationError, ExpiredSlice, RefusedKey, SliceError, UnreachableSource
+from etl.landing import LandedFile, Landing, Manifest, slice_shelf
+from etl.settings import SecretLookup, Source, require
+
+PATIENCE = Retry(
+    total=8,
+    backoff_factor=1,
+    backoff_max=60,
+    status_forcelist=(429, 500, 502, 503, 504),
+    allowed_methods=None,
+    raise_on_status=False,
+    respect_retry_after_header=True,
+    retry_after_max=3600,
+)
+"""How long a provider is waited for: some three minutes, or as long as it asks for, but never over an hour at once."""
+
+HURRY = PATIENCE.new(total=1)
+"""For those who only want to know whether it answers."""
+
+_TIMEOUT = (10, 120)
+_CUT_SHORT = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
+_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError)
+_REFUSED = range(400, 500)
+
+
+class Request(BaseModel):
+    """A question: GET, or with a body POST. Several paths are asked one after another; their answers share a file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    listing: str
+    paths: tuple[str, ...]
+    params: dict[str, Any] = {}
+    body: dict[str, Any] | None = None
+
+    def with_params(self, **params: Any) -> "Request":
+        """The same question with some other parameters: a further page."""
+        return self.model_copy(update={"params": self.params | params})
+
+    def at(self, url: str) -> "Request":
+        """The page that a provider's link names: only its path and query count, so that the key stays with its host."""
+        parts = urlsplit(url)
+        return self.model_copy(update={"paths": (parts.path,), "params": dict(parse_qsl(parts.query))})
+
+
+class Provider(Protocol):
+    """What a provider's module says."""
+
+    RETENTION_DAYS: int
+
+    def headers(self, secret: str) -> Mapping[str, str]:
+        """How a request shows the key."""
+
+    def first(self, source: Source, day: date) -> list[Request]:
+        """The first page of every listing that a UTC day needs."""
+
+    def following(self, request: Request, answer: Any) -> list[Request]:
+        """What an answer leads to: its next page, its parts where it is too much, or details of what it lists."""
+
+
+class _Progress(BaseModel):
+    """How far a pull has come; trusted on the day it began, and for the same questions alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    begun_on: date
+    api: str
+    first: tuple[Request, ...]
+    version: str
+    pending: tuple[Request, ...]
+    landed: tuple[LandedFile, ...] = ()
+
+
+def day_bounds(day: date) -> tuple[datetime, datetime]:
+    """The first instant of a UTC day, and the first after it."""
+    return periods.midnight(day, "UTC"), periods.period_end(day)
+
+
+def halves(start: datetime, end: datetime) -> tuple[datetime, datetime, datetime]:
+    """A span of time with the second at its middle; ValueError where it is too short to be cut."""
+    middle = (start + (end - start) / 2).replace(microsecond=0)
+    if not start < middle < end:
+        raise ValueError("more within a second than the provider gives")
+    return start, middle, end
+
+
+def is_expired(provider: Provider, day: date, today: date) -> bool:
+    """Whether a part of a UTC day may be older than what the provider keeps."""
+    return today - day >= timedelta(days=provider.RETENTION_DAYS)
+
+
+def extract(  # noqa: PLR0917  # a slice is read from somewhere, into somewhere
+    landing: Landing,
+    name: str,
+    source: Source,
+    provider: Provider,
+    day: date,
+    lookup: SecretLookup,
+    *,
+    today: date,
+    replace: bool,
+    patience: Retry = PATIENCE,
+) -> Manifest:
+    """Pulls a slice into a fresh version and publishes it.
+
+    ExpiredSlice where the provider keeps it no more, unless ``replace``; RefusedKey; UnreachableSource when patience is
+    over.
+    """
+    if is_expired(provider, day, today) and not replace:
+        raise ExpiredSlice(name, day, provider.RETENTION_DAYS)
+    shelf = slice_shelf(name, day)
+    first = tuple(provider.first(source, day))
+    fresh = partial(_fresh, landing, source, first, today)
+    progress = _resumed(landing, shelf, like=fresh())
+    with _connected(name, source, provider, day, lookup, patience) as connection:
+        try:
+            raw = _pull(landing, shelf, connection, progress or fresh())
+        except UnreachableSource as error:
+            if progress is None or error.status not in _REFUSED:
+                raise
+            raw = _pull(landing, shelf, connection, fresh())  # the page where it stopped is there no more
+    manifest = Manifest(shelf=shelf, raw=raw)
+    landing.publish(manifest)
+    landing.filesystem.rm(_progress_path(landing, shelf))
+    return manifest
+
+
+def probe(source: Source, provider: Provider, day: date, lookup: SecretLookup) -> str:
+    """That the provider answers and takes the key, in words; SliceErrors say why not."""
+    with _connected(source.format, source, provider, day, lookup, HURRY) as connection:
+        connection.ask(provider.first(source, day)[0])
+    return f"{source.api} answers for {day}"
+
+
+def _pull(landing: Landing, shelf: str, connection: "_Connection", progress: _Progress) -> tuple[LandedFile, ...]:
+    """Asks until nothing is pending; lands every answer before it is read."""
+    _keep(landing, shelf, progress)
+    while progress.pending:
+        request, *rest = progress.pending
+        answers = connection.ask(request)
+        position = len(progress.landed)
+        landed = landing.store(
+            shelf,
+            f"{progress.version}/raw/{position:04}-{request.listing}.json",
+            BytesIO(b"\n".join(answers)),
+            origin=f"{request.listing} {position:04}: {request.paths[0]}",
+        )
+        further = connection.further(request, answers)
+        progress = progress.model_copy(update={"pending": (*further, *rest), "landed": (*progress.landed, landed)})
+        _keep(landing, shelf, progress)
+    return progress.landed
+
+
+def _fresh(landing: Landing, source: Source, first: tuple[Request, ...], today: date) -> _Progress:
+    version = landing.fresh_version()
+    return _Progress(begun_on=today, api=str(source.api), first=first, version=version, pending=first)
+
+
+def _progress_path(landing: Landing, shelf: str) -> str:
+    return landing.path(shelf, "progress.json")
+
+
+def _keep(landing: Landing, shelf: str, progress: _Progress) -> None:
+    landing.write(_progress_path(landing, shelf), progress.model_dump_json().encode())
+
+
+def _resumed(landing: Landing, shelf: str, *, like: _Progress) -> _Progress | None:
+    """The progress of a pull that began today with the same questions, if any; later days may know later events."""
+    content = landing.read(_progress_path(landing, shelf))
+    try:
+        progress = _Progress.model_validate_json(content) if content else None
+    except ValidationError:  # another release wrote it
+        return None
+    same = progress and (progress.begun_on, progress.api, progress.first) == (like.begun_on, like.api, like.first)
+    return progress if same else None
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A provider that takes the key, asked for one slice."""
+
+    name: str
+    source: Source
+    provider: Provider
+    day: date
+    send: Callable[..., requests.Response]
+
+    def ask(self, request: Request) -> list[bytes]:
+        """The answers' bytes, one for each path."""
+        return [self._answer(request, path) for path in request.paths]
+
+    def further(self, request: Request, answers: list[bytes]) -> list[Request]:
+        """What the answers lead to; an answer of a form that nobody documents is an error."""
+        try:
+            found = [each for answer in answers for each in self.provider.following(request, json.loads(answer))]
+        except _UNREADABLE as error:
+            reason = str(error) if type(error) is ValueError else "its answer is not as documented"
+            raise UnreachableSource(self.name, self.day, request.listing, reason) from None
+        if request in found:
+            raise UnreachableSource(self.name, self.day, request.listing, "its paging goes round in a circle")
+        return found
+
+    def _answer(self, request: Request, path: str) -> bytes:
+        url = f"{str(self.source.api).rstrip('/')}{path}"
+        method = "GET" if request.body is None else "POST"
+        try:
+            answer = self.send(
+                method, url, params=request.params, json=request.body, timeout=_TIMEOUT, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            reason = _reason(error)
+        else:
+            if answer.status_code == requests.codes.ok:
+                return bytes(answer.content)
+            if answer.status_code in {requests.codes.unauthorized, requests.codes.forbidden}:
+                raise RefusedKey(self.name, self.day, str(self.source.secret), answer.status_code)
+            status = answer.status_code
+            raise UnreachableSource(self.name, self.day, request.listing, f"it answered {status}", status)
+        raise UnreachableSource(self.name, self.day, request.listing, reason)
+
+
+@contextmanager
+def _connected(  # noqa: PLR0917  # likewise
+    name: str, source: Source, provider: Provider, day: date, lookup: SecretLookup, patience: Retry
+) -> Iterator[_Connection]:
+    with requests.Session() as session:
+        try:
+            session.auth = _signature(source, provider, lookup)
+        except ConfigurationError as error:  # one source without its key does not stop the others
+            raise SliceError(name, day, str(error)) from None
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=patience))
+        # The adapter asks again until an answer begins; where it breaks off, it is asked for again from here.
+        again = Retrying(
+            retry=retry_if_exception_type(_CUT_SHORT),
+            stop=stop_after_attempt(3),
+            wait=wait_exponential(multiplier=patience.backoff_factor, max=patience.backoff_max),
+            reraise=True,
+        )
+        yield _Connection(name, source, provider, day, partial(again, session.request))
+
+
+def _signature(
+    source: Source, provider: Provider, lookup: SecretLookup
+) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Puts the key on a request; as the session's auth, it also keeps a .netrc of this host from doing so."""
+    text = require(str(source.secret), lookup).strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ConfigurationError(f"the secret {source.secret} holds signs that no key has; set it again")
+    headers = provider.headers(text)
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(headers)
+        return request
+
+    return sign
+
+
+def _reason(error: requests.RequestException) -> str:
+    """In words that quote neither the URL nor a header."""
+    if isinstance(error, requests.Timeout):
+        return "it gave no answer in time"
+    if isinstance(error, _CUT_SHORT):
+        return "its answer broke off"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return type(error).__name__

@@ -1,0 +1,32 @@
+"""SparkPost (Bird): the Events API, in UTC, page by page along the links that it gives.
+
+It keeps ten days, and counts pages against its rate limit, so they are as large as it allows.
+developers.sparkpost.com/api/events
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from etl.extract.api import Request, day_bounds
+from etl.settings import Source
+
+RETENTION_DAYS = 10
+
+
+def headers(secret: str) -> Mapping[str, str]:
+    """The key alone, without a scheme."""
+    return {"Authorization": secret}
+
+
+def first(source: Source, day: date) -> list[Request]:  # noqa: ARG001
+    """The day's events of every kind."""
+    start, end = (f"{instant:%Y-%m-%dT%H:%M:%SZ}" for instant in day_bounds(day))
+    params = {"from": start, "to": end, "per_page": 10_000, "cursor": "initial"}
+    return [Request(listing="events", paths=("/api/v1/events/message",), params=params)]
+
+
+def following(request: Request, answer: Any) -> list[Request]:
+    """The page that the answer links to; the last links to none."""
+    link = answer["links"].get("next") if answer["results"] else None
+    return [request.at(link)] if link else []

@@ -1,0 +1,431 @@
+"""Events pulled by the providers' own APIs, from a local server that behaves as they document theirs."""
+
+import json
+import logging
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from provider_server import KEY, serve
+from pyarrow import parquet
+
+from etl import extract, normalise, settings
+from etl.errors import ConfigurationError, ExpiredSlice, RefusedKey, SliceError, UnreachableSource
+from etl.extract import PROVIDERS, api
+from etl.landing import slice_shelf
+
+DAY = date(2026, 11, 2)
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+TODAY = DAY + timedelta(days=1)
+SHELF = slice_shelf("mail", DAY)
+AT_ONCE = api.PATIENCE.new(backoff_factor=0)
+DOMAINS = {"mailgun": "mail.example.com", "mailersend": "jpzkmgq7"}
+CASES = [
+    pytest.param(path.stem, case, id=f"{path.stem}: {case['case']}")
+    for path in sorted(Path("tests/cases/extract").glob("*.yaml"))
+    for case in yaml.safe_load(path.read_text())
+]
+
+
+def iso(second):
+    """A moment of the day, so many seconds after noon."""
+    return (NOON + timedelta(seconds=second)).isoformat()
+
+
+LISTED = {
+    "mailgun": ("events", 700, lambda n: {"id": f"e{n}", "event": "opened", "timestamp": NOON.timestamp() + n, "recipient": "a@b.example"}),
+    "mailgun_logs": ("logs", 230, lambda n: {"id": f"e{n}", "event": "opened", "@timestamp": iso(n), "recipient": "a@b.example"}),
+    "postmark": ("opens", 1200, lambda n: {"RecordType": "Open", "MessageID": f"m{n}", "Recipient": "a@b.example", "ReceivedAt": iso(n)}),
+    "sparkpost": ("events", 25, lambda n: {"type": "open", "event_id": f"e{n}", "timestamp": iso(n), "rcpt_to": "a@b.example"}),
+    "brevo": ("events", 5001, lambda n: {"event": "opened", "email": f"a{n}@b.example", "date": iso(n), "messageId": "<m@b.example>"}),
+    "mailersend": ("activity", 201, lambda n: {"id": f"e{n}", "type": "opened", "created_at": iso(n), "email": {"message": {"id": "m"}}}),
+    "mailjet": ("openinformation", 2000, lambda n: {"OpenedAt": iso(n), "MessageID": n, "UserAgentFull": "Thunderbird"}),
+    "sendgrid": ("mails", 230, lambda n: {"sg_message_id": f"m{n}.recvd", "sg_message_id_created_at": iso(n)}),
+}  # fmt: skip
+"""By provider the listing that is tried, how many rows it has (more than two pages), and a row."""
+
+EVERY = pytest.mark.parametrize("kind", list(LISTED))
+
+
+@contextmanager
+def holding(kind, count=None):
+    """A provider that holds so many rows of one listing, in order of time."""
+    listing, usual, row = LISTED[kind]
+    with serve(kind.removesuffix("_logs")) as server:
+        server.page_size = 10
+        server.rows[listing] = [row(number) for number in range(usual if count is None else count)]
+        server.rows["details"] = [
+            {"sg_message_id": f"m{number}.recvd", "to_email": "a@b.example", "events": [sendgrid_event(number)]}
+            for number in range(len(server.rows[listing]) if kind == "sendgrid" else 0)
+        ]
+        yield server
+
+
+def sendgrid_event(number):
+    """What the Email Logs API tells of an open."""
+    return {"event": "open", "sg_event_id": f"e{number}", "sg_message_id": f"m{number}.recvd", "email": "a@b.example",
+            "timestamp": int(NOON.timestamp()) + number}  # fmt: skip
+
+
+def source(server, kind=None, **differing):
+    """A source that is pulled from that server."""
+    domain = None if kind == "mailgun_logs" else DOMAINS.get(server.provider)
+    options = {"format": server.provider, "api": server.url, "secret": "KEY", "domain": domain} | differing
+    return settings.Source(**options)
+
+
+def pull(landing, server, kind=None, *, today=TODAY, key=KEY, replace=False, **differing):
+    """Extracts the day without pauses."""
+    mail = source(server, kind, **differing)
+    provider = PROVIDERS[mail.format]
+    return api.extract(
+        landing, "mail", mail, provider, DAY, {"KEY": key}.get, today=today, replace=replace, patience=AT_ONCE
+    )
+
+
+def events(landing, server):
+    """Normalises what was landed: its counts and its events by time."""
+    manifest = normalise.normalise_slice(
+        landing, settings.Normalise(), "mail", source(server), DAY, hash_key="of the tests"
+    )
+    rows = parquet.read_table(landing.path(SHELF, manifest.events)).to_pylist()
+    return manifest.counts, sorted(rows, key=lambda row: (row["occurred_at"], row["event_key"]))
+
+
+def raw(landing, manifest):
+    """The bytes of the landed answers, in their order."""
+    return [landing.read(landing.path(SHELF, file.path)) for file in manifest.raw]
+
+
+def progress(landing):
+    """What is kept of a pull under way."""
+    return landing.read(landing.path(SHELF, "progress.json"))
+
+
+# What comes
+
+
+@pytest.mark.parametrize(("provider", "case"), CASES)
+def test_what_a_provider_tells_becomes_events(landing, provider, case):
+    """The rows of every listing are understood: each event that the API tells, once, and nothing else."""
+    with serve(provider) as server:
+        server.rows = case["rows"]
+        pull(landing, server, **case.get("source", {}))
+    counts, found = events(landing, server)
+    assert len(found) == len(case["events"])
+    assert (counts.reject, counts.ignored) == (0, case.get("ignored", 0))
+    for event, expected in zip(found, case["events"], strict=True):
+        assert {name: str(event[name]) for name in expected} == {name: str(value) for name, value in expected.items()}
+
+
+@EVERY
+def test_pages_are_followed_to_the_last(landing, kind):
+    """Of more than two pages every row comes, and each once."""
+    with holding(kind) as server:
+        pull(landing, server, kind)
+        counts, found = events(landing, server)
+    assert len(found) == LISTED[kind][1]
+    assert counts.duplicate == counts.reject == 0
+
+
+@EVERY
+def test_a_day_without_events_is_a_whole_day(landing, kind):
+    """The provider says that there was nothing, which is something: the slice is brought, and holds nothing."""
+    with holding(kind, count=0) as server:
+        manifest = pull(landing, server, kind)
+        counts, found = events(landing, server)
+    assert manifest.raw
+    assert (counts.event, counts.reject, found) == (0, 0, [])
+
+
+@EVERY
+def test_only_the_utc_day_is_asked_for(landing, kind):
+    """What happened a moment before or after the day belongs to its neighbours, whatever zone the provider thinks in."""
+    listing, _, row = LISTED[kind]
+    with holding(kind, count=0) as server:
+        server.rows[listing] = [row(second) for second in (-43_201, -43_200, 43_199, 43_201)]
+        pull(landing, server, kind)
+    key = {"postmark": "Opens", "mailersend": "data", "mailjet": "Data", "sendgrid": "messages", "sparkpost": "results"}
+    pages = [json.loads(body) for body in server.sent]
+    listed = [each for page in pages for each in page.get(key.get(server.provider, "items"), page.get("events", []))]
+    assert [row for row in server.rows[listing] if row in listed] == server.rows[listing][1:3]
+
+
+def test_answers_are_landed_byte_for_byte(landing):
+    """Raw stays raw; where each file came from is on record, without question and key."""
+    with holding("mailgun") as server:
+        manifest = pull(landing, server)
+    assert raw(landing, manifest) == server.sent
+    assert len({file.origin for file in manifest.raw}) == len(manifest.raw)
+    assert manifest.raw[0].origin == "events 0000: /v3/mail.example.com/events"
+
+
+def test_what_was_landed_is_read_again_without_a_network(landing):
+    """With --from-landing nobody is asked."""
+    with holding("sparkpost") as server:
+        pull(landing, server)
+    extract.reuse_landed(landing, "mail", DAY)
+    assert events(landing, server)[0].event == 25
+
+
+def test_details_of_many_messages_share_files(landing):
+    """A night of thousands of messages leaves dozens of files."""
+    with holding("sendgrid") as server:
+        manifest = pull(landing, server)
+    assert [file.path.rsplit("/", 1)[-1] for file in manifest.raw] == [
+        "0000-mails.json", "0001-events.json", "0002-events.json", "0003-events.json",
+    ]  # fmt: skip
+
+
+def test_more_messages_than_postmark_lists_are_asked_for_in_parts(landing):
+    """Postmark lists ten thousand of one question and no more: the day is halved until each part has fewer."""
+    with serve("postmark") as server:
+        row = LISTED["postmark"][2]
+        server.rows["opens"] = [row(second) for second in range(-15_000, -4_500)] + [row(second) for second in range(3)]
+        pull(landing, server)
+        counts, found = events(landing, server)
+    assert len(found) == 10_503
+    assert counts.reject == 0
+
+
+def test_more_mails_than_sendgrid_lists_are_asked_for_in_parts(landing):
+    """SendGrid has no second page: a full answer is asked for again in halves of its time."""
+    with holding("sendgrid", count=1001) as server:
+        pull(landing, server)
+        counts, found = events(landing, server)
+    assert len({event["event_key"] for event in found}) == 1001
+    assert counts.reject == 0
+
+
+def test_more_mails_in_a_second_than_sendgrid_lists_are_an_error(landing):
+    """What cannot be told apart by time is not dropped in silence."""
+    with serve("sendgrid") as server:
+        server.rows["mails"] = [{"sg_message_id": f"m{n}", "sg_message_id_created_at": iso(0)} for n in range(1000)]
+        with pytest.raises(UnreachableSource, match="more within a second than the provider gives"):
+            pull(landing, server)
+
+
+def test_a_link_to_another_host_does_not_get_the_key(landing):
+    """Pages are asked of the configured address, wherever their links point; Mailgun's name its own host."""
+    with holding("mailgun") as server:
+        pull(landing, server)
+    assert b"https://api.mailgun.net/" in server.sent[0]
+    assert len(server.asked) == len(server.sent) == 4
+
+
+# What goes wrong
+
+
+@EVERY
+@pytest.mark.parametrize("fault", [429, 500, 503, "drop", "cut"])
+def test_a_passing_fault_costs_nothing(landing, kind, fault):
+    """Too many requests, an error of theirs, a broken connection, an answer cut short: the question is asked again."""
+    with holding(kind) as server:
+        server.faults = {0: fault, 2: fault}
+        manifest = pull(landing, server, kind)
+    assert len(server.asked) == len(server.sent) + 2
+    assert b"\n".join(raw(landing, manifest)) == b"\n".join(server.sent)
+
+
+def test_a_provider_that_asks_to_wait_is_waited_for(landing):
+    """Retry-After is respected."""
+    with holding("brevo") as server:
+        server.faults = {1: {"status": 429, "Retry-After": 1}}
+        pull(landing, server)
+    assert server.asked[2].at - server.asked[1].at >= 1
+
+
+@EVERY
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wrong_key_is_said_and_not_shown(landing, caplog, kind, status):
+    """The reader learns which secret to mend; its text is nowhere."""
+    caplog.set_level(logging.DEBUG)
+    with holding(kind) as server, pytest.raises(RefusedKey, match="secret KEY") as caught:
+        server.faults = {0: status} if status == 403 else {}
+        pull(landing, server, kind, key="wrong-9b1d" if status == 401 else KEY)
+    said = f"{caught.value!r} {caplog.text} {landing.newest(SHELF)} {progress(landing)!r}"
+    assert KEY not in said
+    assert "wrong-9b1d" not in said
+
+
+@EVERY
+def test_a_key_is_in_nothing_that_is_kept_or_said(landing, caplog, kind):
+    """Neither log nor landing holds it, at any level."""
+    caplog.set_level(logging.DEBUG)
+    with holding(kind) as server:
+        server.faults = {1: 500}
+        pull(landing, server, kind)
+    kept = b"".join(landing.read(path) for path in landing.filesystem.find(landing.root))
+    assert caplog.text
+    assert KEY not in caplog.text
+    assert KEY.encode() not in kept
+
+
+@pytest.mark.parametrize("key", ["a\nb", "schlüssel"])
+def test_a_key_that_no_header_can_carry_is_said_and_not_shown(landing, key):
+    """A secret pasted with a line break ends in a sentence."""
+    with holding("brevo") as server, pytest.raises(SliceError, match="secret KEY holds signs") as caught:
+        pull(landing, server, key=key)
+    assert key not in str(caught.value)
+
+
+def test_a_line_break_after_a_key_is_none_of_it(landing):
+    """As a file or a shell leaves it."""
+    with holding("brevo", count=0) as server:
+        assert pull(landing, server, key=f"{KEY}\n").raw
+
+
+def test_a_key_that_is_not_set_fails_its_own_slice(landing):
+    """The other sources of the night go on."""
+    with holding("brevo") as server, pytest.raises(SliceError, match="secret KEY is not set"):
+        pull(landing, server, key=None)
+
+
+def test_a_netrc_of_the_host_does_not_take_the_keys_place(landing, tmp_path, monkeypatch):
+    """What some other program keeps for 127.0.0.1 is not sent to a provider."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with holding("sparkpost") as server:
+        assert pull(landing, server).raw
+
+
+@pytest.mark.parametrize("name", list(PROVIDERS))
+def test_a_day_past_the_providers_retention_is_an_error_that_says_so(landing, name):
+    """An answer would be empty, and taken for the truth; so nobody is asked."""
+    kept = PROVIDERS[name].RETENTION_DAYS
+    with serve(name) as server:
+        with pytest.raises(ExpiredSlice, match=f"promises to keep {kept} days"):
+            pull(landing, server, today=DAY + timedelta(days=kept))
+        assert not server.asked
+        assert pull(landing, server, today=DAY + timedelta(days=kept - 1)).raw
+
+
+def test_a_plan_that_keeps_more_is_pulled_with_replace(landing):
+    """The reader, who knows the plan, has the last word."""
+    with holding("mailgun") as server:
+        assert pull(landing, server, today=DAY + timedelta(days=20), replace=True).raw
+
+
+@EVERY
+def test_a_provider_that_stays_away_is_an_error_with_its_status(landing, kind):
+    """When patience is over the reader learns what was asked and what came; nothing is published."""
+    with holding(kind) as server, pytest.raises(UnreachableSource, match="it answered 503"):
+        server.down_from = 1
+        pull(landing, server, kind)
+    assert landing.newest(SHELF) is None
+
+
+def test_a_provider_that_cannot_be_reached_is_an_error_without_its_url(landing):
+    """No connection is said in words, not in the URL that was asked for."""
+    with holding("mailgun") as server:
+        pass
+    with pytest.raises(UnreachableSource, match="no connection") as caught:
+        pull(landing, server)
+    assert "begin" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("fault", "said"), [
+    ("html", "not as documented"), ({"status": 302, "Location": "https://elsewhere.example"}, "it answered 302"), (422, "it answered 422"),
+])  # fmt: skip
+def test_an_answer_of_no_use_is_an_error(landing, fault, said):
+    """A sign-in page, a redirection that would take the key elsewhere, a refusal: each is said."""
+    with holding("brevo") as server, pytest.raises((UnreachableSource), match=said):
+        server.faults = {0: fault}
+        pull(landing, server)
+
+
+def test_paging_that_goes_round_is_an_error(landing):
+    """A server that names the same page for ever does not fill a disk."""
+    with holding("sparkpost") as server, pytest.raises(UnreachableSource, match="round in a circle"):
+        server.page_size = 0
+        server.rows["events"] = server.rows["events"][:1]
+        server.answer = lambda *_: {"results": [1], "links": {"next": "/api/v1/events/message?cursor=1"}}
+        pull(landing, server)
+
+
+# What was begun
+
+
+@EVERY
+def test_a_pull_that_was_stopped_goes_on_where_it_stopped(landing, kind):
+    """What was landed is not asked for again, and nothing is missing or twice in the end."""
+    with holding(kind) as server:
+        server.down_from = 2
+        with pytest.raises(UnreachableSource):
+            pull(landing, server, kind)
+        server.down_from, asked = None, len(server.asked)
+        manifest = pull(landing, server, kind)
+        counts, found = events(landing, server)
+    assert len(server.asked) - asked == len(server.sent) - (2 if kind != "sendgrid" else 1)
+    assert len(found) == LISTED[kind][1]
+    assert counts.duplicate == 0
+    assert len(manifest.raw) == len({file.path for file in manifest.raw})
+    assert progress(landing) is None
+
+
+@pytest.mark.parametrize("differing", [{"today": TODAY + timedelta(days=1)}, {"domain": None}], ids=str)
+def test_a_pull_that_began_otherwise_is_not_trusted(landing, differing):
+    """Another day may know later events, another configuration asks for something else: it begins anew."""
+    with holding("mailgun") as server:
+        server.down_from = 2
+        with pytest.raises(UnreachableSource):
+            pull(landing, server)
+        server.down_from, asked = None, len(server.asked)
+        pull(landing, server, **differing)
+    assert server.asked[asked].path == ("/v1/analytics/logs" if "domain" in differing else "/v3/mail.example.com/events")
+
+
+def test_a_page_that_is_there_no_more_begins_the_pull_again_once(landing):
+    """Cursors expire: what cannot go on begins anew, and ends in an error if that is refused too."""
+    with holding("sparkpost") as server:
+        server.down_from = 1
+        with pytest.raises(UnreachableSource):
+            pull(landing, server)
+        server.down_from, asked = None, len(server.asked)
+        server.faults = {asked: 400}
+        pull(landing, server)
+        assert [asked.query["cursor"] for asked in server.asked[asked : asked + 2]] == [["10"], ["initial"]]
+        counts, found = events(landing, server)
+    assert len(found) == counts.raw == 25
+
+
+def test_a_finished_pull_is_pulled_again_whole(landing):
+    """Late events: the next time every page is asked for anew."""
+    with holding("mailgun", count=1) as server:
+        pull(landing, server)
+        server.rows["events"].append(LISTED["mailgun"][2](2))
+        pull(landing, server)
+        assert events(landing, server)[0].event == 2
+
+
+# The stage
+
+
+def test_the_stage_pulls_a_source_with_an_api(landing):
+    """Files or API: the configuration says which."""
+    with holding("brevo", count=1) as server:
+        extract.extract_slice(landing, "mail", source(server), DAY, {"KEY": KEY}.get, today=TODAY)
+    assert landing.newest(SHELF).raw
+
+
+def test_check_says_whether_an_api_answers(landing):
+    """One question, with the key."""
+    with holding("mailgun") as server:
+        assert extract.probe(source(server), DAY, {"KEY": KEY}.get) == f"{server.url} answers for 2026-11-02"
+        assert len(server.asked) == 1
+        with pytest.raises(RefusedKey):
+            extract.probe(source(server), DAY, {"KEY": "wrong"}.get)
+
+
+@pytest.mark.parametrize(("differing", "said"), [
+    ({"format": "ses"}, "sources.mail.api: ses has none"),
+    ({"format": "brevo", "secret": None}, "sources.mail.secret is missing"),
+    ({"format": "mailersend"}, "sources.mail.domain is missing"),
+])  # fmt: skip
+def test_a_source_that_cannot_be_pulled_is_named_before_the_night(differing, said):
+    """The configuration is wrong, and its key is named."""
+    mail = settings.Source(**{"api": "https://api.example.com", "secret": "KEY"} | differing)
+    with pytest.raises(ConfigurationError, match=said):
+        extract.check_sources({"mail": mail})
