@@ -47,6 +47,7 @@ FORMATS = {
     "resend": Format("json"),
     "mailersend": Format("json"),
     "alb": Format("lines", is_pixel=True),
+    "cloudfront": Format("lines", is_pixel=True),
 }
 """Every format by its name, which is the stem of its SQL."""
 

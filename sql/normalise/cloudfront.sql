@@ -1,0 +1,112 @@
+-- cloudfront: Amazon CloudFront's standard logs: W3C lines (the legacy logs and v2) and v2's JSON, with whichever fields were chosen.
+--
+-- Grain   one row per line that is no comment, and per JSON record
+-- Reads   lines, records
+-- Counts  a line's fields are named by the last #Fields before it in its file: without one, or with another number of fields, it
+--         cannot be read, nor can a record without method, path and status. Headers are numbered over all files, so that a
+--         line's header is one of its own file or none. CloudFront writes a percent code of the client's as %25XX, and twice
+--         encodes the agent: %25XX is %XX, then decoded once. timestamp(ms) overrules date and time. The lines are read
+--         twice rather than kept in memory.
+--         docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
+WITH numbered AS NOT MATERIALIZED (
+    SELECT
+        file,
+        document,
+        COUNT(*) FILTER (STARTS_WITH(document, '#Fields:')) OVER (ROWS UNBOUNDED PRECEDING) AS header_number
+    FROM lines
+),
+
+headers AS (
+    SELECT
+        file,
+        header_number,
+        STRING_SPLIT_REGEX(TRIM(SUBSTRING(document, 9)), '\s+') AS names
+    FROM numbered
+    WHERE STARTS_WITH(document, '#Fields:')
+),
+
+places AS (
+    SELECT
+        file,
+        header_number,
+        LEN(names) AS field_count,
+        LIST_POSITION(names, 'date') AS date_place,
+        LIST_POSITION(names, 'time') AS time_place,
+        LIST_POSITION(names, 'timestamp(ms)') AS milliseconds_place,
+        LIST_POSITION(names, 'timestamp') AS seconds_place,
+        LIST_POSITION(names, 'c-ip') AS ip_place,
+        LIST_POSITION(names, 'cs-method') AS method_place,
+        LIST_POSITION(names, 'cs-uri-stem') AS stem_place,
+        LIST_POSITION(names, 'cs-uri-query') AS query_place,
+        LIST_POSITION(names, 'sc-status') AS status_place,
+        LIST_POSITION(names, 'cs(User-Agent)') AS agent_place,
+        LIST_POSITION(names, 'x-edge-request-id') AS request_place
+    FROM headers
+),
+
+split AS (
+    SELECT
+        file,
+        document,
+        header_number,
+        STRING_SPLIT(document, CASE WHEN CONTAINS(document, CHR(9)) THEN CHR(9) ELSE ' ' END) AS value
+    FROM numbered
+    WHERE REGEXP_MATCHES(document, '^\s*[^\s#{\[]')
+),
+
+parsed AS (
+    SELECT
+        split.file,
+        split.document,
+        CASE
+            WHEN LEN(value) = field_count
+                THEN {
+                    'date': value[date_place], 'time': value[time_place], 'timestamp(ms)': value[milliseconds_place],
+                    'timestamp': value[seconds_place], 'c-ip': value[ip_place], 'cs-method': value[method_place],
+                    'cs-uri-stem': value[stem_place], 'cs-uri-query': value[query_place], 'sc-status': value[status_place],
+                    'cs(User-Agent)': value[agent_place], 'x-edge-request-id': value[request_place]
+                }
+        END AS field
+    FROM split
+    LEFT JOIN places
+        ON split.file = places.file AND split.header_number = places.header_number
+    UNION ALL
+    SELECT
+        file,
+        document,
+        TRY(JSON_TRANSFORM(
+            record,
+            '{
+                "date": "VARCHAR", "time": "VARCHAR", "timestamp(ms)": "VARCHAR", "timestamp": "VARCHAR", "c-ip": "VARCHAR",
+                "cs-method": "VARCHAR", "cs-uri-stem": "VARCHAR", "cs-uri-query": "VARCHAR", "sc-status": "VARCHAR",
+                "cs(User-Agent)": "VARCHAR", "x-edge-request-id": "VARCHAR"
+            }'
+        )) AS field
+    FROM records
+    WHERE REGEXP_MATCHES(document, '^\s*[{\[]')
+),
+
+reduced AS (
+    SELECT
+        *,
+        field."cs-method" AS method,
+        field."cs-uri-stem" AS stem,
+        REGEXP_REPLACE(COALESCE(told(field."cs-uri-query"), ''), '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS query,
+        REGEXP_REPLACE(field."cs(User-Agent)", '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS agent,
+        CONCAT_WS(' ', field.date, field.time) AS moment
+    FROM parsed
+)
+
+SELECT
+    file,
+    document,
+    method IS NOT NULL AND stem IS NOT NULL AND field."sc-status" IS NOT NULL AS is_readable,
+    COALESCE(epoch_time(field."timestamp(ms)", 1000), iso_time(moment), epoch_time(field.timestamp, 1000000)) AS occurred_at,
+    method,
+    CASE WHEN told(stem) IS NOT NULL THEN REPLACE(stem || '?' || query, '\', '%5C') END AS target,
+    field."sc-status" AS status,
+    percent_decoded(agent) AS user_agent,
+    field."x-edge-request-id" AS request_id,
+    CONCAT_WS('|', field."timestamp(ms)", moment, field.timestamp, field."c-ip", agent, method, stem, query) AS key_parts,
+    FALSE AS is_flagged
+FROM reduced
