@@ -1,0 +1,487 @@
+"""Every verb on a platform written by hand: what it prints where, in which format, and with which exit code."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from email import message_from_bytes, policy
+from pathlib import Path
+from socket import socket
+
+import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
+import pytest
+
+import etl.render  # noqa: F401  # likewise
+from demo import sink
+from etl.__main__ import app
+from tests import platform_by_hand as platform
+from tests.command import run
+
+ONE, TWO = (str(day) for day in platform.DAYS)
+VERBS = sorted(verb.name or verb.callback.__name__ for verb in app.registered_commands)
+STATISTICS_KEYS = ["certificate_id", "name", "kind", "issuer_id", "created_at", "as_of_date", "shares"]
+RECIPIENT_KEYS = [
+    "recipient_id",
+    "email",
+    "name",
+    "status",
+    "is_bounced",
+    "bounce_class",
+    "bounce_reason",
+    "last_event_at",
+]
+SLICE_KEYS = [
+    "source",
+    "load_date",
+    "status",
+    "last_error",
+    "raw_count",
+    "event_count",
+    "reject_count",
+    "ignored_count",
+    "duplicate_count",
+    "unattributed_count",
+    "loaded_at",
+]
+
+
+def command(configuration, *arguments, **variables):
+    """A command on the platform; none ever tells an address on stderr."""
+    ran = run(configuration, *arguments, HASH_KEY=platform.KEY, **variables)
+    assert re.findall(r"\S+@\S+", ran.err) == []
+    assert "Traceback" not in ran.err
+    return ran
+
+
+def rows(configuration, *arguments):
+    """What a listing prints as JSON: one array and nothing else, and nothing on stderr."""
+    ran = command(configuration, *arguments, "--format", "json")
+    assert (ran.code, ran.err) == (0, "")
+    return json.loads(ran.out)
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """The platform with both days loaded, and what was told meanwhile."""
+    configuration = platform.write(tmp_path_factory.mktemp("platform"))
+    return configuration, command(configuration, "nightly", "--day", ONE, "--to", TWO)
+
+
+@pytest.fixture
+def loaded(night):
+    """The configuration of the platform with both days loaded; nobody changes what it holds."""
+    return night[0]
+
+
+@pytest.fixture
+def own(night, tmp_path):
+    """A copy of that platform, to be changed."""
+    shutil.copytree(night[0].parent, tmp_path / "platform")
+    configuration = tmp_path / "platform" / "analytics.toml"
+    configuration.write_text(configuration.read_text().replace(str(night[0].parent), str(tmp_path / "platform")))
+    return configuration
+
+
+def figures(row):
+    """The counts of a certificate, as the platform's table writes them."""
+    return [row[f"{name}_count"] for name in platform.COUNTS]
+
+
+# nightly
+
+
+def test_a_night_tells_what_became_of_each_slice(night):
+    """One line for the registry and one for each slice on stderr; stdout stays free."""
+    assert night[1].code == 0
+    assert night[1].out == ""
+    assert night[1].err.splitlines() == [
+        "registry: 28 rows, 0 left out",
+        f"mail {ONE}: 23 events, 1 duplicates, 1 rejects, 0 ignored",
+        f"view {ONE}: 8 events, 0 duplicates, 1 rejects, 1 ignored",
+        f"mail {TWO}: 6 events, 0 duplicates, 0 rejects, 0 ignored",
+        f"view {TWO}: 5 events, 0 duplicates, 0 rejects, 0 ignored",
+    ]
+
+
+def test_a_failing_slice_is_one_line_and_stops_nothing(own):
+    """The other source comes in, the exit code says that something is missing, the former version stays."""
+    next((own.parent / "mail").rglob(f"{TWO:.4}/03/03/*.gz")).unlink()
+    (own.parent / f"access.log-{TWO}").write_text("\n".join(platform.PIXEL[platform.DAYS[1]][:4]))
+    ran = command(own, "nightly", "--day", TWO)
+    assert ran.code == 1
+    assert [line for line in ran.err.splitlines() if line.startswith("error: ")] == [
+        (
+            f"error: mail {TWO}: no file matches {own.parent}/mail/2026/03/03/*.json.gz;"
+            " bring the files, or set may_be_empty, or waive the slice"
+        )
+    ]
+    assert f"view {TWO}: 4 events" in ran.err
+    mail, view = rows(own, "slices", "--from", TWO)
+    assert (mail["status"], mail["event_count"]) == ("loaded", 6)
+    assert mail["last_error"].startswith("no file matches")
+    assert (view["status"], view["event_count"], view["last_error"]) == ("loaded", 4, None)
+
+
+def test_one_source_can_be_asked_for_alone(own):
+    """A provider that delivered late costs its own slices alone."""
+    ran = command(own, "nightly", "--day", ONE, "--source", "view")
+    assert [line.split(":")[0] for line in ran.err.splitlines()] == ["registry", f"view {ONE}"]
+
+
+def test_a_registry_that_cannot_be_pulled_stops_no_slice(own):
+    """The former registry stays, the events come in, and the failure is told."""
+    (own.parent / "registry" / "recipients.csv").unlink()
+    ran = command(own, "nightly", "--day", TWO)
+    assert ran.code == 1
+    assert ran.err.startswith("error: the registry at file://")
+    assert f"view {TWO}: 5 events" in ran.err
+    assert len(rows(own, "statistics", "--as-of", TWO)) == 3
+
+
+def test_days_that_a_source_does_not_have_are_not_asked_for(loaded):
+    """Before since and after until nothing is expected, so nothing fails."""
+    ran = command(loaded, "nightly", "--day", "2026-03-04")
+    assert (ran.code, ran.err) == (0, "registry: 28 rows, 0 left out\n")
+
+
+# Listings
+
+
+@pytest.mark.parametrize("day", platform.DAYS, ids=str)
+def test_the_figures_are_those_worked_out_by_hand(loaded, day):
+    """Every count of every certificate at the end of each day, one object a certificate, by certificate_id."""
+    found = rows(loaded, "statistics", "--as-of", str(day))
+    assert {row["certificate_id"]: figures(row) for row in found} == platform.FIGURES[day]
+    assert [row["certificate_id"] for row in found] == sorted(platform.FIGURES[day])
+
+
+def test_statistics_have_the_keys_of_the_interface(loaded):
+    """A program may rely on the names; rates are of the recipients, unrounded."""
+    for row in rows(loaded, "statistics", "--as-of", TWO):
+        rated = {f"{name}_rate": row[f"{name}_count"] / row["recipients_count"] for name in platform.COUNTS[1:]}
+        assert set(row) == {*STATISTICS_KEYS, *(f"{name}_count" for name in platform.COUNTS), *rated}
+        assert {name: row[name] for name in rated} == pytest.approx(rated)
+        assert row["shares"] == platform.SHARES[row["certificate_id"]]
+    assert (row["as_of_date"], row["created_at"], row["kind"]) == (TWO, "2026-03-03T08:00:00Z", "certificate")
+
+
+def test_a_day_ends_where_the_reader_lives(loaded):
+    """On Kiritimati the third ends at ten in the morning UTC: what happens on that stroke is of the fourth."""
+    found = rows(loaded, "statistics", "--as-of", TWO, "--timezone", "Pacific/Kiritimati")
+    assert [figures(row)[:5] for row in found] == [[10, 2, 1, 1, 10], [8, 0, 0, 0, 7], [2, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "wanted"),
+    [("--issuer", "i1", ["c1", "c2"]), ("--issuer", "i2", ["c3"]), ("--certificate", "c2", ["c2"])],
+)
+def test_statistics_can_be_narrowed(loaded, option, name, wanted):
+    """One issuer, or one certificate."""
+    assert [row["certificate_id"] for row in rows(loaded, "statistics", "--as-of", TWO, option, name)] == wanted
+
+
+def test_recipients_are_listed_with_the_furthest_state(loaded):
+    """One object a recipient, by recipient_id, addresses as the registry writes them."""
+    found = rows(loaded, "recipients", "--certificate", "c1", "--as-of", TWO)
+    assert [list(row) for row in found] == [RECIPIENT_KEYS] * 10
+    assert [row["status"] for row in found] == platform.STATUSES
+    assert found[9] == {
+        "recipient_id": "r10", "email": "Person10@example.com", "name": "Person 10", "status": "bounced",
+        "is_bounced": True, "bounce_class": "hard", "bounce_reason": "550 5.1.1 no such user <address>",
+        "last_event_at": f"{ONE}T10:00:05Z",
+    }  # fmt: skip
+
+
+def test_recipients_without_a_delivery_say_so(loaded):
+    """A drop is rejected, a queued mail is sent."""
+    found = rows(loaded, "recipients", "--certificate", "c3", "--as-of", TWO)
+    assert [row["status"] for row in found] == ["rejected", "sent"]
+
+
+def test_slices_are_listed_with_their_counts(loaded):
+    """One object a slice; what was read adds up."""
+    found = rows(loaded, "slices")
+    assert [list(row) for row in found] == [SLICE_KEYS] * 4
+    assert [[row[name] for name in SLICE_KEYS[:-1]] for row in found] == [
+        ["mail", ONE, "loaded", None, 25, 23, 1, 0, 1, 1],
+        ["view", ONE, "loaded", None, 10, 8, 1, 1, 0, 0],
+        ["mail", TWO, "loaded", None, 6, 6, 0, 0, 0, 0],
+        ["view", TWO, "loaded", None, 5, 5, 0, 0, 0, 0],
+    ]
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", row["loaded_at"]) for row in found)
+    assert {row["load_date"] for row in rows(loaded, "slices", "--from", TWO, "--to", TWO)} == {TWO}
+
+
+def test_slices_that_never_came_are_missing_and_slices_that_failed_have_failed(tmp_path):
+    """What is expected up to yesterday and is not there is listed, with the reason where there was a try."""
+    configuration = platform.write(tmp_path)
+    shutil.rmtree(tmp_path / "mail")
+    assert command(configuration, "nightly", "--day", TWO, "--source", "mail").code == 1
+    found = rows(configuration, "slices")
+    assert [(row["source"], row["load_date"], row["status"]) for row in found] == [
+        ("mail", ONE, "missing"), ("view", ONE, "missing"), ("mail", TWO, "failed"), ("view", TWO, "missing")
+    ]  # fmt: skip
+    assert found[2]["last_error"].startswith("no file matches ")
+    assert [row["last_error"] for row in found if row["status"] == "missing"] == [None] * 3
+
+
+LISTINGS = [
+    ("statistics", "--as-of", TWO),
+    ("recipients", "--certificate", "c1", "--as-of", TWO),
+    ("slices",),
+]
+
+
+@pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing[0])
+def test_csv_has_the_same_cells_as_json(loaded, listing):
+    """A spreadsheet reads what a program reads: nothing for null, true and false in small letters."""
+    ran = command(loaded, *listing, "--format", "csv")
+    told = list(csv.DictReader(io.StringIO(ran.out)))
+    assert told == [
+        {
+            name: value if isinstance(value, str) else "" if value is None else json.dumps(value)
+            for name, value in row.items()
+        }
+        for row in rows(loaded, *listing)
+    ]
+
+
+@pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing[0])
+def test_a_table_shows_every_cell_whole(loaded, listing):
+    """Nothing is cut to a window that is not there, and nothing is coloured."""
+    out = command(loaded, *listing, COLUMNS="40").out
+    assert "\x1b" not in out
+    assert "…" not in out
+    shown = [value for row in rows(loaded, *listing) for value in row.values() if isinstance(value, str)]
+    assert [value for value in shown if value not in out] == []
+
+
+def test_a_table_shows_a_count_beside_its_rate(loaded):
+    """Numerator and percentage are read together, a rate without recipients as a dash."""
+    header, first, *_ = command(loaded, "statistics", "--as-of", TWO).out.splitlines()
+    assert "claimed_rate" not in header
+    assert "2   20.0 %" in first
+    assert "linkedin 2, x 1" in first
+
+
+# Wrong usage and failures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["statistics", "--as-of", TWO, "--certificate", "c9"], 1, "error: the registry has no certificate 'c9'"),
+        (["recipients", "--certificate", "c9", "--as-of", TWO], 1, "error: the registry has no certificate 'c9'"),
+        (["statistics", "--as-of", TWO, "--issuer", "i9"], 1, "error: the registry has no issuer 'i9'"),
+        (["reports", "--period", "2026-03", "--subscription", "s9"], 1, "the registry has no subscription 's9'"),
+        (["reports", "--period", "2026-13"], 2, "error: '2026-13' is no period; write 2026-11"),
+        (["reports", "--period", "2026-03", "--as-of", TWO], 2, "both name a period"),
+        (["reports", "--send"], 2, "error: mail is switched off; set enabled = true under [mail], or use --test-to"),
+        (["reports", "--resend"], 2, "--resend goes with --send"),
+        (["statistics", "--as-of", TWO, "--timezone", "Mars"], 2, "unknown time zone 'Mars'; use an IANA name"),
+        (["nightly", "--day", ONE, "--source", "nobody"], 2, "there is no source 'nobody'; there are mail, view"),
+        (["nightly", "--day", TWO, "--to", ONE], 2, "--to lies before --day"),
+        (["nightly", "--day", "yesterday"], 2, "yesterday"),
+        (["nightly"], 2, "--day"),
+        (["statistics", "--as-of", TWO, "--format", "xml"], 2, "xml"),
+        (["nonsense"], 2, "nonsense"),
+        (["normalise", "--format", "pigeon", "x"], 2, "error: unknown format 'pigeon'; there are "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_done_is_told_with_its_code(loaded, arguments, code, words):
+    """2 for a call that is wrong, 1 for work that failed; the sentence names what, and nothing is on stdout."""
+    ran = command(loaded, *arguments)
+    assert (ran.code, ran.out) == (code, "")
+    assert words in " ".join(ran.err.split())
+
+
+def test_another_key_of_addresses_says_rebuild(loaded):
+    """Hashes of two keys never meet in one warehouse."""
+    ran = run(loaded, "slices", HASH_KEY="another")
+    assert ran.code == 1
+    assert "another key" in ran.err
+    assert "rebuild" in ran.err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_an_example(verb):
+    """Whoever asks a verb what it does can copy a line that works."""
+    ran = run(None, verb, "--help", COLUMNS="200")
+    assert ran.code == 0
+    assert f"Example: python -m etl {verb}" in ran.out
+
+
+def test_the_command_line_is_started_as_the_manual_says():
+    """`python -m etl` lists the verbs."""
+    ran = subprocess.run([sys.executable, "-m", "etl", "--help"], capture_output=True, text=True, check=True)
+    assert [verb for verb in VERBS if verb not in ran.stdout] == []
+
+
+# check
+
+
+def test_check_says_how_every_place_is(loaded):
+    """One line for each place, and 0 when all is well."""
+    ran = command(loaded, "check")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split(":")[0] for line in ran.out.splitlines()] == [
+        f"ok  {name}" for name in ("state", "landing", "warehouse", "registry", "sources.mail", "sources.view", "mail")
+    ]
+
+
+def test_check_names_what_is_wrong(loaded):
+    """The bad place is marked, the others are tried all the same."""
+    ran = command(loaded, "check", ANALYTICS_REGISTRY__URL="file:///nowhere")
+    assert ran.code == 1
+    assert "BAD registry: the registry at file:///nowhere has no issuers.csv; put the file there" in ran.out
+    assert ran.out.count("BAD") == 1
+
+
+# normalise
+
+EVENT = '{"event": "delivered", "email": "Ada@Example.com", "timestamp": 1772445600, "sg_event_id": "a"}'
+
+
+def test_normalise_shows_every_event_and_every_reject_without_a_configuration(tmp_path):
+    """Repeats too; stdout has events alone, the rejects have their own file, the counts end stderr."""
+    (tmp_path / "a.json").write_text(f"{EVENT}\n{EVENT}\nno json ü\n")
+    ran = run(None, "normalise", "--format", "sendgrid", "--rejects", f"{tmp_path}/r.ndjson", f"{tmp_path}/a.json")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert [(event["event_key"], event["email"]) for event in events] == [("a", "Ada@Example.com")] * 2
+    assert not {"source", "load_date", "ip"} & set(events[0])
+    assert events[0]["occurred_at"] == "2026-03-02T10:00:00.000000Z"
+    assert (ran.code, ran.err) == (0, "events 2, rejects 1, ignored 0\n")
+    reject = json.loads((tmp_path / "r.ndjson").read_text())
+    assert list(reject) == ["file", "line", "reason", "raw"]
+    assert (reject["file"], reject["line"], reject["raw"]) == (f"{tmp_path}/a.json", 3, "no json ü")
+
+
+def test_normalise_reads_a_log_of_the_pixel_by_its_path(tmp_path):
+    """Requests for another path are ignored, and counted."""
+    (tmp_path / "access.log").write_text("\n".join(platform.PIXEL[platform.DAYS[0]]))
+    ran = run(None, "normalise", "--format", "nginx_combined", "--pixel-path", "/index.html", f"{tmp_path}/access.log")
+    assert ran.err == "events 0, rejects 1, ignored 9\n"
+
+
+def test_normalise_writes_the_file_of_rejects_even_when_there_is_none(tmp_path):
+    """Nobody takes yesterday's rejects for today's."""
+    (tmp_path / "a.json").write_text(EVENT)
+    (tmp_path / "r.ndjson").write_text("yesterday's")
+    run(None, "normalise", "--format", "sendgrid", "--rejects", f"{tmp_path}/r.ndjson", f"{tmp_path}/a.json")
+    assert (tmp_path / "r.ndjson").read_text() == ""
+
+
+def test_normalise_cuts_what_it_shows_of_a_reject(tmp_path):
+    """Four KB of a damaged record are enough, and bytes that are no text are marked."""
+    (tmp_path / "a.json").write_bytes(b"\xff" + b"x" * 9000)
+    run(None, "normalise", "--format", "sendgrid", "--rejects", f"{tmp_path}/r.ndjson", f"{tmp_path}/a.json")
+    raw = json.loads((tmp_path / "r.ndjson").read_text())["raw"]
+    assert raw.startswith("\N{REPLACEMENT CHARACTER}xxx")
+    assert 4000 < len(raw.encode()) <= 4096
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("none.json", None), ("cut.json.gz", b"\x1f\x8b\x08\x00"), ("x.zst", b"?")]
+)
+def test_normalise_prints_the_others_where_a_file_cannot_be_read(tmp_path, name, content):
+    """The file is named on a line of its own, and the exit code is 1."""
+    (tmp_path / "a.json").write_text(EVENT)
+    if content:
+        (tmp_path / name).write_bytes(content)
+    ran = run(None, "normalise", "--format", "sendgrid", f"{tmp_path}/{name}", f"{tmp_path}/a.json")
+    assert (ran.code, len(ran.out.splitlines())) == (1, 1)
+    error, last = ran.err.splitlines()
+    assert error.startswith(f"error: {tmp_path}/{name} cannot be read: ")
+    assert last == "events 1, rejects 0, ignored 0"
+
+
+def test_a_file_of_rejects_that_cannot_be_written_is_told(tmp_path):
+    """One line, and no traceback."""
+    (tmp_path / "a.json").write_text(EVENT)
+    ran = run(None, "normalise", "--format", "sendgrid", "--rejects", "/nowhere/r", f"{tmp_path}/a.json")
+    assert ran.code == 1
+    assert ran.err == "error: /nowhere/r: No such file or directory; see that there is room and permission\n"
+
+
+# reports
+
+FILES = ["message.eml", "recipients.csv", "report.html", "report.pdf"]
+
+
+@pytest.fixture
+def post(tmp_path):
+    """The URL of a mail server, and the folder in which its mails lie."""
+    with closing(socket()) as free:
+        free.bind((sink.LOOPBACK, 0))
+        port = free.getsockname()[1]
+    server = sink.start(tmp_path / "mails", port)
+    yield f"smtp://{sink.LOOPBACK}:{port}", tmp_path / "mails"
+    server.stop()
+
+
+def test_reports_of_a_day_are_written_for_every_subscription(own, tmp_path):
+    """Each subscription gets its latest period that ended by then, in a folder of its own; nothing is sent."""
+    ran = command(own, "reports", "--as-of", TWO, "--output", f"{tmp_path}/out")
+    assert (ran.code, ran.out) == (0, "")
+    assert [line.split(":")[0] for line in ran.err.splitlines()] == [f"s1 {TWO}", f"s2 {TWO}", "s3 2026-02"]
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert written == [f"{folder}/{name}" for folder in (f"s1/{TWO}", f"s2/{TWO}", "s3/2026-02") for name in FILES]
+
+
+def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, post, tmp_path):
+    """Whoever sets the project up sees a mail before any issuer does."""
+    url, mails = post
+    ran = command(own, "reports", "--period", TWO, "--subscription", "s2", "--output", f"{tmp_path}/out",
+              "--test-to", "me@tester.example", ANALYTICS_MAIL__URL=url)  # fmt: skip
+    assert ran.code == 0
+    (mail,) = mails.iterdir()
+    assert mail.name == "0001-me@tester.example.eml"
+    assert message_from_bytes(mail.read_bytes(), policy=policy.default)["To"] == "me@tester.example"
+
+
+def test_a_report_is_sent_once_however_often_it_is_asked_for(own, post, tmp_path):
+    """A second run says that it was sent, and sends nothing."""
+    url, mails = post
+    asked = ("reports", "--period", TWO, "--subscription", "s2", "--output", f"{tmp_path}/out", "--send")
+    first, second = (command(own, *asked, ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true") for _ in range(2))
+    assert (first.code, second.code) == (0, 0)
+    assert first.err.endswith(", sent\n")
+    assert second.err.endswith(", was sent before\n")
+    (mail,) = mails.iterdir()
+    message = message_from_bytes(mail.read_bytes(), policy=policy.default)
+    assert message["To"].addresses[0].addr_spec == "dean@southridge.example"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+def test_a_report_of_days_that_are_not_whole_is_rendered_and_not_sent(own, post, tmp_path):
+    """A blank or half report never reaches an issuer."""
+    url, mails = post
+    ran = command(own, "reports", "--period", "2026-03-04", "--subscription", "s2", "--output", f"{tmp_path}/out", "--send",
+              ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true",
+              ANALYTICS_SOURCES__MAIL__UNTIL="2026-03-04")  # fmt: skip
+    assert ran.code == 1
+    assert "s2 2026-03-04 is not sent: its data are not whole" in ran.err
+    assert list(mails.iterdir()) == []
+    assert Path(tmp_path, "out", "s2", "2026-03-04", "report.pdf").is_file()
+
+
+def test_a_mail_server_that_is_not_there_fails_the_report_and_not_its_files(own, tmp_path):
+    """The error says what to mend; the report lies there."""
+    ran = command(own, "reports", "--period", TWO, "--subscription", "s2", "--output", f"{tmp_path}/out", "--test-to",
+              "me@tester.example", ANALYTICS_MAIL__URL="smtp://127.0.0.1:9")  # fmt: skip
+    assert ran.code == 1
+    assert ran.err.startswith("error: the test could not be sent for now ")
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == FILES
+
+
+def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, post):
+    """A new installation mails nobody in a burst: the latest periods are its baseline."""
+    url, mails = post
+    ran = command(own, "reports", "--send", ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true")
+    assert (ran.code, ran.err) == (0, "no report is due; name one with --period\n")
+    assert list(mails.iterdir()) == []
