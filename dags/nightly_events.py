@@ -1,15 +1,15 @@
-"""Brings one UTC day of every source into the warehouse, at 02:00 UTC of the day after.
+"""Brings one UTC day of every source into the warehouse, at 02:00 UTC of the day after, and what came late for the days before.
 
 ```
-sources ──► slice [source]: extract ► normalise ► validate ► load ──► statistics ──► night_is_whole
-registry ───────────────────────────────────────────────────────────────┘
+slices ──► slice [source day]: extract ► normalise ► validate ► load ──► statistics ──► night_is_whole
+registry ──────────────────────────────────────────────────────────────────┘
 ```
 
 | red | means | do |
 |---|---|---|
-| `sources` | the configuration is wrong | mend what the last line of the log names |
+| `slices` | the configuration is wrong | mend what the last line of the log names |
 | `registry` | it cannot be pulled, or lost over 10 % of its rows; the former one stays | mend it, clear the task; if the loss is right, run with *replace* |
-| `extract` | the files did not come, or cannot be fetched | bring them and clear the task, or `python -m etl waive` the slice |
+| `extract` | the files did not come, or the provider gives nothing | do as the log says and clear the task, or `python -m etl waive` the slice |
 | `normalise` | a file cannot be decompressed | have it delivered again, clear `extract` |
 | `validate` | the events are not plausible, or too many records were rejected | look at the rows that the log names, clear `extract` |
 | `load` | under half of the records loaded before, or the warehouse is shut | if the loss is right, run with *replace*; else clear the task |
@@ -42,7 +42,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from connections import enter
 
 NETWORK = {"retries": 3, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": 2.0}
-BY_SOURCE = {"map_index_template": "{{ task.op_kwargs.source }}"}
+BY_SLICE = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
 WAREHOUSE_EVENTS = Asset("warehouse_events")
 # A run by hand may have no interval: then the day with which its interval would begin.
 DAY = "{{ params.day or (dag_run.data_interval_start or dag_run.run_after - macros.timedelta(hours=26)).date() }}"
@@ -66,18 +66,19 @@ def slice_of(source: str, day: str) -> Iterator[tuple[Any, ...]]:
     except Exception as error:
         reason = getattr(error, "reason", f"{type(error).__name__}; see the log of the red task")
         porch.record_failure(house, errors.SliceError(source, slice_day, reason))
-        if isinstance(error, errors.NoFiles):  # the network has answered
+        if isinstance(error, errors.NoFiles | errors.ExpiredSlice | errors.RefusedKey):  # asking again changes nothing
             raise AirflowFailException(str(error)) from error
         raise
 
 
 @task
-def sources(day: str) -> list[str]:
-    """The sources that are expected that day."""
+def slices(day: str, params: Any = None) -> list[dict[str, str]]:
+    """Each source that covers the day, and the slices of the days before that may have more by now."""
     from etl import porch
 
-    configured = enter().settings.sources.items()
-    return [name for name, source in configured if porch.is_expected(source, date.fromisoformat(day))]
+    the_day, from_landing = date.fromisoformat(day), params["from_landing"]
+    wanted = porch.slices_to_bring(enter(), None, the_day, the_day, from_landing=from_landing)
+    return [{"source": source, "day": str(each)} for source, each in wanted]
 
 
 @task(pool="warehouse", **NETWORK)
@@ -89,28 +90,28 @@ def registry(params: Any = None) -> None:
     log.info("%d rows, %d left out", kept.event, kept.reject)
 
 
-@task(**BY_SOURCE, **NETWORK)
+@task(**BY_SLICE, **NETWORK)
 def extract(source: str, day: str, params: Any = None) -> None:
     """The raw records into the landing."""
     with slice_of(source, day) as (porch, *which):
         porch.extract_slice(*which, from_landing=params["from_landing"], replace=params["replace"])
 
 
-@task(**BY_SOURCE)
+@task(**BY_SLICE)
 def normalise(source: str, day: str) -> None:
     """Raw records into events."""
     with slice_of(source, day) as (porch, *which):
         porch.normalise_slice(*which)
 
 
-@task(**BY_SOURCE)
+@task(**BY_SLICE)
 def validate(source: str, day: str) -> None:
     """Implausible events stay out."""
     with slice_of(source, day) as (porch, *which):
         porch.validate_slice(*which)
 
 
-@task(pool="warehouse", **BY_SOURCE)
+@task(pool="warehouse", **BY_SLICE)
 def load(source: str, day: str, params: Any = None) -> None:
     """The slice into the warehouse."""
     with slice_of(source, day) as (porch, *which):
@@ -118,39 +119,46 @@ def load(source: str, day: str, params: Any = None) -> None:
 
 
 @task(pool="warehouse", trigger_rule="all_done", outlets=[WAREHOUSE_EVENTS])
-def statistics(day: str, outlet_events: Any = None) -> None:
-    """The stored figures, and an asset event with the rows of each source."""
+def statistics(wanted: list[dict[str, str]] | None, outlet_events: Any = None) -> None:
+    """The stored figures, and an asset event with the rows of each day and source."""
     from etl import porch
 
     house = enter()
     porch.refresh(house)
-    rows = porch.night(house, date.fromisoformat(day))
-    counts = {source: row["event_count"] for source, row in rows.items()}
-    outlet_events[WAREHOUSE_EVENTS].extra = {"day": day, "events": counts}
+    counts: dict[str, dict[str, int]] = {}
+    for each, row in rows_of(house, wanted or []):
+        counts.setdefault(each["day"], {})[each["source"]] = row.get("event_count", 0)
+    outlet_events[WAREHOUSE_EVENTS].extra = counts
 
 
 @task(pool="warehouse", trigger_rule="all_done")
-def night_is_whole(day: str, expected: list[str] | None, ti: Any = None) -> None:
+def night_is_whole(wanted: list[dict[str, str]] | None, ti: Any = None) -> None:
     """Fails where anything before it did, and names each slice that is missing; a waived one is not missed."""
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
+    missing = {name: "failed" for name in ("slices", "registry", "statistics") if states[name] != "success"}
+    for index, (each, row) in enumerate(rows_of(enter(), wanted or [])):
+        if states.get(f"slice.load_{index}") != "success" and row.get("status") != "waived":
+            missing[f"{each['source']} {each['day']}"] = row.get("last_error") or "see its red task"
+    for name, reason in missing.items():
+        log.error("%s: %s", name, reason)
+    if missing:
+        raise AirflowFailException(f"the night is not whole: {', '.join(missing)}")
+
+
+def rows_of(house: Any, wanted: list[dict[str, str]]) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Each slice with what the warehouse knows of it."""
     from etl import porch
 
-    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
-    missing = {name: "failed" for name in ("sources", "registry", "statistics") if states[name] != "success"}
-    night = porch.night(enter(), date.fromisoformat(day))
-    for index, source in enumerate(expected or []):
-        row = night.get(source, {})
-        if states.get(f"slice.load_{index}") != "success" and row.get("status") != "waived":
-            missing[source] = row.get("last_error") or "see its red task"
-    for name, reason in missing.items():
-        log.error("%s %s: %s", name, day, reason)
-    if missing:
-        raise AirflowFailException(f"the night of {day} is not whole: {', '.join(missing)}")
+    days = [date.fromisoformat(each["day"]) for each in wanted]
+    held = porch.held_slices(house, min(days), max(days)) if days else {}
+    for each, day in zip(wanted, days, strict=True):
+        yield each, held.get((each["source"], day), {})
 
 
 @task_group(group_id="slice")
-def bring(source: str) -> None:
-    """One source's slice, from its raw records into the warehouse."""
-    which = {"source": source, "day": DAY}
+def bring(source: str, day: str) -> None:
+    """One slice, from its raw records into the warehouse."""
+    which = {"source": source, "day": day}
     extract(**which) >> normalise(**which) >> validate(**which) >> load(**which)
 
 
@@ -165,8 +173,8 @@ def bring(source: str) -> None:
 )
 def nightly_events() -> None:
     """Brings one UTC day into the warehouse."""
-    expected = sources(DAY)
-    [bring.expand(source=expected), registry()] >> statistics(DAY) >> night_is_whole(DAY, expected)
+    wanted = slices(DAY)
+    [bring.expand_kwargs(wanted), registry()] >> statistics(wanted) >> night_is_whole(wanted)
 
 
 nightly_events()

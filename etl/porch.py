@@ -210,13 +210,13 @@ def refresh(house: House) -> None:
         statistics.refresh(opened, house.settings)
 
 
-def night(house: House, day: date) -> dict[str, dict[str, Any]]:
-    """What the warehouse holds of one day: each source's row of ``slices``."""
+def held_slices(house: House, first: date, last: date) -> dict[tuple[str, date], dict[str, Any]]:
+    """What the warehouse holds of some days: the row of ``slices`` of each source and day."""
     with house.warehouse() as opened:
         rows = statistics.slices(
-            opened, house.settings, house.waivers(), day + timedelta(days=1), first=day, last=day
+            opened, house.settings, house.waivers(), last + timedelta(days=1), first=first, last=last
         )
-    return {row["source"]: row for row in rows}
+    return {(row["source"], row["load_date"]): row for row in rows}
 
 
 # The reports

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import pytest
 
 from demo import sink
 from demo.platform import simulate
+from etl import periods, settings, state
 
 ROOT = Path(__file__).parent.parent
 FIRST, SECOND, AFTER = "2025-03-03", "2025-03-04", "2025-03-05"
@@ -96,7 +96,7 @@ class Installation:
         return next(each for each in self.finished("issuer_reports") if each["dag_run_id"] == run["dag_run_id"])
 
     def finished(self, dag: str, **filters: str) -> list[dict[str, Any]]:
-        """The runs of a DAG, by logical date, once all have ended; each with its tasks' states, mapped ones by index."""
+        """The runs of a DAG once all have ended, by logical date; with them the state of each task."""
         query = "&".join(("order_by=logical_date", *(f"{name}={value}T00:00:00Z" for name, value in filters.items())))
         runs = self.until(
             lambda: self.ask(f"dags/{dag}/dagRuns?{query}")["dag_runs"],
@@ -184,6 +184,22 @@ def nights(installation: Installation) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
+def hours(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs of issuer_reports up to the second with mail switched on; its ledger begins two days before."""
+    assert nights
+    configuration = installation.folder / "analytics.toml"
+    switched_off = configuration.read_text()
+    ledger = state.open(f"sqlite:///{installation.folder / 'state.db'}", None, settings.from_environment)
+    before = periods.parse("2025-03-01", "America/New_York")
+    ledger.record("hudson-daily", [before], "baseline", before.end_at)
+    configuration.write_text(switched_off.replace("[mail]", "[mail]\nenabled = true\nsend_hour = 0"))
+    installation.by_hand()
+    installation.by_hand()
+    configuration.write_text(switched_off)
+    return installation.finished("issuer_reports")
+
+
+@pytest.fixture(scope="module")
 def repaired(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The run of the second day, its file whole again."""
     assert nights
@@ -230,38 +246,59 @@ def test_one_task_at_a_time_opens_the_warehouse(installation, dag):
 def test_failing_source_does_not_hold_up_the_others(installation, nights):
     """Of the broken day the other source is loaded, and each slice goes by the name of its source."""
     states = nights[1]["tasks"]
-    assert states["slice.normalise [sendgrid]"] == "failed"
-    assert states["slice.load [recipient_view]"] == states["statistics"] == "success"
+    assert states[f"slice.normalise [sendgrid {SECOND}]"] == "failed"
+    assert states[f"slice.load [recipient_view {SECOND}]"] == states["statistics"] == "success"
 
 
 def test_failing_source_does_not_leave_the_run_green(installation, nights):
     """The whole day is green, the broken one red, and its last task names the slice and the reason."""
     assert [night["state"] for night in nights] == ["success", "failed"]
     log = installation.log(nights[1], "night_is_whole")
-    assert f"the night of {SECOND} is not whole: sendgrid'" in log
+    assert f"the night is not whole: sendgrid {SECOND}'" in log
     assert re.search(rf"sendgrid {SECOND}: .+ cannot be read", log)
 
 
 def test_asset_event_counts_rows(installation, nights):
-    """Each night leaves an event of the warehouse's events with its day and the rows of each source."""
-    extras = [event["extra"] for event in installation.ask("assets/events?order_by=timestamp")["asset_events"]]
-    counted = {extra["day"]: extra["events"] for extra in extras}
+    """Each night leaves an event that says how many rows the warehouse has of each day and source."""
+    events = installation.ask("assets/events?order_by=timestamp")["asset_events"]
+    counted = {day: rows for event in events for day, rows in event["extra"].items()}
     assert counted[FIRST]["sendgrid"] > 0 < counted[FIRST]["recipient_view"]
     assert counted[SECOND]["sendgrid"] == 0 < counted[SECOND]["recipient_view"]
+
+
+def test_due_report_leaves_once(hours, mails):
+    """What is whole goes out in the first hour that finds it, and in no other."""
+    sent = [run for run in hours if run["tasks"].get("report [hudson-daily 2025-03-02]") == "success"]
+    assert len(sent) == 1
+    assert len(list(mails[0].glob("*-registrar@hudson.example.eml"))) == 1
+
+
+def test_missing_slice_is_told_once(installation, hours):
+    """A slice that holds reports back turns one hour red, which names it, and not every hour after."""
+    (red,) = (run for run in hours if run["state"] == "failed")
+    assert red["tasks"]["nothing_is_late"] == "failed"
+    assert f"sendgrid {SECOND}: " in installation.log(red, "nothing_is_late")
+
+
+def test_hour_without_due_reports_is_green(hours):
+    """Nothing due is no failure: the rest of the hour is skipped."""
+    assert {run["tasks"]["report"] for run in hours if run["state"] == "success" and "report" in run["tasks"]} == {
+        "skipped"
+    }
 
 
 def test_backfill_makes_a_repaired_night_whole(installation, repaired):
     """The same command again, once the file is mended: the day's run is green, and nothing else was run."""
     assert [night["state"] for night in repaired] == ["success"]
-    assert repaired[0]["tasks"]["slice.load [sendgrid]"] == "success"
+    assert repaired[0]["tasks"][f"slice.load [sendgrid {SECOND}]"] == "success"
 
 
 def test_report_by_hand_goes_to_the_tester_alone(installation, repaired, mails):
-    """A period and a test address in the form: one mail, to that address, though mail is switched off."""
+    """A period and a test address in the form: one mail, though mail is switched off."""
     run = installation.by_hand(subscription="hudson-daily", period=FIRST, test_to="tester@example.com")
     assert run["tasks"][f"report [hudson-daily {FIRST}]"] == run["state"] == "success"
-    (mail,) = (message_from_bytes(file.read_bytes(), policy=policy.default) for file in mails[0].iterdir())
-    assert (mail["To"], mail["Subject"][:6]) == ("tester@example.com", "[Test]")
+    (mail,) = mails[0].glob("*-tester@example.com.eml")
+    assert "\nSubject: [Test] " in mail.read_text()
 
 
 def test_files_of_a_report_are_kept(installation, repaired):
