@@ -197,7 +197,7 @@ def _prepare(
     connection.view("pixel" if FORMATS[source.format].is_pixel else source.format).create_view("format_events")
     for stem in ("raw_events", "judged"):
         _define(connection, stem)
-    query(connection, "staged").write_parquet(str(scratch / "staged.parquet"), compression="zstd")
+    query(connection, "staged").write_parquet(str(scratch / "staged.parquet"), compression="uncompressed")
 
 
 def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
