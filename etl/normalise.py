@@ -48,6 +48,7 @@ FORMATS = {
     "mailersend": Format("json"),
     "alb": Format("lines", is_pixel=True),
     "cloudfront": Format("lines", is_pixel=True),
+    "mailtrap": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 
