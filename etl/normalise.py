@@ -37,6 +37,7 @@ FORMATS = {
     "sendgrid": Format("json"),
     "ses": Format("json"),
     "mailgun": Format("json"),
+    "postmark": Format("json"),
     "nginx_combined": Format("lines", is_pixel=True),
     "apache_combined": Format("lines", is_pixel=True),
     "sparkpost": Format("json"),

@@ -2,9 +2,13 @@
 --
 -- Run once per connection, before the views of the other files. Each macro gives NULL for what it cannot read.
 
+-- A word without the spaces around it; to look for them is far cheaper than to trim.
+CREATE OR REPLACE MACRO trimmed(word) AS
+    CASE WHEN STARTS_WITH(word, ' ') OR ENDS_WITH(word, ' ') THEN TRIM(word) ELSE word END;
+
 -- '' and '-' say nothing.
 CREATE OR REPLACE MACRO told(word) AS
-    NULLIF(NULLIF(TRIM(word), ''), '-');
+    NULLIF(NULLIF(trimmed(word), ''), '-');
 
 -- A document without the escapes that JSON allows and others do not: half a surrogate pair stops DuckDB's parser, NUL a database.
 CREATE OR REPLACE MACRO storable(document) AS
@@ -21,13 +25,15 @@ CREATE OR REPLACE MACRO storable(document) AS
 CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
     MAKE_TIMESTAMP(
         CASE
-            WHEN NOT REGEXP_FULL_MATCH(TRIM(number), '\d{1,15}(\.\d+)?') THEN NULL
-            WHEN CAST(SPLIT_PART(TRIM(number), '.', 1) AS BIGINT) > 7258118400000000 // microseconds THEN NULL
-            ELSE CAST(SPLIT_PART(TRIM(number), '.', 1) AS BIGINT) * microseconds
-                + CASE
-                    WHEN CONTAINS(number, '.')
-                        THEN CAST(LEFT(RPAD(SPLIT_PART(TRIM(number), '.', 2), 6, '0'), 6) AS BIGINT) * microseconds // 1000000
-                    ELSE 0
+            WHEN REGEXP_FULL_MATCH(number, '\d{1,15}')
+                THEN CASE
+                    WHEN CAST(number AS BIGINT) <= 7258118400000000 // microseconds THEN CAST(number AS BIGINT) * microseconds
+                END
+            WHEN REGEXP_FULL_MATCH(number, '\s*\d{1,15}(\.\d+)?\s*')
+                THEN CASE
+                    WHEN CAST(SPLIT_PART(number, '.', 1) AS BIGINT) <= 7258118400000000 // microseconds
+                        THEN CAST(SPLIT_PART(number, '.', 1) AS BIGINT) * microseconds
+                            + CAST(LEFT(RPAD(SPLIT_PART(TRIM(number), '.', 2), 6, '0'), 6) AS BIGINT) * microseconds // 1000000
                 END
         END
     );
@@ -45,13 +51,13 @@ CREATE OR REPLACE MACRO clf_time(word) AS
 
 -- <id> without its brackets.
 CREATE OR REPLACE MACRO bare_id(word) AS
-    told(REGEXP_REPLACE(TRIM(word), '^<(.*)>$', '\1'));
+    told(CASE WHEN CONTAINS(word, '<') THEN REGEXP_REPLACE(TRIM(word), '^<(.*)>$', '\1') ELSE word END);
 
 -- The address in `Name <a@b>`, or the word itself where it looks like one.
 CREATE OR REPLACE MACRO address(word) AS
     CASE
         WHEN CONTAINS(word, '<') THEN NULLIF(REGEXP_EXTRACT(word, '<\s*([^<>\s]+@[^<>\s]+)\s*>', 1), '')
-        WHEN CONTAINS(word, '@') THEN TRIM(word)
+        WHEN CONTAINS(word, '@') THEN trimmed(word)
     END;
 
 -- Free text without addresses; percent-encoded ones are addresses too. An escape of JSON before an address stays whole.
@@ -78,9 +84,10 @@ CREATE OR REPLACE MACRO redacted_link(link) AS
 CREATE OR REPLACE MACRO tag_list(word) AS
     CASE
         WHEN told(word) IS NULL THEN CAST([] AS VARCHAR[])
-        WHEN STARTS_WITH(LTRIM(word), '[') AND JSON_VALID(word)
+        WHEN NOT REGEXP_MATCHES(word, '^\s*\[') OR NOT JSON_VALID(word) THEN [trimmed(word)]
+        WHEN REGEXP_MATCHES(word, 'null|" *-? *"')
             THEN LIST_FILTER(CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[]), lambda tag : told(tag) IS NOT NULL)
-        ELSE [word]
+        ELSE CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[])
     END;
 
 -- The values of a metadata object, as texts; what is null is left out. JSON may name a key twice, a map may not.
