@@ -50,6 +50,7 @@ FORMATS = {
     "alb": Format("lines", is_pixel=True),
     "cloudfront": Format("lines", is_pixel=True),
     "mailtrap": Format("json"),
+    "postal": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 

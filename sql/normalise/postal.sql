@@ -1,0 +1,75 @@
+-- postal: Postal's webhooks, from a server of one's own.
+--
+-- Grain   one row per record
+-- Reads   records
+-- Counts  what happened is told by what the payload has: a status, a bounce or a url; only a load is told by the event's name.
+--         Sent is accepted by the recipient's server. Events of mail that came in are not ours. A bounce is hard unless a code of
+--         the fours says otherwise. The message's id in Postal is what its send call returned, not the header Message-ID.
+--         docs.postalserver.io/developer/webhooks
+WITH parsed AS (
+    SELECT
+        file,
+        document,
+        record,
+        TRY(JSON_TRANSFORM(
+            record,
+            '{
+                "event": "VARCHAR", "timestamp": "VARCHAR", "uuid": "VARCHAR",
+                "payload": {
+                    "status": "VARCHAR", "bounce": "VARCHAR", "url": "VARCHAR", "user_agent": "VARCHAR", "details": "VARCHAR",
+                    "output": "VARCHAR",
+                    "message": {"id": "VARCHAR", "to": "VARCHAR", "tag": "VARCHAR", "direction": "VARCHAR"},
+                    "original_message": {"id": "VARCHAR", "to": "VARCHAR", "tag": "VARCHAR", "direction": "VARCHAR"}
+                }
+            }'
+        )) AS event
+    FROM records
+),
+
+named AS (
+    SELECT
+        *,
+        COALESCE(event.payload.message, event.payload.original_message) AS message,
+        TRIM(event.payload.output, E' \t\r\n') AS output,
+        CASE
+            WHEN told(event.payload.status) IS NOT NULL THEN 'status ' || event.payload.status
+            WHEN event.payload.bounce IS NOT NULL THEN 'bounce'
+            WHEN told(event.payload.url) IS NOT NULL THEN 'url'
+            ELSE told(event.event)
+        END AS name
+    FROM parsed
+)
+
+SELECT
+    file,
+    document,
+    record,
+    event IS NOT NULL AS is_readable,
+    COALESCE(message.direction = 'incoming', FALSE) AS is_ignored,
+    CASE name
+        WHEN 'status Held' THEN 'queued'
+        WHEN 'status SoftFail' THEN 'deferred'
+        WHEN 'status Sent' THEN 'delivered'
+        WHEN 'status HardFail' THEN 'failed'
+        WHEN 'bounce' THEN 'bounced'
+        WHEN 'url' THEN 'clicked'
+        WHEN 'MessageLoaded' THEN 'opened'
+        ELSE CASE WHEN name IS NOT NULL THEN 'unknown' END
+    END AS event_type,
+    epoch_time(event.timestamp, 1000000) AS occurred_at,
+    event.uuid AS event_key,
+    CONCAT_WS('|', name, COALESCE(message.id, ''), LOWER(TRIM(COALESCE(message.to, ''))), event.timestamp, COALESCE(event.payload.url, ''))
+        AS key_parts,
+    message.to AS email,
+    message.id AS message_id,
+    event.payload.url AS url,
+    event.payload.user_agent AS user_agent,
+    CASE
+        WHEN name = 'status SoftFail' THEN 'soft'
+        WHEN name = 'bounce' THEN CASE WHEN STARTS_WITH(output, '4') THEN 'soft' ELSE 'hard' END
+    END AS bounce_class,
+    CASE WHEN name = 'bounce' THEN 'bounced' END AS reject_reason,
+    output AS mta_response,
+    name = 'status Held' AND CONTAINS(LOWER(COALESCE(event.payload.details, '')), 'suppression list') AS is_suppressed,
+    message.tag AS tags
+FROM named
