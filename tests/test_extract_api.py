@@ -20,7 +20,7 @@ DAY = date(2026, 11, 2)
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 TODAY = DAY + timedelta(days=1)
 SHELF = slice_shelf("mail", DAY)
-AT_ONCE = api.PATIENCE.new(backoff_factor=0)
+AT_ONCE = {**api.PATIENCE, "backoff_factor": 0}
 DOMAINS = {"mailgun": "mail.example.com", "mailersend": "jpzkmgq7"}
 CASES = [
     pytest.param(path.stem, case, id=f"{path.stem}: {case['case']}")

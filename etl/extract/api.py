@@ -5,46 +5,25 @@ what is still to be asked is kept beside the slice after every answer, so that a
 stopped. A key is in no request's path, query or body, and so in no log, exception or file.
 """
 
+import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-import requests
 from pydantic import BaseModel, ConfigDict, ValidationError
-from requests.adapters import HTTPAdapter
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
-from urllib3.util import Retry
 
 from etl import periods
-from etl.errors import ConfigurationError, ExpiredSlice, RefusedKey, SliceError, UnreachableSource
+from etl.errors import ExpiredSlice, UnreachableSource
+from etl.extract.connection import HURRY, PATIENCE, Connection, Patience, connected
 from etl.landing import LandedFile, Landing, Manifest, slice_shelf
-from etl.settings import SecretLookup, Source, require
+from etl.settings import SecretLookup, Source
 
-PATIENCE = Retry(
-    total=8,
-    backoff_factor=1,
-    backoff_max=60,
-    status_forcelist=(429, 500, 502, 503, 504),
-    allowed_methods=None,
-    raise_on_status=False,
-    respect_retry_after_header=True,
-    retry_after_max=3600,
-)
-"""How long a provider is waited for: some three minutes, or as long as it asks for, but never over an hour at once."""
-
-HURRY = PATIENCE.new(total=1)
-"""For those who only want to know whether it answers."""
-
-_TIMEOUT = (10, 120)
-_CUT_SHORT = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
-_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError)
 _REFUSED = range(400, 500)
+_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError)
 
 
 class Request(BaseModel):
@@ -95,6 +74,11 @@ class _Progress(BaseModel):
     landed: tuple[LandedFile, ...] = ()
 
 
+def basic(user_and_password: str) -> Mapping[str, str]:
+    """The header of HTTP Basic."""
+    return {"Authorization": f"Basic {base64.b64encode(user_and_password.encode()).decode()}"}
+
+
 def day_bounds(day: date) -> tuple[datetime, datetime]:
     """The first instant of a UTC day, and the first after it."""
     return periods.midnight(day, "UTC"), periods.period_end(day)
@@ -123,7 +107,7 @@ def extract(  # noqa: PLR0917  # a slice is read from somewhere, into somewhere
     *,
     today: date,
     replace: bool,
-    patience: Retry = PATIENCE,
+    patience: Patience = PATIENCE,
 ) -> Manifest:
     """Pulls a slice into a fresh version and publishes it.
 
@@ -136,13 +120,14 @@ def extract(  # noqa: PLR0917  # a slice is read from somewhere, into somewhere
     first = tuple(provider.first(source, day))
     fresh = partial(_fresh, landing, source, first, today)
     progress = _resumed(landing, shelf, like=fresh())
-    with _connected(name, source, provider, day, lookup, patience) as connection:
+    with connected(name, source, day, provider.headers, lookup, patience=patience) as connection:
+        pull = partial(_pull, landing, shelf, provider, connection)
         try:
-            raw = _pull(landing, shelf, connection, progress or fresh())
+            raw = pull(progress or fresh())
         except UnreachableSource as error:
             if progress is None or error.status not in _REFUSED:
                 raise
-            raw = _pull(landing, shelf, connection, fresh())  # the page where it stopped is there no more
+            raw = pull(fresh())  # the page where it stopped is there no more
     manifest = Manifest(shelf=shelf, raw=raw)
     landing.publish(manifest)
     landing.filesystem.rm(_progress_path(landing, shelf))
@@ -151,17 +136,19 @@ def extract(  # noqa: PLR0917  # a slice is read from somewhere, into somewhere
 
 def probe(source: Source, provider: Provider, day: date, lookup: SecretLookup) -> str:
     """That the provider answers and takes the key, in words; SliceErrors say why not."""
-    with _connected(source.format, source, provider, day, lookup, HURRY) as connection:
-        connection.ask(provider.first(source, day)[0])
+    with connected(source.format, source, day, provider.headers, lookup, patience=HURRY) as connection:
+        _ask(connection, provider.first(source, day)[0])
     return f"{source.api} answers for {day}"
 
 
-def _pull(landing: Landing, shelf: str, connection: "_Connection", progress: _Progress) -> tuple[LandedFile, ...]:
+def _pull(
+    landing: Landing, shelf: str, provider: Provider, connection: Connection, progress: _Progress
+) -> tuple[LandedFile, ...]:
     """Asks until nothing is pending; lands every answer before it is read."""
     _keep(landing, shelf, progress)
     while progress.pending:
         request, *rest = progress.pending
-        answers = connection.ask(request)
+        answers = _ask(connection, request)
         position = len(progress.landed)
         landed = landing.store(
             shelf,
@@ -169,10 +156,27 @@ def _pull(landing: Landing, shelf: str, connection: "_Connection", progress: _Pr
             BytesIO(b"\n".join(answers)),
             origin=f"{request.listing} {position:04}: {request.paths[0]}",
         )
-        further = connection.further(request, answers)
+        further = _further(provider, connection, request, answers)
         progress = progress.model_copy(update={"pending": (*further, *rest), "landed": (*progress.landed, landed)})
         _keep(landing, shelf, progress)
     return progress.landed
+
+
+def _ask(connection: Connection, request: Request) -> list[bytes]:
+    """The answers' bytes, one for each path."""
+    return [connection.ask(request.listing, path, request.params, request.body) for path in request.paths]
+
+
+def _further(provider: Provider, connection: Connection, request: Request, answers: list[bytes]) -> list[Request]:
+    """What the answers lead to; an answer of a form that nobody documents is an error."""
+    failed = partial(UnreachableSource, connection.name, connection.day, request.listing)
+    try:
+        found = [each for answer in answers for each in provider.following(request, json.loads(answer))]
+    except _UNREADABLE as error:
+        raise failed(str(error) if type(error) is ValueError else "its answer is not as documented") from None
+    if request in found:
+        raise failed("its paging goes round in a circle")
+    return found
 
 
 def _fresh(landing: Landing, source: Source, first: tuple[Request, ...], today: date) -> _Progress:
@@ -197,97 +201,3 @@ def _resumed(landing: Landing, shelf: str, *, like: _Progress) -> _Progress | No
         return None
     same = progress and (progress.begun_on, progress.api, progress.first) == (like.begun_on, like.api, like.first)
     return progress if same else None
-
-
-@dataclass(frozen=True)
-class _Connection:
-    """A provider that takes the key, asked for one slice."""
-
-    name: str
-    source: Source
-    provider: Provider
-    day: date
-    send: Callable[..., requests.Response]
-
-    def ask(self, request: Request) -> list[bytes]:
-        """The answers' bytes, one for each path."""
-        return [self._answer(request, path) for path in request.paths]
-
-    def further(self, request: Request, answers: list[bytes]) -> list[Request]:
-        """What the answers lead to; an answer of a form that nobody documents is an error."""
-        try:
-            found = [each for answer in answers for each in self.provider.following(request, json.loads(answer))]
-        except _UNREADABLE as error:
-            reason = str(error) if type(error) is ValueError else "its answer is not as documented"
-            raise UnreachableSource(self.name, self.day, request.listing, reason) from None
-        if request in found:
-            raise UnreachableSource(self.name, self.day, request.listing, "its paging goes round in a circle")
-        return found
-
-    def _answer(self, request: Request, path: str) -> bytes:
-        url = f"{str(self.source.api).rstrip('/')}{path}"
-        method = "GET" if request.body is None else "POST"
-        try:
-            answer = self.send(
-                method, url, params=request.params, json=request.body, timeout=_TIMEOUT, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            reason = _reason(error)
-        else:
-            if answer.status_code == requests.codes.ok:
-                return bytes(answer.content)
-            if answer.status_code in {requests.codes.unauthorized, requests.codes.forbidden}:
-                raise RefusedKey(self.name, self.day, str(self.source.secret), answer.status_code)
-            status = answer.status_code
-            raise UnreachableSource(self.name, self.day, request.listing, f"it answered {status}", status)
-        raise UnreachableSource(self.name, self.day, request.listing, reason)
-
-
-@contextmanager
-def _connected(  # noqa: PLR0917  # likewise
-    name: str, source: Source, provider: Provider, day: date, lookup: SecretLookup, patience: Retry
-) -> Iterator[_Connection]:
-    with requests.Session() as session:
-        try:
-            session.auth = _signature(source, provider, lookup)
-        except ConfigurationError as error:  # one source without its key does not stop the others
-            raise SliceError(name, day, str(error)) from None
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=patience))
-        # The adapter asks again until an answer begins; where it breaks off, it is asked for again from here.
-        again = Retrying(
-            retry=retry_if_exception_type(_CUT_SHORT),
-            stop=stop_after_attempt(3),
-            wait=wait_exponential(multiplier=patience.backoff_factor, max=patience.backoff_max),
-            reraise=True,
-        )
-        yield _Connection(name, source, provider, day, partial(again, session.request))
-
-
-def _signature(
-    source: Source, provider: Provider, lookup: SecretLookup
-) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Puts the key on a request; as the session's auth, it also keeps a .netrc of this host from doing so."""
-    text = require(str(source.secret), lookup).strip()
-    if not (text.isascii() and text.isprintable()):
-        raise ConfigurationError(f"the secret {source.secret} holds signs that no key has; set it again")
-    headers = provider.headers(text)
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(headers)
-        return request
-
-    return sign
-
-
-def _reason(error: requests.RequestException) -> str:
-    """In words that quote neither the URL nor a header."""
-    if isinstance(error, requests.Timeout):
-        return "it gave no answer in time"
-    if isinstance(error, _CUT_SHORT):
-        return "its answer broke off"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not trusted"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return type(error).__name__

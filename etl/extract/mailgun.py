@@ -10,9 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
-from urllib3.util import make_headers
-
-from etl.extract.api import Request, day_bounds
+from etl.extract.api import Request, basic, day_bounds
 from etl.settings import Source
 
 RETENTION_DAYS = 3
@@ -23,7 +21,7 @@ _LOGGED = ["accepted", "delivered", "failed", "opened", "clicked", "unsubscribed
 
 def headers(secret: str) -> Mapping[str, str]:
     """HTTP Basic, always for the user api."""
-    return make_headers(basic_auth=f"api:{secret}")
+    return basic(f"api:{secret}")
 
 
 def first(source: Source, day: date) -> list[Request]:

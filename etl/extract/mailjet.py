@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from urllib3.util import make_headers
-
-from etl.extract.api import Request, day_bounds
+from etl.extract.api import Request, basic, day_bounds
 from etl.settings import Source
 
 RETENTION_DAYS = 30
@@ -21,7 +19,7 @@ _LIMIT = 1000
 
 def headers(secret: str) -> Mapping[str, str]:
     """HTTP Basic, of both keys."""
-    return make_headers(basic_auth=secret)
+    return basic(secret)
 
 
 def first(source: Source, day: date) -> list[Request]:  # noqa: ARG001

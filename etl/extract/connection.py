@@ -1,0 +1,135 @@
+"""The HTTP of a provider's API: its key on every request, patience with errors and rate limits, errors without secrets.
+
+Requests asks, urllib3's Retry is patient. Both are loaded where a provider is asked: loading them binds a socket.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from etl.errors import ConfigurationError, RefusedKey, SliceError, UnreachableSource
+from etl.settings import SecretLookup, Source, require
+
+Patience = Mapping[str, Any]
+
+PATIENCE: Patience = {
+    "total": 8,
+    "backoff_factor": 1,
+    "backoff_max": 60,
+    "status_forcelist": (429, 500, 502, 503, 504),
+    "allowed_methods": None,
+    "raise_on_status": False,
+    "respect_retry_after_header": True,
+    "retry_after_max": 3600,
+}
+"""How long a provider is waited for: some three minutes, or as long as it asks for, but never over an hour at once."""
+
+HURRY: Patience = {**PATIENCE, "total": 1, "retry_after_max": 5}
+"""For those who only want to know whether it answers."""
+
+_TIMEOUT = (10, 120)
+_ANSWERED, _WRONG_KEY = 200, (401, 403)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A provider that is asked for one slice, and shown the key each time."""
+
+    name: str
+    day: date
+    url: str
+    secret: str
+    send: Callable[..., Any]
+
+    def ask(self, listing: str, path: str, params: Mapping[str, Any], body: Any = None) -> bytes:
+        """An answer's bytes; RefusedKey, or UnreachableSource with the status where there was one."""
+        from requests import RequestException  # noqa: PLC0415
+
+        method = "GET" if body is None else "POST"
+        options = {"params": params, "json": body, "timeout": _TIMEOUT, "allow_redirects": False}
+        try:
+            answer = self.send(method, f"{self.url}{path}", **options)
+        except RequestException as error:
+            reason, status = _reason(error), None
+        else:
+            reason, status = f"it answered {answer.status_code}", answer.status_code
+            if status == _ANSWERED:
+                return bytes(answer.content)
+        if status in _WRONG_KEY:
+            raise RefusedKey(self.name, self.day, self.secret, status)
+        raise UnreachableSource(self.name, self.day, listing, reason, status)
+
+
+@contextmanager
+def connected(
+    name: str,
+    source: Source,
+    day: date,
+    signed: Callable[[str], Mapping[str, str]],
+    lookup: SecretLookup,
+    *,
+    patience: Patience,
+) -> Iterator[Connection]:
+    """A connection until the block ends; ``signed`` makes the headers that show a key. SliceError where that is not set."""
+    from requests import Session  # noqa: PLC0415
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+    from urllib3.util import Retry  # noqa: PLC0415
+
+    with Session() as session:
+        try:
+            session.auth = _signature(signed(_key(str(source.secret), lookup)))
+        except ConfigurationError as error:  # one source without its key does not stop the others
+            raise SliceError(name, day, str(error)) from None
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=Retry(**patience)))
+        # The adapter asks again until an answer begins; one that breaks off is asked for again from here.
+        again = Retrying(
+            retry=retry_if_exception(_is_cut_short),
+            stop=stop_after_attempt(3),
+            wait=wait_exponential(multiplier=patience["backoff_factor"], max=patience["backoff_max"]),
+            reraise=True,
+        )
+        url = str(source.api).rstrip("/")
+        yield Connection(name, day, url, str(source.secret), partial(again, session.request))
+
+
+def _key(secret: str, lookup: SecretLookup) -> str:
+    text = require(secret, lookup).strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ConfigurationError(f"the secret {secret} holds signs that no key has; set it again")
+    return text
+
+
+def _signature(headers: Mapping[str, str]) -> Callable[[Any], Any]:
+    """Puts the key on a request; being the session's auth, it keeps a .netrc of the host from taking its place."""
+
+    def sign(request: Any) -> Any:
+        request.headers.update(headers)
+        return request
+
+    return sign
+
+
+def _is_cut_short(error: BaseException) -> bool:
+    from requests.exceptions import ChunkedEncodingError, ContentDecodingError  # noqa: PLC0415
+
+    return isinstance(error, ChunkedEncodingError | ContentDecodingError)
+
+
+def _reason(error: BaseException) -> str:
+    """In words that quote neither the URL nor a header."""
+    from requests.exceptions import ConnectionError as NoConnection  # noqa: PLC0415
+    from requests.exceptions import SSLError, Timeout  # noqa: PLC0415
+
+    if isinstance(error, Timeout):
+        return "it gave no answer in time"
+    if _is_cut_short(error):
+        return "its answer broke off"
+    if isinstance(error, SSLError):
+        return "its certificate is not trusted"
+    return "no connection" if isinstance(error, NoConnection) else type(error).__name__
