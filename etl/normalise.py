@@ -51,6 +51,7 @@ FORMATS = {
     "cloudfront": Format("lines", is_pixel=True),
     "mailtrap": Format("json"),
     "postal": Format("json"),
+    "unisender_go": Format("json"),
 }
 """Every format by its name, which is the stem of its SQL."""
 
