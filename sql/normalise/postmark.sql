@@ -1,0 +1,110 @@
+-- postmark: Postmark's webhooks, the pages of its bounces, opens and clicks APIs, and a message's details.
+--
+-- Grain   one row per record; of a message's details one per event of the message
+-- Reads   records
+-- Counts  only bounces and complaints have an ID. A change of subscription that follows a bounce or complaint is of that type, as
+--         it tells of the same; the same recipient is counted once. postmarkapp.com/developer/webhooks and .../api/bounce-api
+WITH paged AS (
+    SELECT
+        *,
+        CASE
+            WHEN CONTAINS(record, '"TotalCount"') THEN TRY(JSON_TRANSFORM(record, '{"Bounces": ["JSON"], "Opens": ["JSON"], "Clicks": ["JSON"]}'))
+        END AS page
+    FROM records
+),
+
+unwrapped AS (
+    SELECT
+        file,
+        document,
+        CASE WHEN page.Bounces IS NOT NULL THEN 'Bounce' WHEN page.Opens IS NOT NULL THEN 'Open' WHEN page.Clicks IS NOT NULL THEN 'Click' END AS page_type,
+        UNNEST(COALESCE(CAST(COALESCE(page.Bounces, page.Opens, page.Clicks) AS VARCHAR[]), [record])) AS record
+    FROM paged
+),
+
+parsed AS (
+    SELECT
+        *,
+        TRY(JSON_TRANSFORM(record, '{
+            "RecordType": "VARCHAR", "Type": "VARCHAR", "ID": "VARCHAR", "MessageID": "VARCHAR", "Email": "VARCHAR", "Recipient": "VARCHAR",
+            "DeliveredAt": "VARCHAR", "BouncedAt": "VARCHAR", "ReceivedAt": "VARCHAR", "ChangedAt": "VARCHAR", "UserAgent": "VARCHAR",
+            "OriginalLink": "VARCHAR", "Details": "VARCHAR", "Tag": "VARCHAR", "Metadata": "VARCHAR",
+            "SuppressSending": "VARCHAR", "SuppressionReason": "VARCHAR",
+            "MessageEvents": [{
+                "Recipient": "VARCHAR", "Type": "VARCHAR", "ReceivedAt": "VARCHAR",
+                "Details": {"DeliveryMessage": "VARCHAR", "Link": "VARCHAR", "BounceID": "VARCHAR"}
+            }]
+        }')) AS event
+    FROM unwrapped
+),
+
+stepped AS (
+    SELECT
+        *,
+        UNNEST(COALESCE(event.MessageEvents, [NULL])) AS step
+    FROM parsed
+),
+
+named AS (
+    SELECT
+        *,
+        COALESCE(
+            told(event.RecordType), page_type,
+            MAP {'Delivered': 'Delivery', 'Transient': 'Transient', 'Opened': 'Open', 'LinkClicked': 'Click', 'Bounced': 'Bounce'}[step.Type],
+            step.Type
+        ) AS record_type,
+        CASE
+            WHEN record_type = 'Bounce' THEN COALESCE(told(event.Type), 'Bounce')
+            WHEN record_type IS DISTINCT FROM 'SubscriptionChange' THEN record_type
+            WHEN LOWER(event.SuppressSending) = 'false' THEN 'Subscribe'
+            WHEN event.SuppressionReason IN ('HardBounce', 'SpamComplaint') THEN event.SuppressionReason
+            ELSE 'Unsubscribe'
+        END AS name,
+        CASE WHEN name IS NOT NULL THEN COALESCE(MAP {
+            'Transient': 'deferred', 'DnsError': 'deferred', 'OpenRelayTest': 'deferred', 'Delivery': 'delivered', 'Bounce': 'bounced',
+            'HardBounce': 'bounced', 'SoftBounce': 'bounced', 'VirusNotification': 'bounced', 'BadEmailAddress': 'rejected',
+            'Blocked': 'rejected', 'ManuallyDeactivated': 'rejected', 'Unconfirmed': 'rejected', 'DMARCPolicy': 'rejected',
+            'SMTPApiError': 'failed', 'TemplateRenderingFailed': 'failed', 'Open': 'opened', 'Click': 'clicked',
+            'SpamComplaint': 'complained', 'SpamNotification': 'complained', 'Unsubscribe': 'unsubscribed',
+            'ManualSuppression': 'unsubscribed', 'Subscribe': 'subscribed', 'AutoResponder': 'autoresponded',
+            'AddressChange': 'autoresponded', 'ChallengeVerification': 'autoresponded'
+        }[name], 'unknown') END AS event_type,
+        iso_time(COALESCE(step.ReceivedAt, event.DeliveredAt, event.BouncedAt, event.ReceivedAt, event.ChangedAt)) AS occurred_at,
+        COALESCE(step.Recipient, told(event.Email), event.Recipient) AS email,
+        COALESCE(event.OriginalLink, step.Details.Link) AS url
+    FROM stepped
+)
+
+SELECT
+    file,
+    document,
+    record,
+    event IS NOT NULL AS is_readable,
+    FALSE AS is_ignored,
+    event_type,
+    occurred_at,
+    CASE WHEN record_type IN ('Bounce', 'SpamComplaint') THEN COALESCE(event.ID, step.Details.BounceID) END AS event_key,
+    CONCAT_WS(
+        '|', record_type, COALESCE(event.MessageID, ''), LOWER(COALESCE(TRIM(email), '')), EPOCH_US(occurred_at), COALESCE(url, '')
+    ) AS key_parts,
+    email,
+    event.MessageID AS message_id,
+    object_text(event.Metadata) AS metadata,
+    url,
+    event.UserAgent AS user_agent,
+    CASE
+        WHEN event_type = 'deferred' OR name = 'SoftBounce' THEN 'soft'
+        WHEN name = 'HardBounce' THEN 'hard'
+        WHEN name = 'VirusNotification' THEN 'block'
+        WHEN event_type = 'bounced' THEN 'undetermined'
+    END AS bounce_class,
+    CASE
+        WHEN name IN ('HardBounce', 'SoftBounce', 'Bounce') THEN 'bounced'
+        WHEN name = 'BadEmailAddress' THEN 'invalid'
+        WHEN name IN ('Blocked', 'ManuallyDeactivated', 'DMARCPolicy') THEN 'blocked'
+        WHEN event_type = 'complained' THEN 'spam'
+        WHEN event_type IN ('bounced', 'rejected') THEN 'other'
+    END AS reject_reason,
+    COALESCE(event.Details, step.Details.DeliveryMessage) AS mta_response,
+    event.Tag AS tags
+FROM named
