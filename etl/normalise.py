@@ -38,6 +38,7 @@ FORMATS = {
     "ses": Format("json"),
     "mailgun": Format("json"),
     "postmark": Format("json"),
+    "mandrill": Format("json"),
     "nginx_combined": Format("lines", is_pixel=True),
     "apache_combined": Format("lines", is_pixel=True),
     "sparkpost": Format("json"),
