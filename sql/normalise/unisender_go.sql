@@ -21,7 +21,7 @@ unwrapped AS (
         UNNEST(
             CASE
                 WHEN users IS NULL THEN [record]
-                ELSE CAST(FLATTEN(LIST_TRANSFORM(users, lambda user : user.events)) AS VARCHAR[])
+                ELSE CAST(FLATTEN(LIST_TRANSFORM(users, LAMBDA batch: batch.events)) AS VARCHAR[])
             END
         ) AS record
     FROM opened
