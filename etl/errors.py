@@ -10,6 +10,12 @@ class AnalyticsError(Exception):
     """The work failed; the command line ends with exit code 1."""
 
 
+def reason_of(error: Exception) -> str:
+    """The first line of what somebody else's exception says; the name of its class where it says nothing."""
+    said = (getattr(error, "strerror", None) or str(error)).splitlines()
+    return said[0] if said else type(error).__name__
+
+
 class ConfigurationError(AnalyticsError):
     """The configuration, or the way the command was called, is wrong; exit code 2."""
 
@@ -70,6 +76,17 @@ class NotLanded(SliceError):
 
 class RegistryError(AnalyticsError):
     """The registry cannot be pulled, or lost too many rows; the former one stays."""
+
+
+class LandingError(AnalyticsError):
+    """The landing, which every slice shares, cannot be read or written."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.reason = (
+            f"the landing at {url} cannot be used ({reason}); see that [landing] url is right, and that this host may"
+            " read and write there"
+        )
+        super().__init__(self.reason)
 
 
 class WarehouseError(AnalyticsError):

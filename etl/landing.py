@@ -7,9 +7,10 @@ folder that nothing names.
 """
 
 import hashlib
+import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +20,13 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict
 
+from etl.errors import AnalyticsError, ConfigurationError, LandingError, reason_of
+
+OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss", "oci"})
+"""Protocols of flat stores: no folders to make, and an object is there when it is whole."""
+
 _CHUNK = 4 << 20
+_PART = 16 << 20  # what is held of an object; S3 takes 10,000 parts of one
 _NEWEST, _LOADED = "newest.json", "loaded.json"
 
 
@@ -72,8 +79,11 @@ class Landing:
     """The landing behind one fsspec URL."""
 
     def __init__(self, url: str) -> None:
-        self.filesystem, root = fsspec.url_to_fs(url)
-        self.root = root.rstrip("/")
+        try:
+            self.filesystem, root = fsspec.url_to_fs(url)
+        except (ValueError, ImportError) as error:  # a protocol that nobody knows, or whose library is missing
+            raise ConfigurationError(f"landing.url is no place that can be reached ({reason_of(error)})") from None
+        self.url, self.root = url, root.rstrip("/")
 
     @property
     def is_local(self) -> bool:
@@ -83,6 +93,10 @@ class Landing:
     def path(self, *parts: str) -> str:
         """The full path of something in the landing, as its filesystem writes it."""
         return "/".join((self.root, *parts))
+
+    def shown(self, path: str) -> str:
+        """A full path as people and DuckDB find it: as it is on a disk, as a URL elsewhere."""
+        return path if self.is_local else str(self.filesystem.unstrip_protocol(path))
 
     def newest(self, shelf: str) -> Manifest | None:
         """The version brought last, if any."""
@@ -107,30 +121,32 @@ class Landing:
 
     def write(self, path: str, content: bytes) -> None:
         """Writes a small file whole or not at all."""
-        self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        if self.is_local:  # fsspec would move it from the temporary folder, which on another disk is a copy
-            beside = Path(f"{path}.{self.fresh_version()}")
-            beside.write_bytes(content)
-            beside.replace(path)
-            return
-        with self.filesystem.transaction, self.filesystem.open(path, "wb") as file:
-            file.write(content)
+        with self._reached():
+            self._make_folder_of(path)
+            if self.is_local:  # fsspec would move it from the temporary folder, which on another disk is a copy
+                beside = Path(f"{path}.{self.fresh_version()}")
+                beside.write_bytes(content)
+                beside.replace(path)
+            elif is_object_store(self.filesystem):
+                self.filesystem.pipe_file(path, content)
+            else:
+                with self.filesystem.transaction, self.filesystem.open(path, "wb") as file:
+                    file.write(content)
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a small file, or None where there is none."""
-        try:
-            return bytes(self.filesystem.cat_file(path))
-        except FileNotFoundError:
-            return None
+        with self._reached():
+            try:
+                return bytes(self.filesystem.cat_file(path))
+            except FileNotFoundError:
+                return None
 
     def store(self, shelf: str, path: str, content: BinaryIO, origin: str) -> LandedFile:
         """Copies a stream into a shelf in bounded memory, byte for byte; nothing sees it before a manifest names it."""
-        full = self.path(shelf, path)
-        self.filesystem.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
         digest, size = hashlib.sha256(), 0
-        with self.filesystem.open(full, "wb") as target:
+        with self._written(self.path(shelf, path)) as write:
             while chunk := content.read(_CHUNK):
-                target.write(chunk)
+                write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
         return LandedFile(path=path, size=size, sha256=digest.hexdigest(), origin=origin)
@@ -143,7 +159,8 @@ class Landing:
             return
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder, path.rsplit("/", 1)[-1])
-            self.filesystem.get(path, str(copy), recursive=self.filesystem.isdir(path))
+            with self._reached():
+                self._fetch(path, copy)
             yield copy
 
     @contextmanager
@@ -151,12 +168,16 @@ class Landing:
         """An empty local folder whose files lie at that path of the landing when the block ends without an error."""
         if self.is_local:
             folder = Path(path)
-            folder.mkdir(parents=True)
+            with self._reached():
+                folder.mkdir(parents=True)
             yield folder
             return
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
-            self.filesystem.put(f"{temporary}/", f"{path}/", recursive=True)
+            for file in (found for found in Path(temporary).rglob("*") if found.is_file()):
+                with file.open("rb") as content, self._written(f"{path}/{file.relative_to(temporary)}") as write:
+                    while chunk := content.read(_CHUNK):
+                        write(chunk)
 
     def sweep(self, shelf: str, *, before: datetime) -> None:
         """Removes what no manifest of a shelf names and what was last written before an aware instant."""
@@ -168,10 +189,12 @@ class Landing:
             if file
         }
         folder = self.path(shelf)
-        entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
-        for entry in entries:
-            if entry.rstrip("/").rsplit("/", 1)[-1] not in named and self._written_before(entry, before):
-                self.filesystem.rm(entry, recursive=True)
+        with self._reached():
+            entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
+            for entry in (found.rstrip("/") for found in entries):
+                is_marker = entry == folder  # an empty object that stands for the folder itself
+                if not is_marker and entry.rsplit("/", 1)[-1] not in named and self._written_before(entry, before):
+                    self.filesystem.rm(entry, recursive=True)
 
     def _written_before(self, folder: str, before: datetime) -> bool:
         def written(path: str) -> datetime:
@@ -184,3 +207,53 @@ class Landing:
     def _manifest(self, shelf: str, name: str) -> Manifest | None:
         content = self.read(self.path(shelf, name))
         return Manifest.model_validate_json(content) if content else None
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Asks the place for how it is now; what goes wrong there, in exceptions of its own, is a LandingError."""
+        try:
+            self.filesystem.invalidate_cache()  # a worker that lives for days must see what others wrote
+            yield
+        except AnalyticsError:
+            raise
+        except Exception as error:
+            raise LandingError(self.url, reason_of(error)) from error
+
+    @contextmanager
+    def _written(self, path: str) -> Iterator[Callable[[bytes], None]]:
+        """A new file, as the function that writes to it; trouble with what it is read from is not the landing's."""
+        with self._reached():
+            self._make_folder_of(path)
+            file = self.filesystem.open(path, "wb", block_size=_PART)
+
+        def write(chunk: bytes) -> None:
+            with self._reached():
+                file.write(chunk)
+
+        try:
+            yield write
+        finally:
+            with self._reached():
+                file.close()
+
+    def _fetch(self, path: str, copy: Path) -> None:
+        """Copies a file, or all files of a folder, part by part: fsspec's own get holds many parts at a time."""
+        files = self.filesystem.find(path)
+        if not files:
+            raise FileNotFoundError(f"{path} is not there")
+        for file in files:
+            target = copy / file.removeprefix(path).lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self.filesystem.open(file, "rb", block_size=_PART) as content, target.open("wb") as local:
+                shutil.copyfileobj(content, local, _CHUNK)
+
+    def _make_folder_of(self, path: str) -> None:
+        """An object store needs none, and would make a bucket whose name was mistyped."""
+        if not is_object_store(self.filesystem):
+            self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+
+
+def is_object_store(filesystem: fsspec.AbstractFileSystem) -> bool:
+    """Whether a place has buckets and keys rather than folders and files."""
+    protocols = filesystem.protocol
+    return not OBJECT_STORES.isdisjoint({protocols} if isinstance(protocols, str) else protocols)
