@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ PORT = 8080
 URL = f"http://127.0.0.1:{PORT}"
 START_SECONDS = 180
 RUN_SECONDS = 600
+
+
+class BusyError(RuntimeError):
+    """Airflow answers that it cannot just now."""
 
 
 def environment() -> dict[str, str]:
@@ -85,7 +90,8 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
+        failure = BusyError if error.code == HTTPStatus.SERVICE_UNAVAILABLE else RuntimeError
+        raise failure(f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
 
 
 def wait_for(path: str) -> dict[str, Any]:
