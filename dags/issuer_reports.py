@@ -1,9 +1,7 @@
 """Sends each subscriber the report that is due, every hour; or, by hand, makes the reports that the form asks for.
 
-```
-due ──► figures ──► report [subscription period, ...]
- └────► nothing_is_late
-```
+- `due` ─► `figures` ─► for each batch: `report`
+- `due` ─► `nothing_is_late`
 
 | red | means | do |
 |---|---|---|

@@ -1,9 +1,7 @@
 """Brings one UTC day of every source into the warehouse, at 02:00 UTC of the day after, and what came late for the days before.
 
-```
-slices ──► slice [source day]: extract ► normalise ► validate ► load ──► statistics ──► night_is_whole
-registry ──────────────────────────────────────────────────────────────────┘
-```
+- `slices` ─► for each slice: `extract` ─► `normalise` ─► `validate` ─► `load` ─► `statistics` ─► `night_is_whole`
+- `registry` ─► `statistics`
 
 | red | means | do |
 |---|---|---|

@@ -261,7 +261,7 @@ def test_failing_source_does_not_leave_the_run_green(installation, nights):
 def test_asset_event_counts_rows(installation, nights):
     """Each night leaves an event that says how many rows the warehouse has of each day and source."""
     events = installation.ask("assets/events?order_by=timestamp")["asset_events"]
-    counted = {day: rows for event in events for day, rows in event["extra"].items()}
+    counted = {day: rows for event in reversed(events) for day, rows in event["extra"].items()}
     assert counted[FIRST]["sendgrid"] > 0 < counted[FIRST]["recipient_view"]
     assert counted[SECOND]["sendgrid"] == 0 < counted[SECOND]["recipient_view"]
 
@@ -370,7 +370,7 @@ def _running(installation: Installation, component: str) -> Iterator[None]:
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
-                process.wait(20)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
 
