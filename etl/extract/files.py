@@ -4,9 +4,11 @@ from datetime import date
 
 import fsspec
 
-from etl.errors import NoFiles, UnreadableFile
-from etl.landing import LandedFile, Landing, Manifest, slice_shelf
+from etl.errors import AnalyticsError, NoFiles, UnreadableFile, reason_of
+from etl.landing import LandedFile, Landing, Manifest, is_object_store, slice_shelf
 from etl.settings import Source
+
+_BLOCK = 16 << 20  # what is held of a file while it is copied
 
 
 def extract(landing: Landing, name: str, source: Source, day: date, *, replace: bool) -> Manifest:
@@ -24,10 +26,10 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
         raw = []
         for position, place in enumerate(found):
             raw.append(_copied(landing, filesystem, place, shelf, f"{version}/raw/{position:04}"))
-    except NoFiles:
+    except AnalyticsError:
         raise
     except Exception as error:  # every kind of store has exceptions of its own
-        raise UnreadableFile(name, day, place, _reason(error)) from error
+        raise UnreadableFile(name, day, place, reason_of(error)) from error
     manifest = Manifest(shelf=shelf, raw=tuple(raw))
     landing.publish(manifest)
     return manifest
@@ -38,7 +40,7 @@ def probe(source: Source, day: date) -> str:
     try:
         _, found = _found(source, day)
     except Exception as error:
-        raise OSError(_reason(error)) from error
+        raise OSError(reason_of(error)) from error
     return f"{len(found)} files of {day} match {source.files}"
 
 
@@ -47,16 +49,35 @@ def differ(source: Source, day: date, loaded: Manifest) -> bool:
     known = {file.origin: file.size for file in loaded.raw}
     try:
         filesystem, found = _found(source, day)
-        sizes = {filesystem.unstrip_protocol(file): filesystem.size(file) for file in found}
+        sizes = {filesystem.unstrip_protocol(file): size for file, size in found.items()}
     except Exception:  # noqa: BLE001  # the day whose turn it is says so
         return False
     return any(size > known.get(origin, -1) for origin, size in sizes.items())
 
 
-def _found(source: Source, day: date) -> tuple[fsspec.AbstractFileSystem, list[str]]:
+def _found(source: Source, day: date) -> tuple[fsspec.AbstractFileSystem, dict[str, int]]:
+    """The files of a day by their names in order, each with its bytes as the listing has them."""
     filesystem, path = fsspec.url_to_fs(str(source.files).format(day=day))
     filesystem.invalidate_cache()  # a worker that lives for days must see today's files
-    return filesystem, sorted(file for file in filesystem.glob(path) if filesystem.isfile(file))
+    found = filesystem.glob(path, detail=True)
+    if not found and is_object_store(filesystem):
+        _require_bucket(filesystem, path)
+    return filesystem, {
+        file: found[file].get("size") or 0
+        for file in sorted(found)
+        if found[file]["type"] == "file" or filesystem.isfile(file)  # a link is no file of the listing
+    }
+
+
+def _require_bucket(filesystem: fsspec.AbstractFileSystem, path: str) -> None:
+    """A FileNotFoundError where the bucket is missing, in which a glob finds no more than in an empty one."""
+    bucket = path.split("/", 1)[0]
+    try:
+        filesystem.info(bucket)
+    except PermissionError:  # who may list a folder of it need not be allowed to ask for the bucket
+        return
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no bucket {bucket}") from None
 
 
 def _holds_records(landing: Landing, shelf: str) -> bool:
@@ -66,10 +87,5 @@ def _holds_records(landing: Landing, shelf: str) -> bool:
 
 def _copied(landing: Landing, filesystem: fsspec.AbstractFileSystem, file: str, shelf: str, prefix: str) -> LandedFile:
     origin = filesystem.unstrip_protocol(file)
-    with filesystem.open(file, "rb") as content:
+    with filesystem.open(file, "rb", block_size=_BLOCK) as content:
         return landing.store(shelf, f"{prefix}-{file.rsplit('/', 1)[-1]}", content, origin=origin)
-
-
-def _reason(error: Exception) -> str:
-    said = (getattr(error, "strerror", None) or str(error)).splitlines()
-    return said[0] if said else type(error).__name__

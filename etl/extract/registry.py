@@ -12,12 +12,13 @@ from typing import Any, BinaryIO
 import fsspec
 import sqlalchemy as sa
 
-from etl.errors import ConfigurationError, RegistryError
+from etl.errors import AnalyticsError, ConfigurationError, RegistryError, reason_of
 from etl.landing import LandedFile, Landing, Manifest
 from etl.settings import Registry, RegistryTable, SecretLookup, with_password
 
 TABLES: tuple[RegistryTable, ...] = ("issuers", "certificates", "recipients", "subscriptions")
 _BATCH = 10_000
+_BLOCK = 1 << 20  # what is held of a file while it is copied
 
 
 def pull(landing: Landing, registry: Registry, lookup: SecretLookup) -> Manifest:
@@ -48,20 +49,22 @@ def probe(registry: Registry, lookup: SecretLookup) -> str:
 @contextmanager
 def _from_folder(registry: Registry, table: RegistryTable, lookup: SecretLookup) -> Iterator[BinaryIO]:  # noqa: ARG001
     try:
-        file = fsspec.open(f"{registry.url.rstrip('/')}/{table}.csv", "rb")
+        filesystem, path = fsspec.url_to_fs(f"{registry.url.rstrip('/')}/{table}.csv")
     except (ValueError, ImportError) as error:  # a protocol that nobody knows, or whose library is missing
         raise ConfigurationError(
             f"registry.url is no folder ({error}); if it is a database, write registry.queries"
         ) from None
     try:
-        with file as content:
+        filesystem.invalidate_cache()  # a file that grew must not be read as long as it was
+        with filesystem.open(path, "rb", block_size=_BLOCK) as content:
             yield content
+    except AnalyticsError:
+        raise
     except FileNotFoundError:
         raise RegistryError(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except Exception as error:  # every kind of store has exceptions of its own
         raise RegistryError(
-            f"{table}.csv of the registry cannot be read ({reason}); see that this host may read it"
+            f"{table}.csv of the registry cannot be read ({reason_of(error)}); see that this host may read it"
         ) from error
 
 
