@@ -3,7 +3,8 @@
 -- Grain   one row per record
 -- Reads   records
 -- Counts  the job's owner chose the times' form: rfc3339, unix (seconds) or unixnano, told apart by shape and magnitude. A bot
---         score below 30 or the category of a verified bot is the provider's word for a machine. RayID names the request.
+--         score below 30 (0 says that none was computed) or the category of a verified bot is the provider's word for a
+--         machine. RayID names the request.
 --         developers.cloudflare.com/logs/logpush/logpush-job/datasets/zone/http_requests
 WITH parsed AS (
     SELECT
@@ -44,5 +45,5 @@ SELECT
     CONCAT_WS(
         '|', moment, field.ClientIP, field.ClientRequestUserAgent, field.ClientRequestMethod, field.ClientRequestURI
     ) AS key_parts,
-    COALESCE(TRY_CAST(field.BotScore AS DOUBLE) < 30, FALSE) OR told(field.VerifiedBotCategory) IS NOT NULL AS is_flagged
+    COALESCE(TRY_CAST(field.BotScore AS DOUBLE) BETWEEN 1 AND 29, FALSE) OR told(field.VerifiedBotCategory) IS NOT NULL AS is_flagged
 FROM timed
