@@ -15,7 +15,7 @@ import typer
 
 from etl import normalise as normalising
 from etl import porch, settings, statistics
-from etl.errors import AnalyticsError, ConfigurationError, SliceError
+from etl.errors import AnalyticsError, ConfigurationError, LandingError
 from etl.printing import Output, print_rows, progress, say
 
 app = typer.Typer(
@@ -130,18 +130,15 @@ def nightly(
     try:
         kept = porch.pull_registry(house, from_landing=from_landing, replace=replace).counts
         say(f"registry: {kept.event} rows, {kept.reject} left out")
-    except ConfigurationError:
+    except (ConfigurationError, LandingError):  # no slice would come either
         raise
     except AnalyticsError as error:
         say(f"error: {error}")
         failures += 1
     steps = porch.bring(house, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC))
     for outcome in progress(steps, len(wanted), "slices"):
-        if isinstance(outcome, SliceError):
-            say(f"error: {outcome}")
-            failures += 1
-        else:
-            say(outcome)
+        failures += isinstance(outcome, AnalyticsError)
+        say(f"error: {outcome}" if isinstance(outcome, AnalyticsError) else outcome)
     return int(failures > 0)
 
 

@@ -33,6 +33,7 @@ from etl.errors import (
     ConfigurationError,
     DeliveryError,
     DoubtfulDelivery,
+    LandingError,
     ShrunkenSlice,
     SliceError,
     UnknownName,
@@ -182,10 +183,11 @@ def record_failure(house: House, error: SliceError) -> None:
 
 def bring(
     house: House, wanted: Iterable[tuple[str, date]], *, from_landing: bool, replace: bool, now: datetime
-) -> Iterator[str | SliceError]:
+) -> Iterator[str | AnalyticsError]:
     """Brings slices one after another into the warehouse, then the figures up to date; yields a line or the failure of each.
 
-    A failing slice stops nothing: the others go on, what was loaded before stays.
+    A failing slice stops nothing: the others go on, what was loaded before stays. A landing that
+    fails, which all of them share, stops them all.
     """
     for name, day in wanted:
         try:
@@ -196,6 +198,10 @@ def bring(
         except SliceError as error:
             record_failure(house, error)
             yield error
+        except LandingError as error:
+            record_failure(house, SliceError(name, day, error.reason))
+            yield error
+            break
         else:
             yield (
                 f"{name} {day}: {counts.event} events, {counts.duplicate} duplicates,"
@@ -450,7 +456,7 @@ def _keep(house: House, report: Report, folder: Path) -> str:
     kept = house.landing.path("reports", *report.folder.parts)
     for file in folder.iterdir():
         house.landing.write(f"{kept}/{file.name}", file.read_bytes())
-    return kept
+    return house.landing.shown(kept)
 
 
 def findings(house: House, now: datetime) -> Iterator[tuple[str, str, bool]]:

@@ -225,8 +225,7 @@ def _query(result: Any, landing: Landing, manifest: Manifest) -> str:
     query = (_SQL / f"{rows}.sql").read_text() if rows else result.result["unexpected_index_query"]
     query = " ".join(re.sub(r"(?m)^--.*$", "", query).split()).rstrip(" ;")
     for table, file in (("events", manifest.events), ("rejects", manifest.rejects)):
-        path = _files(landing.path(manifest.shelf, str(file)))
-        place = (path if landing.is_local else landing.filesystem.unstrip_protocol(path)).replace("'", "''")
+        place = landing.shown(_files(landing.path(manifest.shelf, str(file)))).replace("'", "''")
         query = query.replace(f"FROM {table}", f"FROM read_parquet('{place}')")
     return query
 
