@@ -1,0 +1,270 @@
+"""Nights that are run twice, out of order, killed, or fed with damage: the same warehouse in the end."""
+
+import gzip
+import json
+import re
+import shutil
+from datetime import date
+from functools import partial
+
+import duckdb
+import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
+import pytest
+
+from etl import normalise, statistics, warehouse
+from etl.landing import Landing
+from tests import platform_by_hand as platform
+from tests.command import die, run
+
+ONE, TWO = platform.DAYS
+BOTH = ("nightly", "--day", str(ONE), "--to", str(TWO))
+KILLED = -9
+
+
+def nightly(configuration, *arguments, before=lambda: None):
+    """A night in a process of its own."""
+    return run(configuration, *arguments, before=before, HASH_KEY=platform.KEY)
+
+
+def errors(ran):
+    """The failures of a night, one line each, without the source and day that begin them."""
+    assert "Traceback" not in ran.err
+    return [line for line in ran.err.splitlines() if line.startswith("error: ")]
+
+
+def held(configuration):
+    """All that the warehouse holds, table by table, but for when it was loaded."""
+    with duckdb.connect(str(configuration.parent / "warehouse.duckdb"), read_only=True) as connection:
+        tables = [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
+        found = {name: connection.table(name) for name in sorted(tables)}
+        columns = {name: [column for column in table.columns if column != "loaded_at"] for name, table in found.items()}
+        return {
+            name: sorted(map(repr, table.project(", ".join(columns[name])).fetchall())) for name, table in found.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A platform whose two days came in one night, and what its warehouse holds."""
+    configuration = platform.write(tmp_path_factory.mktemp("undisturbed"))
+    assert nightly(configuration, *BOTH).code == 0
+    return configuration, held(configuration)
+
+
+@pytest.fixture
+def wanted(undisturbed):
+    """What a warehouse must hold in the end."""
+    return undisturbed[1]
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """The platform before its first night."""
+    return platform.write(tmp_path / "platform")
+
+
+@pytest.fixture
+def loaded(undisturbed, tmp_path):
+    """A copy of the platform with both days loaded."""
+    return copied(undisturbed[0], tmp_path / "platform")
+
+
+def copied(configuration, folder):
+    """A copy of a platform, with its landing, warehouse and state."""
+    shutil.copytree(configuration.parent, folder)
+    copy = folder / "analytics.toml"
+    copy.write_text(copy.read_text().replace(str(configuration.parent), str(folder)))
+    return copy
+
+
+def test_the_warehouse_is_not_empty(wanted):
+    """What the other tests compare holds something in every table."""
+    assert {name: len(rows) for name, rows in wanted.items() if name in ("events", "slices", "recipients")} == {
+        "events": 42, "slices": 4, "recipients": 20
+    }  # fmt: skip
+    assert [name for name, rows in wanted.items() if not rows] == ["stale_certificates"]
+
+
+def test_a_night_run_twice_is_a_night(loaded, wanted):
+    """Whoever is not sure whether it ran runs it again."""
+    assert nightly(loaded, *BOTH).code == 0
+    assert held(loaded) == wanted
+
+
+def test_days_come_in_any_order(fresh, wanted):
+    """A backfill of last week after this week makes no difference; nor does a source that comes alone."""
+    for arguments in (("--day", str(TWO), "--source", "view"), ("--day", str(TWO)), ("--day", str(ONE))):
+        assert nightly(fresh, "nightly", *arguments).code == 0
+    assert held(fresh) == wanted
+
+
+def test_a_registry_that_comes_late_makes_no_difference(loaded, wanted):
+    """Events that belong to nobody find their recipients when the registry learns of them."""
+    platform.write_table(loaded.parent, "recipients", platform.REGISTRY["recipients"].split("\n")[0] + "\n")
+    assert nightly(loaded, "nightly", "--day", "2026-03-04", "--replace").code == 0
+    assert held(loaded)["recipients"] == []
+    platform.write_table(loaded.parent, "recipients", platform.REGISTRY["recipients"])
+    assert nightly(loaded, "nightly", "--day", "2026-03-04").code == 0
+    assert held(loaded) == wanted
+
+
+# Kills: the process ends, as in a power cut, when a function is entered for the nth time.
+
+MAIL = ("nightly", "--day", str(ONE), "--source", "mail")
+STAGES = {
+    "extract, before the file lies there": (Landing, "store", 5),
+    "extract, before it says so": (Landing, "publish", 3),
+    "normalise, with the events written": (normalise, "_counts", 1),
+    "validate, before it says so": (Landing, "publish", 5),
+    "load, within the transaction": (warehouse.Warehouse, "_record", 1),
+    "load, before the landing knows": (Landing, "mark_loaded", 2),
+    "statistics, before it begins": (statistics, "refresh", 1),
+    "statistics, within the transaction": (warehouse.questions, "question", 1, "certificate_shares"),
+}
+
+
+def dies(place, name, times, argument=None):
+    """Lets that function end its own process, when it is entered for the nth time (with that argument)."""
+    function, calls = getattr(place, name), iter(range(1, 10_000))
+
+    def entered(*arguments, **options):
+        if (argument is None or argument in arguments) and next(calls) == times:
+            die()
+        return function(*arguments, **options)
+
+    setattr(place, name, entered)
+
+
+@pytest.fixture(scope="module")
+def without_mail(tmp_path_factory):
+    """A platform that lacks the mail of day one."""
+    configuration = platform.write(tmp_path_factory.mktemp("without_mail"))
+    assert nightly(configuration, "nightly", "--day", str(TWO)).code == 0
+    assert nightly(configuration, "nightly", "--day", str(ONE), "--source", "view").code == 0
+    return configuration
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_night_that_was_killed_is_repaired_by_the_next(without_mail, tmp_path, wanted, stage):
+    """Wherever it stopped, a re-run makes the warehouse that an undisturbed night makes."""
+    configuration = copied(without_mail, tmp_path / "platform")
+    assert nightly(configuration, *MAIL, before=partial(dies, *STAGES[stage])).code == KILLED
+    assert nightly(configuration, *MAIL).code == 0
+    assert held(configuration) == wanted
+
+
+@pytest.mark.parametrize("stage", ["extract, before the file lies there", "load, within the transaction"])
+def test_a_re_run_that_was_killed_leaves_what_was_loaded(loaded, wanted, stage):
+    """What issuers are shown in the meantime is what they were shown before."""
+    assert nightly(loaded, *MAIL, before=partial(dies, *STAGES[stage])).code == KILLED
+    assert held(loaded) == wanted
+
+
+# Damage
+
+RECORDS = [json.dumps(record) for record in platform.MAIL[ONE]]
+
+
+def whole(records=tuple(RECORDS)):
+    """The mail events of a day."""
+    return "\n".join(records).encode()
+
+
+DAMAGE = {
+    "a truncated file": (gzip.compress(whole())[:200], "events.json.gz cannot be read ("),
+    "a file that is not compressed": (whole(), "events.json.gz cannot be read ("),
+    "an empty file": (b"", "events.json.gz cannot be read ("),
+    "no record": (gzip.compress(b""), "0 raw records, under half of the 25 loaded; if that is right, re-run with"),
+    "a tenth of the records": (gzip.compress(whole(RECORDS[:2])), "2 raw records, under half of the 25 loaded"),
+    "no file": (None, "no file matches "),
+    "unknown events": (
+        gzip.compress(whole(re.sub('"event": "[a-z]+"', '"event": "teleported"', text) for text in RECORDS)),
+        "validation failed: event_type unknown: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_told_and_leaves_what_was_loaded(loaded, wanted, damage):
+    """One line names the slice and the reason, which `slices` keeps; a re-run of the whole file repairs it."""
+    content, reason = DAMAGE[damage]
+    path = platform.write_mail(loaded.parent, ONE, whole())
+    original = path.read_bytes()
+    path.write_bytes(content) if content is not None else path.unlink()
+    ran = nightly(loaded, *MAIL)
+    assert ran.code == 1
+    assert [line.startswith(f"error: mail {ONE}: ") and reason in line for line in errors(ran)] == [True]
+    kept = held(loaded)
+    assert reason in str(kept["slices"])
+    assert {name: rows for name, rows in kept.items() if name != "slices"} == {
+        name: rows for name, rows in wanted.items() if name != "slices"
+    }
+    path.write_bytes(original)
+    assert nightly(loaded, *MAIL).code == 0
+    assert held(loaded) == wanted
+
+
+EXTRA = {**platform.MAIL[ONE][0], "sg_event_id": "extra"}
+LINES = {
+    "half a line": (b'{"event": "delivered", "email": "per', "1 rejects"),
+    "a time in 1970": (json.dumps({**EXTRA, "timestamp": 1}).encode(), "1 rejects"),
+    "a time in 2099": (json.dumps({**EXTRA, "timestamp": 4_070_908_800}).encode(), "1 rejects"),
+    "bytes that are no text": (
+        json.dumps(EXTRA).encode().replace(b"extra", b"\xff\xfe"),
+        "0 rejects",
+    ),
+    "an unknown event": (json.dumps({**EXTRA, "event": "teleported"}).encode(), "0 rejects"),
+}
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """A platform with one damaged line in the log of each of five days, and what its night told, by day."""
+    configuration = platform.write(tmp_path_factory.mktemp("damaged"))
+    for number, (line, _) in enumerate(LINES.values()):
+        platform.write_mail(configuration.parent, date(2026, 3, 2 + number), whole(RECORDS[:15]) + b"\n" + line)
+    ran = nightly(configuration, "nightly", "--day", "2026-03-02", "--to", "2026-03-06", "--source", "mail")
+    return ran, {line[5:15]: line for line in ran.err.splitlines() if line.startswith("mail ")}
+
+
+@pytest.mark.parametrize("damage", LINES)
+def test_one_damaged_line_costs_itself(damaged, damage):
+    """It is a counted reject, or an event that says what it is; the other fifteen records are loaded."""
+    ran, told = damaged
+    number = list(LINES).index(damage)
+    rejects = LINES[damage][1]
+    events = 15 if rejects == "1 rejects" else 16
+    assert ran.code == 0
+    assert told[f"2026-03-{2 + number:02}"].endswith(f": {events} events, 0 duplicates, {rejects}, 0 ignored")
+
+
+# From the landing
+
+
+def test_an_emptied_warehouse_is_rebuilt_from_the_landing(loaded, wanted):
+    """The logs and the registry's host may be gone: what was landed is enough."""
+    for name in ("mail", "registry"):
+        shutil.rmtree(loaded.parent / name)
+    (loaded.parent / "warehouse.duckdb").unlink()
+    assert nightly(loaded, *BOTH, "--from-landing").code == 0
+    assert held(loaded) == wanted
+
+
+def test_a_rebuild_passes_over_what_was_refused(loaded, wanted):
+    """The newest version was refused when it came, so the one that was loaded is the one to rebuild from."""
+    platform.write_mail(loaded.parent, ONE, b"").write_bytes(DAMAGE["a truncated file"][0])
+    platform.write_mail(loaded.parent, TWO, b"").write_bytes(DAMAGE["unknown events"][0])
+    (loaded.parent / f"access.log-{ONE}").write_text("\n".join(platform.PIXEL[ONE][:4]))  # under half
+    platform.write_table(loaded.parent, "recipients", platform.REGISTRY["recipients"][:300])
+    assert len(errors(nightly(loaded, *BOTH))) == 4
+    (loaded.parent / "warehouse.duckdb").unlink()
+    assert nightly(loaded, *BOTH, "--from-landing").code == 0
+    assert held(loaded) == wanted
+
+
+def test_what_was_never_landed_cannot_be_rebuilt(fresh):
+    """One line for the registry and one for each slice say so."""
+    ran = nightly(fresh, *BOTH, "--from-landing")
+    assert ran.code == 1
+    assert len(errors(ran)) == 5
+    assert all("landed" in line for line in errors(ran))
