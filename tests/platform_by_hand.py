@@ -96,21 +96,9 @@ PIXEL = {
 }
 
 COUNTS = [
-    "recipients",
-    "claimed",
-    "shared_or_downloaded",
-    "added_to_linkedin",
-    "sent",
-    "delivered",
-    "bounced",
-    "rejected",
-    "opened",
-    "machine_only_opened",
-    "clicked",
-    "machine_only_clicked",
-    "complained",
-    "unsubscribed",
-]
+    "recipients", "claimed", "shared_or_downloaded", "added_to_linkedin", "sent", "delivered", "bounced", "rejected",
+    "opened", "machine_only_opened", "clicked", "machine_only_clicked", "complained", "unsubscribed",
+]  # fmt: skip
 """The catalogue's counts in the order of `FIGURES`."""
 
 # c1 on day two: claimed r01 r03; shared or downloaded r01 r03 r04; profile r03; all ten sent; delivered all but r06
@@ -128,17 +116,9 @@ FIGURES = {
 }
 SHARES = {"c1": {"linkedin": 2, "x": 1}, "c2": {"copy_link": 1}, "c3": {}}
 STATUSES = [
-    "shared",
-    "delivered",
-    "added_to_profile",
-    "downloaded",
-    "opened",
-    "bounced",
-    "delivered",
-    "opened",
-    "delivered",
-    "bounced",
-]
+    "shared", "delivered", "added_to_profile", "downloaded", "opened",
+    "bounced", "delivered", "opened", "delivered", "bounced",
+]  # fmt: skip
 """Of r01 to r10 on day two."""
 
 

@@ -25,28 +25,12 @@ ONE, TWO = (str(day) for day in platform.DAYS)
 VERBS = sorted(verb.name or verb.callback.__name__ for verb in app.registered_commands)
 STATISTICS_KEYS = ["certificate_id", "name", "kind", "issuer_id", "created_at", "as_of_date", "shares"]
 RECIPIENT_KEYS = [
-    "recipient_id",
-    "email",
-    "name",
-    "status",
-    "is_bounced",
-    "bounce_class",
-    "bounce_reason",
-    "last_event_at",
-]
+    "recipient_id", "email", "name", "status", "is_bounced", "bounce_class", "bounce_reason", "last_event_at"
+]  # fmt: skip
 SLICE_KEYS = [
-    "source",
-    "load_date",
-    "status",
-    "last_error",
-    "raw_count",
-    "event_count",
-    "reject_count",
-    "ignored_count",
-    "duplicate_count",
-    "unattributed_count",
-    "loaded_at",
-]
+    "source", "load_date", "status", "last_error", "raw_count", "event_count", "reject_count", "ignored_count",
+    "duplicate_count", "unattributed_count", "loaded_at",
+]  # fmt: skip
 
 
 def command(configuration, *arguments, **variables):
@@ -410,6 +394,12 @@ def test_a_file_of_rejects_that_cannot_be_written_is_told(tmp_path):
 
 # reports
 
+
+def report_of(period, tmp_path):
+    """Asks for one report by name."""
+    return ("reports", "--period", period, "--subscription", "s2", "--output", f"{tmp_path}/out")
+
+
 FILES = ["message.eml", "recipients.csv", "report.html", "report.pdf"]
 
 
@@ -436,8 +426,7 @@ def test_reports_of_a_day_are_written_for_every_subscription(own, tmp_path):
 def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, post, tmp_path):
     """Whoever sets the project up sees a mail before any issuer does."""
     url, mails = post
-    ran = command(own, "reports", "--period", TWO, "--subscription", "s2", "--output", f"{tmp_path}/out",
-              "--test-to", "me@tester.example", ANALYTICS_MAIL__URL=url)  # fmt: skip
+    ran = command(own, *report_of(TWO, tmp_path), "--test-to", "me@tester.example", ANALYTICS_MAIL__URL=url)
     assert ran.code == 0
     (mail,) = mails.iterdir()
     assert mail.name == "0001-me@tester.example.eml"
@@ -447,7 +436,7 @@ def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, post, tmp_path):
 def test_a_report_is_sent_once_however_often_it_is_asked_for(own, post, tmp_path):
     """A second run says that it was sent, and sends nothing."""
     url, mails = post
-    asked = ("reports", "--period", TWO, "--subscription", "s2", "--output", f"{tmp_path}/out", "--send")
+    asked = (*report_of(TWO, tmp_path), "--send")
     first, second = (command(own, *asked, ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true") for _ in range(2))
     assert (first.code, second.code) == (0, 0)
     assert first.err.endswith(", sent\n")
@@ -461,9 +450,10 @@ def test_a_report_is_sent_once_however_often_it_is_asked_for(own, post, tmp_path
 def test_a_report_of_days_that_are_not_whole_is_rendered_and_not_sent(own, post, tmp_path):
     """A blank or half report never reaches an issuer."""
     url, mails = post
-    ran = command(own, "reports", "--period", "2026-03-04", "--subscription", "s2", "--output", f"{tmp_path}/out", "--send",
-              ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true",
-              ANALYTICS_SOURCES__MAIL__UNTIL="2026-03-04")  # fmt: skip
+    own.write_text(own.read_text().replace("until = 2026-03-03", "until = 2026-03-04"))
+    ran = command(
+        own, *report_of("2026-03-04", tmp_path), "--send", ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="1"
+    )
     assert ran.code == 1
     assert "s2 2026-03-04 is not sent: its data are not whole" in ran.err
     assert list(mails.iterdir()) == []
@@ -472,8 +462,7 @@ def test_a_report_of_days_that_are_not_whole_is_rendered_and_not_sent(own, post,
 
 def test_a_mail_server_that_is_not_there_fails_the_report_and_not_its_files(own, tmp_path):
     """The error says what to mend; the report lies there."""
-    ran = command(own, "reports", "--period", TWO, "--subscription", "s2", "--output", f"{tmp_path}/out", "--test-to",
-              "me@tester.example", ANALYTICS_MAIL__URL="smtp://127.0.0.1:9")  # fmt: skip
+    ran = command(own, *report_of(TWO, tmp_path), "--test-to", "me@x.example", ANALYTICS_MAIL__URL="smtp://127.0.0.1:9")
     assert ran.code == 1
     assert ran.err.startswith("error: the test could not be sent for now ")
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == FILES
