@@ -4,7 +4,7 @@
 -- Reads   records
 -- Counts  ts_epoch alone is UTC; ts, ts_event and a date without an offset follow the account's time zone and are no time. The
 --         report spells the events in other words than the webhook: both have one name here, and so one key. id is the
---         webhook's, not the event's. The header X-Mailin-custom is metadata where it is JSON.
+--         webhook's, not the event's. The header X-Mailin-custom is metadata where it is JSON. A report of nothing may be {}.
 --         developers.brevo.com/docs/transactional-webhooks, developers.brevo.com/reference/get-email-event-report
 WITH unwrapped AS (
     SELECT
@@ -54,7 +54,7 @@ SELECT
     document,
     record,
     event IS NOT NULL AS is_readable,
-    FALSE AS is_ignored,
+    TRIM(record) = '{}' AS is_ignored,
     CASE
         WHEN name = 'request' THEN 'queued'
         WHEN name = 'deferred' THEN 'deferred'

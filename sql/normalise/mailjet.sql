@@ -4,7 +4,8 @@
 -- Reads   records
 -- Counts  sent means that the receiving server took the mail. greylisted is no failure yet: Mailjet tries again. Rows of
 --         openinformation, clickstatistics and bouncestatistics name no event: their time does, and StateID the error; states
---         from 14 on were never sent. Payload is metadata where it is JSON, CustomID always.
+--         from 14 on were never sent. A row of message tells by its status whether the mail was taken, and no time but that of
+--         its arrival at Mailjet; the other statuses are told by the other listings. Payload is metadata where it is JSON, CustomID always.
 --         dev.mailjet.com/email/guides/webhooks, dev.mailjet.com/email/reference/messages
 WITH unwrapped AS (
     SELECT
@@ -24,7 +25,8 @@ parsed AS (
                 "CustomID": "VARCHAR", "Payload": "VARCHAR", "ip": "VARCHAR", "agent": "VARCHAR", "url": "VARCHAR",
                 "hard_bounce": "VARCHAR", "error": "VARCHAR", "comment": "VARCHAR", "smtp_reply": "VARCHAR",
                 "OpenedAt": "VARCHAR", "ClickedAt": "VARCHAR", "BouncedAt": "VARCHAR", "ID": "VARCHAR",
-                "IsStatePermanent": "VARCHAR", "StateID": "VARCHAR", "UserAgentFull": "VARCHAR"
+                "IsStatePermanent": "VARCHAR", "StateID": "VARCHAR", "UserAgentFull": "VARCHAR",
+                "Status": "VARCHAR", "ArrivedAt": "VARCHAR", "ContactAlt": "VARCHAR"
             }'
         )) AS event
     FROM unwrapped
@@ -38,8 +40,10 @@ named AS (
             WHEN event."OpenedAt" IS NOT NULL THEN 'open'
             WHEN event."ClickedAt" IS NOT NULL THEN 'click'
             WHEN event."BouncedAt" IS NOT NULL THEN CASE WHEN TRY_CAST(event."StateID" AS INTEGER) >= 14 THEN 'blocked' ELSE 'bounce' END
+            WHEN LOWER(event."Status") IN ('sent', 'opened', 'clicked', 'spam', 'unsub') THEN 'sent'
         END AS name,
-        COALESCE(event."OpenedAt", event."ClickedAt", event."BouncedAt") AS pulled_time,
+        event.event IS NULL AND event."Status" IS NOT NULL AS is_message,
+        COALESCE(event."OpenedAt", event."ClickedAt", event."BouncedAt", CASE WHEN event."Status" IS NOT NULL THEN event."ArrivedAt" END) AS pulled_time,
         CASE
             WHEN event."StateID" IS NULL THEN told(LOWER(event.error))
             ELSE [
@@ -80,16 +84,16 @@ SELECT
     document,
     record,
     event IS NOT NULL AS is_readable,
-    FALSE AS is_ignored,
+    is_message AND name IS NULL AS is_ignored,
     event_type,
     COALESCE(epoch_time(event.time, 1000000), iso_time(pulled_time)) AS occurred_at,
     CONCAT_WS(
         '|', name, COALESCE(event."ID", ''), COALESCE(event."MessageID", ''), LOWER(TRIM(COALESCE(event.email, ''))),
         TRIM(COALESCE(event.time, pulled_time)), COALESCE(url, ''), COALESCE(event.ip, '')
     ) AS key_parts,
-    event.email AS email,
-    -- A row of bouncestatistics has the message's id as its own.
-    COALESCE(event."MessageID", CASE WHEN event."BouncedAt" IS NOT NULL THEN event."ID" END) AS message_id,
+    COALESCE(event.email, event."ContactAlt") AS email,
+    -- Rows of bouncestatistics and message have the message's id as their own.
+    COALESCE(event."MessageID", CASE WHEN event."BouncedAt" IS NOT NULL OR is_message THEN event."ID" END) AS message_id,
     CASE
         WHEN told(event."CustomID") IS NULL THEN payload
         ELSE CAST(JSON_MERGE_PATCH(JSON_OBJECT('CustomID', event."CustomID"), payload) AS VARCHAR)

@@ -1,25 +1,40 @@
--- sendgrid: SendGrid's Event Webhook, as a collector stores it.
+-- sendgrid: SendGrid's Event Webhook, as a collector stores it, and answers of its Email Logs API.
 --
--- Grain   one row per record
+-- Grain   one row per record; of the API's details of a mail one per event, of its list of mails one per mail
 -- Reads   records
 -- Counts  custom arguments are merged flat into the event: what is not SendGrid's is metadata. sg_message_id is absent on
 --         delayed bounces, smtp-id then names the message. A drop was never tried unless the address or the time was
---         wrong. twilio.com/docs/sendgrid/for-developers/tracking-events/event
-WITH parsed AS (
+--         wrong. The API keeps custom arguments apart; its list tells no event, and received none of a mail; what befell a
+--         mail later than its slice can hold is left out. twilio.com/docs/sendgrid/for-developers/tracking-events/event,
+--         twilio.com/docs/sendgrid/api-reference/email-logs
+WITH unwrapped AS (
     SELECT
         file,
         document,
-        record,
+        REGEXP_MATCHES(record, '"api_key_id"|^\s*\{\s*"messages"\s*:\s*\[') AS is_pulled,
+        UNNEST(
+            CASE
+                WHEN NOT is_pulled THEN [record]
+                WHEN CONTAINS(record, '"events"') THEN members(record, 'events')
+                ELSE members(record, 'messages')
+            END
+        ) AS record
+    FROM records
+),
+
+parsed AS (
+    SELECT
+        *,
         TRY(JSON_TRANSFORM(
             record,
             '{
                 "event": "VARCHAR", "email": "VARCHAR", "timestamp": "VARCHAR", "sg_event_id": "VARCHAR",
-                "sg_message_id": "VARCHAR", "smtp-id": "VARCHAR", "useragent": "VARCHAR", "url": "VARCHAR",
-                "type": "VARCHAR", "status": "VARCHAR", "reason": "VARCHAR", "response": "VARCHAR",
-                "category": "VARCHAR", "sg_machine_open": "VARCHAR"
+                "sg_message_id": "VARCHAR", "smtp-id": "VARCHAR", "useragent": "VARCHAR", "url": "VARCHAR", "type": "VARCHAR",
+                "status": "VARCHAR", "reason": "VARCHAR", "response": "VARCHAR", "category": "VARCHAR",
+                "sg_machine_open": "VARCHAR", "custom_args": "VARCHAR", "sg_message_id_created_at": "VARCHAR"
             }'
         )) AS event
-    FROM records
+    FROM unwrapped
 ),
 
 separated AS (
@@ -27,14 +42,15 @@ separated AS (
         *,
         LOWER(event.event) AS name,
         CASE
+            WHEN is_pulled THEN object_text(event.custom_args)
             WHEN event IS NOT NULL
                 THEN CAST(JSON_MERGE_PATCH(
                     record,
                     '{
-                        "attempt": null, "bounce_classification": null, "category": null, "email": null, "event": null, "ip": null,
-                        "reason": null, "response": null, "sg_content_type": null, "sg_event_id": null, "sg_machine_open": null,
-                        "sg_message_id": null, "smtp-id": null, "status": null, "timestamp": null, "tls": null, "type": null,
-                        "url": null, "url_offset": null, "useragent": null
+                        "attempt": null, "bounce_classification": null, "category": null, "email": null, "event": null,
+                        "ip": null, "reason": null, "response": null, "sg_content_type": null, "sg_event_id": null,
+                        "sg_machine_open": null, "sg_message_id": null, "smtp-id": null, "status": null, "timestamp": null,
+                        "tls": null, "type": null, "url": null, "url_offset": null, "useragent": null
                     }'
                 ) AS VARCHAR)
         END AS custom
@@ -52,11 +68,11 @@ stripped AS (
                     '{
                         "anymail_id": null, "asm_group_id": null, "cert_err": null, "marketing_campaign_id": null,
                         "marketing_campaign_name": null, "marketing_campaign_version": null,
-                        "marketing_campaign_split_id": null, "mc_stats": null, "newsletter": null,
-                        "nlvx_campaign_id": null, "nlvx_campaign_split_id": null, "nlvx_user_id": null,
-                        "phase_id": null, "pool": null, "post_type": null, "send_at": null, "sg_template_id": null,
-                        "sg_template_name": null, "sg_user_id": null, "singlesend_id": null,
-                        "singlesend_name": null, "template": null, "unique_args": null
+                        "marketing_campaign_split_id": null, "mc_stats": null, "newsletter": null, "nlvx_campaign_id": null,
+                        "nlvx_campaign_split_id": null, "nlvx_user_id": null, "phase_id": null, "pool": null,
+                        "post_type": null, "send_at": null, "sg_template_id": null, "sg_template_name": null,
+                        "sg_user_id": null, "singlesend_id": null, "singlesend_name": null, "template": null,
+                        "unique_args": null
                     }'
                 ) AS VARCHAR)
             ELSE custom
@@ -69,18 +85,15 @@ SELECT
     document,
     record,
     event IS NOT NULL AS is_readable,
-    FALSE AS is_ignored,
+    is_pulled AND (
+        (name IS NULL AND event.sg_message_id_created_at IS NOT NULL) OR name = 'received'
+        OR epoch_time(event.timestamp, 1000000) >= GETVARIABLE('time_limit')
+    ) AS is_ignored,
     CASE name
-        WHEN 'processed' THEN 'queued'
-        WHEN 'deferred' THEN 'deferred'
-        WHEN 'delivered' THEN 'delivered'
-        WHEN 'bounce' THEN 'bounced'
-        WHEN 'dropped' THEN 'rejected'
-        WHEN 'open' THEN 'opened'
-        WHEN 'click' THEN 'clicked'
-        WHEN 'spamreport' THEN 'complained'
-        WHEN 'unsubscribe' THEN 'unsubscribed'
-        WHEN 'group_unsubscribe' THEN 'unsubscribed'
+        WHEN 'processed' THEN 'queued' WHEN 'deferred' THEN 'deferred' WHEN 'delivered' THEN 'delivered'
+        WHEN 'bounce' THEN 'bounced' WHEN 'dropped' THEN 'rejected' WHEN 'cancel_drop' THEN 'rejected'
+        WHEN 'open' THEN 'opened' WHEN 'click' THEN 'clicked' WHEN 'spamreport' THEN 'complained'
+        WHEN 'unsubscribe' THEN 'unsubscribed' WHEN 'group_unsubscribe' THEN 'unsubscribed'
         WHEN 'group_resubscribe' THEN 'subscribed'
         ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
     END AS event_type,
@@ -110,19 +123,16 @@ SELECT
         WHEN name = 'spamreport' THEN 'spam'
         WHEN name = 'bounce'
             THEN CASE event.type WHEN 'blocked' THEN 'blocked' WHEN 'expired' THEN 'timed_out' ELSE 'bounced' END
-        WHEN name = 'dropped'
+        WHEN name IN ('dropped', 'cancel_drop')
             THEN CASE LOWER(event.reason)
-                WHEN 'invalid' THEN 'invalid'
-                WHEN 'bounced address' THEN 'bounced'
-                WHEN 'unsubscribed address' THEN 'unsubscribed'
-                WHEN 'spam reporting address' THEN 'spam'
-                WHEN 'blocked' THEN 'blocked'
-                WHEN 'expired' THEN 'timed_out'
+                WHEN 'invalid' THEN 'invalid' WHEN 'bounced address' THEN 'bounced'
+                WHEN 'unsubscribed address' THEN 'unsubscribed' WHEN 'spam reporting address' THEN 'spam'
+                WHEN 'blocked' THEN 'blocked' WHEN 'expired' THEN 'timed_out'
                 ELSE 'other'
             END
     END AS reject_reason,
     event.status AS enhanced_code,
-    CASE WHEN name != 'dropped' THEN COALESCE(event.response, event.reason) END AS mta_response,
-    name = 'dropped' AND COALESCE(LOWER(event.reason), '') NOT IN ('invalid', 'expired') AS is_suppressed,
+    CASE WHEN name NOT IN ('dropped', 'cancel_drop') THEN COALESCE(event.response, event.reason) END AS mta_response,
+    name IN ('dropped', 'cancel_drop') AND COALESCE(LOWER(event.reason), '') NOT IN ('invalid', 'expired') AS is_suppressed,
     event.category AS tags
 FROM stripped
