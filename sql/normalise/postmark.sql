@@ -1,14 +1,15 @@
--- postmark: Postmark's webhooks, the pages of its bounces, opens and clicks APIs, and a message's details.
+-- postmark: Postmark's webhooks, the pages of its bounces, opens, clicks and messages APIs, and a message's details.
 --
 -- Grain   one row per record; of a message's details one per event of the message
 -- Reads   records
 -- Counts  only bounces and complaints have an ID. A change of subscription that follows a bounce or complaint is of that type, as
---         it tells of the same; the same recipient is counted once. postmarkapp.com/developer/webhooks and .../api/bounce-api
+--         it tells of the same; the same recipient is counted once. A list of messages tells no event; what befell a message later
+--         than its slice can hold is left out of its details. postmarkapp.com/developer/webhooks and .../api/bounce-api
 WITH paged AS (
     SELECT
         *,
         CASE
-            WHEN CONTAINS(record, '"TotalCount"') THEN TRY(JSON_TRANSFORM(record, '{"Bounces": ["JSON"], "Opens": ["JSON"], "Clicks": ["JSON"]}'))
+            WHEN CONTAINS(record, '"TotalCount"') THEN TRY(JSON_TRANSFORM(record, '{"Bounces": ["JSON"], "Opens": ["JSON"], "Clicks": ["JSON"], "Messages": ["JSON"]}'))
         END AS page
     FROM records
 ),
@@ -17,8 +18,11 @@ unwrapped AS (
     SELECT
         file,
         document,
-        CASE WHEN page.Bounces IS NOT NULL THEN 'Bounce' WHEN page.Opens IS NOT NULL THEN 'Open' WHEN page.Clicks IS NOT NULL THEN 'Click' END AS page_type,
-        UNNEST(COALESCE(CAST(COALESCE(page.Bounces, page.Opens, page.Clicks) AS VARCHAR[]), [record])) AS record
+        CASE
+            WHEN page.Bounces IS NOT NULL THEN 'Bounce' WHEN page.Opens IS NOT NULL THEN 'Open' WHEN page.Clicks IS NOT NULL THEN 'Click'
+            WHEN page.Messages IS NOT NULL THEN 'Message'
+        END AS page_type,
+        UNNEST(COALESCE(CAST(COALESCE(page.Bounces, page.Opens, page.Clicks, page.Messages) AS VARCHAR[]), [record])) AS record
     FROM paged
 ),
 
@@ -80,7 +84,7 @@ SELECT
     document,
     record,
     event IS NOT NULL AS is_readable,
-    FALSE AS is_ignored,
+    COALESCE(page_type = 'Message' OR (step IS NOT NULL AND occurred_at >= GETVARIABLE('time_limit')), FALSE) AS is_ignored,
     event_type,
     occurred_at,
     CASE WHEN record_type IN ('Bounce', 'SpamComplaint') THEN COALESCE(event.ID, step.Details.BounceID) END AS event_key,
