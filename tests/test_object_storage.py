@@ -1,0 +1,335 @@
+"""A night whose registry, logs and landing lie on s3://, by the command line, against a server that checks keys."""
+
+import gzip
+import io
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
+import pytest
+from fsspec.asyn import sync_wrapper
+from s3fs import S3FileSystem
+
+from etl import extract, porch
+from etl.errors import ConfigurationError, LandingError
+from etl.landing import Landing, Manifest, slice_shelf
+from etl.settings import Source
+from tests import object_storage
+from tests import platform_by_hand as platform
+from tests.command import die, run
+
+ONE_DATE, TWO_DATE = platform.DAYS
+ONE_DATE, TWO_DATE = platform.DAYS
+ONE, TWO = str(ONE_DATE), str(TWO_DATE)
+MAIL_TWO = "mail/2026/03/03/"
+LATER = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    """The S3 server with one bucket."""
+    with object_storage.serving(tmp_path_factory.mktemp("storage")) as one:
+        yield one
+
+
+class Platform:
+    """The platform by hand, all but its databases below a prefix of the bucket."""
+
+    def __init__(self, storage, folder):
+        self.storage, self.prefix = storage, f"{folder.name}/"
+        self.configuration = platform.write(folder)
+        for file in (*folder.glob("registry/*"), *folder.glob("mail/**/*.gz"), *folder.glob("access.log-*")):
+            storage.put(f"{self.prefix}{file.relative_to(folder)}", file.read_bytes())
+            file.unlink()
+        text = self.configuration.read_text()
+        for local in (f"file://{folder}/landing", f"file://{folder}/registry", f"{folder}/mail", f"{folder}/access"):
+            below = local.removeprefix("file://").removeprefix(f"{folder}/")
+            text = text.replace(local, f"s3://{object_storage.BUCKET}/{self.prefix}{below}")
+        self.configuration.write_text(text)
+
+    def run(self, *arguments, before=lambda: None, **variables):
+        """A command, with the variables that AWS's own tools read; no secret is ever told."""
+        told = {**self.storage.variables, "HASH_KEY": platform.KEY, **variables}
+        ran = run(self.configuration, *arguments, before=before, **told)
+        assert "Traceback" not in ran.err
+        assert (told["AWS_SECRET_ACCESS_KEY"] or "no secret") not in ran.err + ran.out
+        return ran
+
+    def figures(self, day):
+        """The counts of every certificate, as the platform's table writes them."""
+        rows = json.loads(self.run("statistics", "--as-of", day, "--format", "json").out)
+        return {row["certificate_id"]: [row[f"{name}_count"] for name in platform.COUNTS] for row in rows}
+
+    def put_mail(self, name, *events):
+        """A file of the second day's mail events."""
+        content = gzip.compress("\n".join(map(json.dumps, events)).encode())
+        self.storage.put(f"{self.prefix}{MAIL_TWO}{name}.json.gz", content)
+
+    def manifest(self, source, day, name="newest"):
+        """A manifest of a slice, read as JSON."""
+        content = self.storage.get(f"{self.prefix}landing/{slice_shelf(source, day)}/{name}.json")
+        return Manifest.model_validate_json(content)
+
+
+@pytest.fixture(scope="module")
+def night(storage, tmp_path_factory):
+    """The platform with both days loaded, and what was told meanwhile."""
+    one = Platform(storage, tmp_path_factory.mktemp("loaded"))
+    return one, one.run("nightly", "--day", ONE, "--to", TWO)
+
+
+@pytest.fixture
+def own(storage, tmp_path):
+    """A platform of one's own, with nothing loaded."""
+    return Platform(storage, tmp_path)
+
+
+@pytest.fixture
+def landing(storage, tmp_path, monkeypatch):
+    """An empty landing on the server, in this process."""
+    for name, value in storage.variables.items():
+        monkeypatch.setenv(name, value)
+    Landing("s3://").filesystem.clear_instance_cache()
+    return Landing(f"s3://{object_storage.BUCKET}/{tmp_path.name}/landing")
+
+
+# A night
+
+
+def test_a_night_from_object_storage_is_the_night_from_folders(night):
+    """The same slices, the same counts, the same figures."""
+    loaded, ran = night
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.splitlines() == [
+        "registry: 28 rows, 0 left out",
+        f"mail {ONE}: 23 events, 1 duplicates, 1 rejects, 0 ignored",
+        f"view {ONE}: 8 events, 0 duplicates, 1 rejects, 1 ignored",
+        f"mail {TWO}: 6 events, 0 duplicates, 0 rejects, 0 ignored",
+        f"view {TWO}: 5 events, 0 duplicates, 0 rejects, 0 ignored",
+    ]
+    assert {day: loaded.figures(str(day)) for day in platform.DAYS} == platform.FIGURES
+
+
+def test_raw_files_lie_in_the_landing_as_they_are_at_home(night):
+    """Byte for byte, each known by its URL."""
+    loaded, _ = night
+    (raw,) = loaded.manifest("mail", TWO_DATE).raw
+    assert raw.origin == f"s3://{object_storage.BUCKET}/{loaded.prefix}{MAIL_TWO}events.json.gz"
+    landed = loaded.storage.get(f"{loaded.prefix}landing/{slice_shelf('mail', TWO_DATE)}/{raw.path}")
+    assert landed == loaded.storage.get(f"{loaded.prefix}{MAIL_TWO}events.json.gz")
+
+
+def test_nothing_is_left_half_uploaded(night):
+    """A provider bills an upload that nobody completed for ever, and lists it nowhere."""
+    assert night[0].storage.unfinished() == []
+
+
+def test_check_finds_every_place_well(night):
+    """One line for each, and the trial object is gone again."""
+    loaded, _ = night
+    ran = loaded.run("check")
+    assert (ran.code, ran.out.count("BAD")) == (0, 0)
+    assert "check" not in loaded.storage.keys(f"{loaded.prefix}landing/")
+
+
+def test_a_warehouse_that_is_lost_is_rebuilt_from_the_landing(night):
+    """The logs and the registry may be gone by then."""
+    loaded, _ = night
+    (loaded.configuration.parent / "warehouse.duckdb").rename(loaded.configuration.parent / "lost")
+    nowhere = {f"ANALYTICS_SOURCES__{name}__FILES": "s3://nowhere/{day}" for name in ("MAIL", "VIEW")}
+    ran = loaded.run("nightly", "--day", ONE, "--to", TWO, "--from-landing", **nowhere)
+    assert ran.code == 0
+    assert loaded.figures(TWO) == platform.FIGURES[TWO_DATE]
+
+
+def test_the_files_of_a_report_are_kept_in_the_landing(night, landing, monkeypatch):
+    """Whoever runs many hosts finds every report in one place, and is told its URL."""
+    loaded, _ = night
+    monkeypatch.setenv("ANALYTICS_CONFIG", str(loaded.configuration))
+    house = porch.enter({"HASH_KEY": platform.KEY}.get)
+    reports = porch.named_reports(house, subscription="s2", period=TWO, as_of=None)
+    porch.land_figures(house, reports, TWO_DATE)
+    (told,) = porch.make(house, reports, None, send=False, test_to=None, resend=False)
+    assert told == f"s2 {TWO}: s3://{object_storage.BUCKET}/{loaded.prefix}landing/reports/s2/{TWO}"
+    kept = loaded.storage.keys(f"{loaded.prefix}landing/reports/s2/{TWO}/")
+    assert kept == ["figures.json", "message.eml", "recipients.csv", "report.html", "report.pdf"]
+
+
+# What comes late, is refused, or is killed
+
+
+def test_what_came_late_is_found_and_what_is_bad_is_kept_out(own):
+    """A night looks again at the days before; a refused version changes no figure, and a rebuild passes over it."""
+    first, *others = platform.MAIL[TWO_DATE]
+    own.put_mail("events", first)
+    own.configuration.write_text(own.configuration.read_text().replace("until = 2026-03-03", "until = 2026-03-09"))
+    own.run("nightly", "--day", TWO, "--source", "mail")
+    own.put_mail("late", *others)
+    own.storage.put(f"{own.prefix}mail/2026/03/04/a.json.gz", gzip.compress(b""))
+    ran = own.run("nightly", "--day", "2026-03-04", "--source", "mail")
+    assert f"mail {TWO}: 6 events" in ran.err
+    own.storage.put(f"{own.prefix}{MAIL_TWO}zz.json.gz", b"\x1f\x8b\x08\x00 cut")
+    ran = own.run("nightly", "--day", TWO, "--source", "mail")
+    assert ran.code == 1
+    assert f"error: mail {TWO}: s3://{object_storage.BUCKET}/{own.prefix}{MAIL_TWO}zz.json.gz cannot be read" in ran.err
+    assert own.manifest("mail", TWO_DATE).status == "refused"
+    assert own.manifest("mail", TWO_DATE, "loaded").counts.event == 6
+    assert own.run("nightly", "--day", TWO, "--source", "mail", "--from-landing").code == 0
+
+
+@pytest.mark.parametrize("moment", ["raw/", "newest.json", "events.parquet", "loaded.json"])
+def test_a_night_that_is_killed_is_simply_run_again(own, moment):
+    """Whatever it left behind is named by no manifest, and is in nobody's way."""
+    ran = own.run("nightly", "--day", ONE, "--source", "view", before=lambda: _die_writing(moment))
+    assert ran.code == -9
+    ran = own.run("nightly", "--day", ONE, "--source", "view")
+    assert f"view {ONE}: 8 events" in ran.err
+    assert own.manifest("view", ONE_DATE) == own.manifest("view", ONE_DATE, "loaded")
+
+
+def _die_writing(name):
+    """Kills the process when it is about to write such an object of a slice."""
+    asked = S3FileSystem._call_s3
+
+    async def dying(self, method, *rest, **options):
+        if method == "put_object" and re.search(f"/slices/.*{name}", options["Key"]):
+            die()
+        return await asked(self, method, *rest, **options)
+
+    S3FileSystem._call_s3, S3FileSystem.call_s3 = dying, sync_wrapper(dying)
+
+
+# Places that are not there, and keys that do not fit
+
+WRONG = {
+    "an unknown key": ({"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"}, "does not exist in our records"),
+    "a wrong secret": ({"AWS_SECRET_ACCESS_KEY": "a wrong secret"}, "Forbidden"),
+    "no credentials": ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Unable to locate credentials"),
+    "no server": ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}, "Could not connect"),
+    "no bucket": ({"ANALYTICS_LANDING__URL": "s3://nowhere/landing"}, "The specified bucket does not exist"),
+}
+
+
+@pytest.mark.parametrize(("variables", "words"), WRONG.values(), ids=WRONG)
+def test_a_landing_that_cannot_be_used_ends_the_night_with_one_line(own, variables, words):
+    """The line says which place it is and what to look at; the secret stays one, and no bucket is made."""
+    ran = own.run("nightly", "--day", ONE, **variables)
+    assert ran.code == 1
+    (line,) = ran.err.splitlines()
+    assert line.startswith("error: the landing at s3://")
+    assert "see that [landing] url is right" in line
+    assert [bucket["Name"] for bucket in own.storage.client.list_buckets()["Buckets"]] == [object_storage.BUCKET]
+
+
+@pytest.mark.parametrize(("variables", "words"), WRONG.values(), ids=WRONG)
+def test_check_says_why_a_landing_cannot_be_used(own, variables, words):
+    """In the words of the storage."""
+    ran = own.run("check", **variables)
+    (line,) = (line for line in ran.out.splitlines() if "landing: " in line)
+    assert line.startswith("BAD landing: the landing at s3://")
+    assert words in ran.out
+
+
+def test_a_source_whose_bucket_is_missing_is_no_quiet_day(own):
+    """A name that was mistyped must not make whole days of nothing, not even where a day may be empty."""
+    name = "ANALYTICS_SOURCES__VIEW__"
+    ran = own.run("nightly", "--day", ONE, **{f"{name}FILES": "s3://nowhere/{day}/*", f"{name}MAY_BE_EMPTY": "true"})
+    assert ran.code == 1
+    assert f"error: view {ONE}: s3://nowhere/{ONE}/* cannot be read (there is no bucket nowhere); " in ran.err
+    assert f"mail {ONE}: 23 events" in ran.err
+
+
+def test_a_registry_that_cannot_be_reached_is_one_line_and_stops_no_slice(own):
+    """The events come in; who they belong to is told when the registry is back."""
+    ran = own.run("nightly", "--day", ONE, ANALYTICS_REGISTRY__URL="s3://nowhere/registry")
+    assert ran.code == 1
+    assert ran.err.splitlines()[0] == (
+        "error: the registry at s3://nowhere/registry has no issuers.csv; put the file there"
+    )
+    assert f"mail {ONE}: 23 events" in ran.err
+
+
+@pytest.mark.parametrize(("url", "words"), [("nowhere://x", "Protocol not known"), ("gs://x/y", "gcsfs")])
+def test_a_landing_of_a_kind_that_nobody_knows_is_a_matter_of_the_configuration(url, words):
+    """Whoever mistypes a protocol, or lacks its library, reads which."""
+    with pytest.raises(ConfigurationError, match=f"landing.url is no place that can be reached .*{words}"):
+        Landing(url)
+
+
+# The landing itself
+
+
+def test_a_file_of_many_parts_comes_back_as_it_was(landing):
+    """Larger than a part of an upload, by a length that nothing divides."""
+    content = bytes(range(256)) * 160_000 + b"end"
+    landed = landing.store("shelf", "v/raw/0000-a", io.BytesIO(content), origin="")
+    assert landed.size == len(content) > 2 * 16 << 20
+    with landing.local(landing.path("shelf", landed.path)) as copy:
+        assert copy.read_bytes() == content
+
+
+def test_trouble_with_a_source_is_not_laid_to_the_landing(landing):
+    """Whoever reads the line mends the right place."""
+
+    class Torn(io.RawIOBase):
+        def read(self, size=-1):  # noqa: ARG002
+            raise TimeoutError("the provider hung up")
+
+    with pytest.raises(TimeoutError, match="hung up"):
+        landing.store("shelf", "v/raw", Torn(), origin="")
+
+
+def test_what_another_process_wrote_is_seen_at_once(landing, storage):
+    """A worker that lives for days goes by no listing of the morning."""
+    prefix = landing.path("shelf").removeprefix(f"{object_storage.BUCKET}/")
+    landing.publish(Manifest(shelf="shelf", reason="first"))
+    landing.sweep("shelf", before=datetime.now(UTC) - LATER)
+    second = Manifest(shelf="shelf", reason="second, and longer")
+    storage.put(f"{prefix}/newest.json", second.model_dump_json().encode())
+    storage.put(f"{prefix}/v/tables/a.parquet", b"rows")
+    assert landing.newest("shelf") == second
+    with landing.local(landing.path("shelf", "v/tables")) as folder:
+        assert [file.name for file in folder.iterdir()] == ["a.parquet"]
+
+
+def test_a_sweep_removes_what_is_old_and_unnamed_and_nothing_else(landing, storage):
+    """Not the versions that are named, and not the shelf for the empty object that a browser made of it."""
+    prefix = landing.path("shelf").removeprefix(f"{object_storage.BUCKET}/")
+    named, orphan = (landing.store("shelf", f"{v}/raw/a", io.BytesIO(b"{}"), origin="") for v in ("named", "orphan"))
+    landing.publish(Manifest(shelf="shelf", raw=(named,)))
+    storage.put(f"{prefix}/", b"")
+    landing.sweep("shelf", before=datetime.now(UTC) - LATER)
+    assert orphan.path in storage.keys(f"{prefix}/")
+    landing.sweep("shelf", before=datetime.now(UTC) + LATER)
+    assert storage.keys(f"{prefix}/") == ["", named.path, "newest.json"]
+
+
+def test_an_object_that_is_not_there_is_the_landings_fault(landing):
+    """A version whose files somebody removed says so, and is no empty slice."""
+    with pytest.raises(LandingError, match="v/events is not there"), landing.local(landing.path("v/events")):
+        raise AssertionError("something was found")
+
+
+def test_a_file_that_came_after_the_first_look_is_found_by_the_same_process(landing, storage, tmp_path):
+    """Names with quotes, spaces and letters are names; an empty object that stands for the folder is no file."""
+    source = _source(f"{tmp_path.name}/logs")
+    for name in ("", "a 'quoted' \"name\".json", "Übersicht+李#1.json"):
+        storage.put(f"{tmp_path.name}/logs/{ONE}/{name}", name.encode())
+    assert len(_pull(landing, source).raw) == 2
+    loaded = landing.newest(slice_shelf("mail", ONE_DATE))
+    landing.mark_loaded(loaded)
+    assert not extract.has_more(landing, "mail", source, ONE_DATE, today=TWO_DATE)
+    storage.put(f"{tmp_path.name}/logs/{ONE}/later.json", b"{}")
+    assert extract.has_more(landing, "mail", source, ONE_DATE, today=TWO_DATE)
+    assert len(_pull(landing, source).raw) == 3
+
+
+
+
+def _source(prefix):
+    return Source(format="sendgrid", files=f"s3://{object_storage.BUCKET}/{prefix}/{{day}}/*")
+
+
+def _pull(landing, source):
+    return extract.extract_slice(landing, "mail", source, ONE_DATE, {}.get, today=TWO_DATE)
