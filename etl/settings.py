@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -62,6 +54,12 @@ def _with_token(url: str) -> str:
     if not _has_place(url, "token", "1", "2"):
         raise ValueError("it must have {token}, and no other braces, as in https://example.com/unsubscribe/{token}")
     return url
+
+
+def _no_single_link(count: int) -> int:
+    if count == 1:
+        raise ValueError("1 makes every click a machine's; write at least 2, or 0 for off")
+    return count
 
 
 def _has_place(template: str, name: str, one: Any, other: Any) -> bool:
@@ -141,6 +139,18 @@ class Credential(_Table):
     hosts: list[str] = []
 
 
+class Machines(_Table):
+    """When the time of a click says that no person clicked; 0 is off. It costs no new load to change one.
+
+    Both are off since no threshold is authoritative and each takes some people for machines: to begin with, 5 seconds
+    after the delivery, and 3 different links of one message within 2 seconds.
+    """
+
+    click_after_delivery_seconds: int = Field(default=0, ge=0)
+    links_at_once: Annotated[int, AfterValidator(_no_single_link)] = Field(default=0, ge=0)
+    links_at_once_seconds: int = Field(default=2, ge=0)
+
+
 class Mail(_Table):
     """How reports leave, once they may."""
 
@@ -192,6 +202,7 @@ class Settings(BaseSettings):
     registry: Registry
     sources: dict[SourceName, Source] = {}
     credential: Credential = Credential()
+    machines: Machines = Machines()
     mail: Mail = Mail()
     privacy: Privacy = Privacy()
     validation: Validation = Validation()

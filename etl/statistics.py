@@ -117,7 +117,11 @@ def land_figures(  # noqa: PLR0917  # what one report depends on
         "issuer": issuer[0],
         "period": _described(period),
         "quality": _quality(warehouse, settings, period, waivers, today),
-        "certificates": _with_shares(warehouse, warehouse.rows("certificate_figures", **bounds), period.last, bounds),
+        "certificates": _with_reasons(
+            warehouse,
+            _with_shares(warehouse, warehouse.rows("certificate_figures", **bounds), period.last, bounds),
+            bounds,
+        ),
         "recipients": warehouse.rows("listed_recipients", **bounds),
         "totals": warehouse.rows("totals", **bounds)[0],
     }
@@ -134,6 +138,7 @@ def _bounds(settings: Settings, end: datetime, issuer: str | None = None, certif
         "certificate_id": certificate,
         "only_stale": False,
         "credential_hosts": hosts and f"|{hosts}",
+        **settings.machines.model_dump(),
     }
 
 
@@ -151,6 +156,14 @@ def _with_shares(warehouse: Warehouse, rows: list[Row], as_of: date, bounds: Row
         {key: row[key] for key in keys} | {"as_of_date": as_of, "shares": shares[row["certificate_id"]]} | row
         for row in rows
     ]
+
+
+def _with_reasons(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Row]:
+    """The figures, and by which rule opens and clicks were taken for a machine's: recipients by event type and rule."""
+    reasons: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: {"opened": {}, "clicked": {}})
+    for row in warehouse.rows("machine_reasons", **bounds):
+        reasons[row["certificate_id"]][row["event_type"]][row["machine_reason"]] = row["recipients_count"]
+    return [row | {"machine_reasons": reasons[row["certificate_id"]]} for row in rows]
 
 
 def _starts(settings: Settings, held: list[Row]) -> Iterator[tuple[str, Source, date]]:

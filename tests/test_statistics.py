@@ -109,6 +109,35 @@ def test_a_report_has_the_industrys_own_rates(
     check({"expect": [case["totals"]]}, [figures["totals"]])
 
 
+@pytest.mark.parametrize("case", cases("timed_clicks"))
+def test_a_click_may_be_a_machines_by_its_time(
+    case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing
+) -> None:
+    """Scanners that call themselves a browser are counted apart, with the rule that found them."""
+    check(case, land(brought(case), landing, case)["certificates"])
+
+
+def test_a_changed_threshold_needs_no_new_load(opened: Warehouse, landing: Landing) -> None:
+    """The same warehouse answers by the rules of today."""
+    events = [
+        {"event_type": "delivered", "recipient_id": "r1"},
+        *({"event_type": "clicked", "recipient_id": "r1", "link_key": key} for key in "ab"),
+    ]
+    given.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}], "events": events})
+    rules: list[dict[str, int]] = [
+        {},
+        {"click_after_delivery_seconds": 1},
+        {"click_after_delivery_seconds": 2},
+        {"links_at_once": 2},
+    ]
+    asked = [
+        statistics.catalogue(opened, given.configuration({"machines": rule}), AS_OF, "UTC", None, None)[0]
+        for rule in rules
+    ]
+    assert [row["clicked_count"] for row in asked] == [1, 1, 0, 0]
+    assert [row["machine_only_clicked_count"] for row in asked] == [0, 0, 1, 1]
+
+
 def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[str, Any]:
     """The landed figures of a monthly report in Berlin."""
     subscription = {

@@ -15,6 +15,7 @@ SELECT
     bounce_class,
     is_suppressed,
     link_host,
+    link_key,
     is_opt_out_link
 FROM landed_events
 ORDER BY identity_key NULLS LAST, event_key NULLS LAST

@@ -43,6 +43,7 @@ SELECT
     staged.address_hash,
     staged.identity_key,
     staged.link_host,
+    staged.link_key,
     staged.is_opt_out_link
 FROM staged
 LEFT JOIN repeated

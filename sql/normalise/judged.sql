@@ -95,5 +95,6 @@ SELECT
         COALESCE(known_address_hash, '')
     )) AS identity_key,
     host(unwrapped_link) AS link_host,
+    CASE WHEN event_type = 'clicked' THEN LEFT(MD5(redacted_link(unwrapped_link)), 8) END AS link_key,
     COALESCE(is_opt_out(unwrapped_link), FALSE) AS is_opt_out_link
 FROM reasoned

@@ -14,5 +14,6 @@ CREATE TABLE IF NOT EXISTS events (
     bounce_class VARCHAR,  -- hard, soft, block or undetermined; of bounced and deferred
     is_suppressed BOOLEAN NOT NULL,  -- the provider did not even try
     link_host VARCHAR,  -- host of the unwrapped url, lower case; '' for a url without one; NULL without url
+    link_key VARCHAR,  -- of a click: the same for the same unwrapped url, eight digits of its hash; NULL without url
     is_opt_out_link BOOLEAN NOT NULL  -- path or query of the url speaks of unsubscribing
 )

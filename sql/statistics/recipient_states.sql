@@ -1,38 +1,10 @@
 -- recipient_states: what became of a recipient's credential and e-mail, as first and last times.
 --
 -- Grain   one row per recipient in scope
--- Reads   events, identity_recipients, scoped_recipients
--- Params  period_end TIMESTAMP, the first instant that does not count
---         credential_hosts VARCHAR, each host between bars as in |a.example|b.example|, or '' for any host
--- Counts  columns are a person's first time unless they say otherwise; NULL means never. A bounce of which the
---         provider did not even try to send is a rejection. With hosts given the host alone makes a click count;
---         otherwise, and for a click without url, every click counts but one on an opt-out link
+-- Reads   scoped_events, scoped_identities, scoped_recipients
+-- Params  those of scoped_events
+-- Counts  columns are a person's first time unless they say otherwise; NULL means never
 WITH
-scoped_identities AS (
-    SELECT
-        identity_recipients.identity_key,
-        identity_recipients.recipient_id
-    FROM identity_recipients
-    INNER JOIN scoped_recipients
-        ON identity_recipients.recipient_id = scoped_recipients.recipient_id
-),
-
-scoped_events AS (
-    SELECT
-        identity_key,
-        occurred_at,
-        is_machine,
-        CASE WHEN is_suppressed AND event_type = 'bounced' THEN 'rejected' ELSE event_type END AS event_type,
-        event_type = 'clicked' AND CASE
-            WHEN :credential_hosts = '' OR link_host IS NULL THEN NOT is_opt_out_link
-            ELSE POSITION('|' || link_host || '|' IN :credential_hosts) > 0
-        END AS is_credential_click
-    FROM events
-    WHERE
-        occurred_at < :period_end
-        AND identity_key IN (SELECT scoped_identities.identity_key FROM scoped_identities)
-),
-
 -- Grouped by identity before anything is joined: identities are few, events are many.
 identity_states AS (
     SELECT

@@ -1,0 +1,29 @@
+-- scoped_events: what happened to the recipients that a question is about, as the catalogue takes it.
+--
+-- Grain   one row per event; one that came in several slices stands several times
+-- Reads   events, scoped_identities, timed_clicks
+-- Params  credential_hosts VARCHAR, each host between bars as in |a.example|b.example|, or '' for any host
+--         and those of timed_clicks
+-- Counts  a bounce of which the provider did not even try to send is a rejection. With hosts given the host alone makes
+--         a click count; otherwise, and for a click without url, every click counts but one on an opt-out link. What the
+--         record says of a machine stands before what its time says
+SELECT
+    events.identity_key,
+    events.occurred_at,
+    events.is_machine OR (events.event_type = 'clicked' AND timed_clicks.machine_reason IS NOT NULL) AS is_machine,
+    COALESCE(
+        events.machine_reason, CASE WHEN events.event_type = 'clicked' THEN timed_clicks.machine_reason END
+    ) AS machine_reason,
+    CASE WHEN events.is_suppressed AND events.event_type = 'bounced' THEN 'rejected' ELSE events.event_type END AS event_type,
+    events.event_type = 'clicked' AND CASE
+        WHEN :credential_hosts = '' OR events.link_host IS NULL THEN NOT events.is_opt_out_link
+        ELSE POSITION('|' || events.link_host || '|' IN :credential_hosts) > 0
+    END AS is_credential_click
+FROM events
+LEFT JOIN timed_clicks
+    ON
+        events.identity_key = timed_clicks.identity_key
+        AND events.occurred_at = timed_clicks.occurred_at
+WHERE
+    events.occurred_at < :period_end
+    AND events.identity_key IN (SELECT scoped_identities.identity_key FROM scoped_identities)
