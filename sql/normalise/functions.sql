@@ -190,10 +190,15 @@ CREATE OR REPLACE MACRO members(record, key) AS
 CREATE OR REPLACE MACRO object_text(word) AS
     CASE WHEN STARTS_WITH(LTRIM(word), '{') AND JSON_VALID(word) THEN word END;
 
--- The fields of a form's body (application/x-www-form-urlencoded) in their order: + is a space, %HH are bytes of UTF-8.
+-- A word of a form's body (application/x-www-form-urlencoded): + is a space, %HH are bytes of UTF-8. COALESCE over a bare
+-- Python function would give text that DuckDB has let go of: REPLACE makes it DuckDB's own.
 CREATE OR REPLACE MACRO form_text(word) AS
-    REPLACE(COALESCE(TRY(URL_DECODE(REPLACE(word, '+', ' '))), unquoted(REPLACE(word, '+', ' '))), CHR(0), CHR(65533));
+    COALESCE(
+        REPLACE(TRY(URL_DECODE(REPLACE(word, '+', ' '))), CHR(0), CHR(65533)),
+        REPLACE(unquoted(REPLACE(word, '+', ' ')), CHR(0), CHR(65533))
+    );
 
+-- The fields of such a body, in their order.
 CREATE OR REPLACE MACRO form_fields(body) AS
     LIST_TRANSFORM(
         STRING_SPLIT(body, '&'),
