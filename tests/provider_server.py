@@ -31,12 +31,12 @@ class Asked(NamedTuple):
     at: float
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The provider's own error: a status."""
 
 
 class ProviderServer:
-    """What a provider holds, and what it was asked. ``faults`` maps the number of a question to what goes wrong with it."""
+    """What a provider holds and was asked. ``faults`` maps the number of a question to what goes wrong with it."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
@@ -55,9 +55,9 @@ class ProviderServer:
         return 503 if down else self.faults.get(number)
 
     def answer(self, asked: Asked, headers: Any) -> Any:
-        """The provider's answer as JSON; Refused where it has none."""
+        """The provider's answer as JSON; RefusedError where it has none."""
         if not _takes_key(self.provider, headers):
-            raise Refused(401)
+            raise RefusedError(401)
         return _PROVIDERS[self.provider](self, asked)
 
 
@@ -100,26 +100,24 @@ class _Handler(BaseHTTPRequestHandler):
         match self.provider.fault():
             case "drop":
                 self.close_connection = True
-                return
             case {"status": status, **headers}:
-                return self._send(status, b"{}", headers)
+                self._send(status, b"{}", headers)
             case "html":
-                return self._send(200, b"<html>sign in</html>", {})
+                self._send(200, b"<html>sign in</html>", {})
             case int(status):
-                return self._send(status, b"{}", {})
+                self._send(status, b"{}", {})
             case fault:
                 self._answer(asked, is_cut=fault == "cut")
 
     def _answer(self, asked: Asked, *, is_cut: bool) -> None:
         try:
             body = json.dumps(self.provider.answer(asked, self.headers), indent=1).encode()
-        except Refused as refused:
-            return self._send(refused.args[0], b"{}", {})
-        if is_cut:
-            self._send(200, body, {}, cut_at=len(body) // 2)
-            return None
-        self.provider.sent.append(body)
-        return self._send(200, body, {})
+        except RefusedError as refused:
+            self._send(refused.args[0], b"{}", {})
+        else:
+            if not is_cut:
+                self.provider.sent.append(body)
+            self._send(200, body, {}, cut_at=len(body) // 2 if is_cut else None)
 
     def _send(self, status: int, body: bytes, headers: dict[str, Any], cut_at: int | None = None) -> None:
         self.send_response(status)
@@ -147,7 +145,7 @@ def _takes_key(provider: str, headers: Any) -> bool:
 
 def _need(condition: object, status: int = 400) -> None:
     if not condition:
-        raise Refused(status)
+        raise RefusedError(status)
 
 
 def _iso(word: str) -> datetime:
@@ -252,7 +250,7 @@ def _mailersend(server: ProviderServer, asked: Asked) -> Any:
     ]
     has_more = page * limit < len(rows)
     link = f"https://api.mailersend.com{asked.path}?page={page + 1}" if has_more else None
-    return {"data": rows[(page - 1) * limit : page * limit], "links": {"first": "", "last": None, "prev": None, "next": link},
+    return {"data": rows[(page - 1) * limit : page * limit], "links": {"last": None, "prev": None, "next": link},
             "meta": {"current_page": page, "per_page": limit}}  # fmt: skip
 
 

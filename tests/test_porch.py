@@ -1,0 +1,179 @@
+"""Which slices a night brings: the days asked for, and before them what may have come late."""
+
+import json
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
+
+import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
+import pytest
+
+from etl import porch, settings
+from etl.extract import files
+from etl.landing import LandedFile, Manifest, slice_shelf
+from tests import platform_by_hand as platform
+from tests.command import run
+from tests.provider_server import KEY, serve
+
+TODAY = datetime.now(UTC).date()
+YESTERDAY, BEFORE, LONG_BEFORE, EVER_BEFORE = (TODAY - timedelta(days=days) for days in range(1, 5))
+
+
+def house(landing, **sources):
+    """The places of a configuration that has these sources."""
+    configured = settings.Settings.model_construct(sources=sources)
+    return porch.House(configured, {}.get, landing, None, "")
+
+
+def api(name="brevo", **differing):
+    """A source that is pulled."""
+    return settings.Source(format=name, api="https://api.example.com", secret="KEY", **differing)
+
+
+def from_files(folder, **differing):
+    """A source that reads files."""
+    return settings.Source(format="sendgrid", files=f"{folder}/{{day}}/*", **differing)
+
+
+def load(landing, name, *days, raw=()):
+    """Says that these slices are in the warehouse."""
+    for day in days:
+        landing.mark_loaded(Manifest(shelf=slice_shelf(name, day), raw=tuple(raw), status="valid"))
+
+
+def load_files(landing, source, day):
+    """Brings a day's files and says that they are in the warehouse."""
+    landing.mark_loaded(files.extract(landing, "logs", source, day, replace=False))
+
+
+def write(folder, day, name="a.json", content="{}"):
+    """A raw file."""
+    path = folder / str(day) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def brought(opened, first=YESTERDAY, last=YESTERDAY, names=None, *, from_landing=False):
+    """What a night brings, in its order."""
+    return porch.slices_to_bring(opened, names, first, last, from_landing=from_landing)
+
+
+def test_what_never_came_is_not_late(landing):
+    """The first night brings its day and no other."""
+    assert brought(house(landing, mail=api())) == [("mail", YESTERDAY)]
+
+
+def test_the_last_days_of_an_api_are_pulled_again(landing):
+    """Providers learn of opens late: the days before, as many as late_days says, come first."""
+    load(landing, "mail", BEFORE, LONG_BEFORE, EVER_BEFORE)
+    wanted = [("mail", LONG_BEFORE), ("mail", BEFORE), ("mail", YESTERDAY)]
+    assert brought(house(landing, mail=api())) == wanted
+    assert brought(house(landing, mail=api(late_days=1))) == wanted[1:]
+    assert brought(house(landing, mail=api(late_days=0))) == wanted[2:]
+
+
+def test_days_before_the_first_of_several_are_late(landing):
+    """Days that are asked for are not brought twice."""
+    load(landing, "mail", *porch.days(EVER_BEFORE, YESTERDAY))
+    wanted = [("mail", LONG_BEFORE), ("mail", BEFORE), ("mail", YESTERDAY)]
+    assert brought(house(landing, mail=api(late_days=1)), first=BEFORE) == wanted
+
+
+def test_what_a_provider_keeps_no_more_is_left_as_it_was_loaded(landing):
+    """Mailgun promises three days: the fourth back stays, without an error in every night."""
+    load(landing, "mail", BEFORE, LONG_BEFORE)
+    assert brought(house(landing, mail=api("mailgun"))) == [("mail", BEFORE), ("mail", YESTERDAY)]
+
+
+def test_files_that_stayed_the_same_are_not_read_again(landing, tmp_path):
+    """A night costs what it brought."""
+    write(tmp_path, BEFORE)
+    load_files(landing, logs := from_files(tmp_path), BEFORE)
+    assert brought(house(landing, logs=logs)) == [("logs", YESTERDAY)]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.json", '{"grown": 1}'), ("b.json", "{}")])
+def test_files_that_grew_or_came_later_are_read_again(landing, tmp_path, name, content):
+    """CloudFront delivers up to a day late, collectors append."""
+    write(tmp_path, BEFORE)
+    load_files(landing, logs := from_files(tmp_path), BEFORE)
+    write(tmp_path, BEFORE, name, content)
+    assert brought(house(landing, logs=logs)) == [("logs", BEFORE), ("logs", YESTERDAY)]
+
+
+@pytest.mark.parametrize("files_pattern", ["nowhere/{day}/*", "nosuch://{day}"])
+def test_files_that_are_gone_leave_the_slice_alone(landing, files_pattern):
+    """A bucket that deletes after a day does not make every night red."""
+    load(landing, "logs", BEFORE, raw=[LandedFile(path="v/raw", size=1, sha256="", origin="a")])
+    logs = settings.Source(format="sendgrid", files=files_pattern)
+    assert brought(house(landing, logs=logs)) == [("logs", YESTERDAY)]
+
+
+def test_from_the_landing_nothing_is_late(landing):
+    """Where no network is asked, nothing new can come."""
+    load(landing, "mail", BEFORE)
+    assert brought(house(landing, mail=api()), from_landing=True) == [("mail", YESTERDAY)]
+
+
+def test_late_slices_are_of_the_named_sources(landing):
+    """Whoever names a source brings that one."""
+    load(landing, "mail", BEFORE)
+    load(landing, "other", BEFORE)
+    opened = house(landing, mail=api(), other=api())
+    assert brought(opened, names=["other"]) == [("other", BEFORE), ("other", YESTERDAY)]
+
+
+def test_days_that_a_source_does_not_cover_are_not_brought(landing):
+    """But by name, for whoever knows better."""
+    load(landing, "mail", BEFORE)
+    opened = house(landing, mail=api(since=YESTERDAY), ended=api(until=BEFORE))
+    assert brought(opened) == [("mail", YESTERDAY)]
+    assert brought(opened, names=["ended"]) == [("ended", YESTERDAY)]
+
+
+@contextmanager
+def brevo(folder):
+    """A platform whose mails are pulled from a provider; its server and its configuration."""
+    with serve("brevo") as server:
+        configuration = platform.write(folder)
+        text = configuration.read_text()
+        start, end = text.index("[sources.mail]"), text.index("[sources.view]")
+        pulled = f'[sources.mail]\nformat = "brevo"\napi = "{server.url}"\nsecret = "BREVO"\n'
+        configuration.write_text(text[:start] + pulled + text[end:])
+        yield server, configuration
+
+
+def opened_at(day, hour):
+    """A row of Brevo's report."""
+    moment = datetime.combine(day, time(hour), UTC).isoformat()
+    return {"event": "opened", "email": "person1@example.com", "date": moment, "messageId": "<m1@b.example>"}
+
+
+def nightly(configuration, day, *options):
+    """A night of the command line."""
+    secrets = {"HASH_KEY": platform.KEY, "BREVO": KEY}
+    return run(configuration, "nightly", "--day", str(day), "--source", "mail", *options, **secrets)
+
+
+def test_a_late_event_of_an_api_is_in_the_warehouse_the_next_night(tmp_path):
+    """From the provider's answer to the warehouse, by the command line; and once more from the landing alone."""
+    with brevo(tmp_path) as (server, configuration):
+        server.rows["events"] = [opened_at(BEFORE, 9)]
+        assert nightly(configuration, BEFORE).code == 0
+        server.rows["events"] += [opened_at(BEFORE, 10), opened_at(YESTERDAY, 9)]
+        assert nightly(configuration, YESTERDAY).code == 0
+    assert nightly(configuration, BEFORE, "--from-landing").code == 0
+    ran = run(configuration, "slices", "--from", str(BEFORE), "--format", "json", HASH_KEY=platform.KEY)
+    held = {row["load_date"]: row["event_count"] for row in json.loads(ran.out) if row["source"] == "mail"}
+    assert held == {str(BEFORE): 2, str(YESTERDAY): 1} | {day: 0 for day in held if day > str(YESTERDAY)}
+
+
+def test_a_provider_that_refuses_is_one_line_and_check_says_so(tmp_path):
+    """The reader learns which secret to mend, from the night and from check, and never its text."""
+    with brevo(tmp_path) as (_, configuration):
+        secrets = {"HASH_KEY": platform.KEY, "BREVO": "wrong-9b1d"}
+        ran = run(configuration, "nightly", "--day", str(YESTERDAY), "--source", "mail", **secrets)
+        checked = run(configuration, "check", **secrets)
+    assert (ran.code, checked.code) == (1, 1)
+    for said in (ran.err, checked.out):
+        assert "the provider refused the key (401); see that the secret BREVO is right" in said
+    assert "wrong-9b1d" not in ran.err + ran.out + checked.err + checked.out
