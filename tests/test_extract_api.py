@@ -149,7 +149,7 @@ def test_a_day_without_events_is_a_whole_day(landing, kind):
 
 @EVERY
 def test_only_the_utc_day_is_asked_for(landing, kind):
-    assert [mail for mail in server.rows[listing] if mail in listed] == server.rows[listing][1:3]
+    """What happened a moment before or after belongs to another day, whatever zone the provider thinks in."""
     listing, _, row = LISTED[kind]
     with holding(kind, count=0) as server:
         fill(server, listing, [row(second) for second in (-43_201, -43_200, 43_199, 43_201)])
