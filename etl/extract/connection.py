@@ -75,7 +75,7 @@ def connected(
     *,
     patience: Patience,
 ) -> Iterator[Connection]:
-    """A connection until the block ends; ``signed`` makes the headers that show a key. SliceError where it is not set."""
+    """A connection until the block ends; ``signed`` makes the headers that show the key. SliceError where it is not set."""
     from requests import Session  # noqa: PLC0415
     from requests.adapters import HTTPAdapter  # noqa: PLC0415
     from urllib3.util import Retry  # noqa: PLC0415
