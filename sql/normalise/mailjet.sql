@@ -25,8 +25,8 @@ parsed AS (
                 "CustomID": "VARCHAR", "Payload": "VARCHAR", "ip": "VARCHAR", "agent": "VARCHAR", "url": "VARCHAR",
                 "hard_bounce": "VARCHAR", "error": "VARCHAR", "comment": "VARCHAR", "smtp_reply": "VARCHAR",
                 "OpenedAt": "VARCHAR", "ClickedAt": "VARCHAR", "BouncedAt": "VARCHAR", "ID": "VARCHAR",
-                "IsStatePermanent": "VARCHAR", "StateID": "VARCHAR", "UserAgentFull": "VARCHAR",
-                "Status": "VARCHAR", "ArrivedAt": "VARCHAR", "ContactAlt": "VARCHAR"
+                "IsStatePermanent": "VARCHAR", "StateID": "VARCHAR", "UserAgentFull": "VARCHAR", "Status": "VARCHAR",
+                "ArrivedAt": "VARCHAR", "ContactAlt": "VARCHAR"
             }'
         )) AS event
     FROM unwrapped
@@ -55,10 +55,7 @@ named AS (
         END AS error,
         COALESCE(LOWER(COALESCE(event.hard_bounce, event."IsStatePermanent")) IN ('true', '1'), FALSE) AS is_hard,
         COALESCE(object_text(event."Payload"), '{}') AS payload,
-        CASE
-            WHEN event."ClickedAt" IS NOT NULL THEN TRY(JSON_TRANSFORM(record, '{"Url": "VARCHAR"}')."Url")
-            ELSE event.url
-        END AS url
+        CASE WHEN event."ClickedAt" IS NOT NULL THEN TRY(JSON_TRANSFORM(record, '{"Url": "VARCHAR"}')."Url") ELSE event.url END AS url
     FROM parsed
 ),
 
