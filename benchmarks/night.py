@@ -19,8 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import sendgrid_events
+
+if TYPE_CHECKING:
+    from etl.porch import House
 
 DAY = date(2026, 11, 2)
 STAGES = ("extract", "normalise", "validate", "load", "statistics")
@@ -61,9 +65,12 @@ def _bare(file: Path) -> dict[str, float]:
     import duckdb
 
     seconds: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        with _timed(seconds, "bare"), duckdb.connect(f"{folder}/bare.duckdb") as connection:
-            connection.read_json(str(file)).create("events")
+    with (
+        tempfile.TemporaryDirectory(dir=file.parent) as folder,
+        _timed(seconds, "bare"),
+        duckdb.connect(f"{folder}/bare.duckdb") as connection,
+    ):
+        connection.read_json(str(file)).create("events")
     return seconds | {"peak": _peak()}
 
 
@@ -92,7 +99,7 @@ def _pipeline(file: Path) -> dict[str, float]:
     return seconds | {"pipeline": sum(seconds.values()), "peak": _peak()}
 
 
-def _house(folder: Path, file: Path):
+def _house(folder: Path, file: Path) -> "House":
     registry = folder / "registry"
     sendgrid_events.write_registry(registry, day=DAY)
     (folder / "analytics.toml").write_text(

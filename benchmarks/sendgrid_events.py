@@ -57,7 +57,10 @@ def write_registry(folder: Path, *, day: date = date(2026, 11, 2)) -> None:
         "issuers": ["issuer_id,name", *(f"iss_{number},Issuer {number}" for number in range(ISSUERS))],
         "certificates": [
             "certificate_id,issuer_id,name,kind,created_at",
-            *(f"crt_{number:04d},iss_{number % ISSUERS},Certificate {number},certificate,{created}" for number in range(CERTIFICATES)),
+            *(
+                f"crt_{number:04d},iss_{number % ISSUERS},Certificate {number},certificate,{created}"
+                for number in range(CERTIFICATES)
+            ),
         ],
         "recipients": [
             "recipient_id,certificate_id,email,name,message_id,access_email_sent_at,created_at",

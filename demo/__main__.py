@@ -151,7 +151,8 @@ def _tell(home: Path, simulation: Simulation) -> None:
     print(
         f"""
 {simulation.mail_events:,} mail events and {simulation.requests:,} requests of {NIGHTS} nights became the figures of
-{simulation.certificates} certificates and {simulation.recipients:,} recipients; {len(mails)} mails left for {subscriptions} subscriptions (one is paused).
+{simulation.certificates} certificates and {simulation.recipients:,} recipients;
+{len(mails)} mails left for {subscriptions} subscriptions (one is paused).
 
   mails     {here}/mails/            open one in any mail program
   reports   {here}/landing/reports/  report.html, report.pdf, recipients.csv, figures.json of each

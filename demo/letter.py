@@ -58,4 +58,5 @@ def credential_url(recipient: Recipient) -> str:
 
 
 def unsubscribe_url(letter: Letter) -> str:
+    """The link at the mail's foot."""
     return f"{CREDENTIAL_URL}/unsubscribe/{letter.message_id}"

@@ -107,7 +107,7 @@ def _plain(name: str) -> str:
     letters = unicodedata.normalize(
         "NFKD", name.lower().replace("ł", "l").replace("ı", "i").replace("ø", "o")
     )
-    return "".join(letter for letter in letters.replace(" ", ".") if letter.isascii() and letter not in "'")
+    return "".join(letter for letter in letters.replace(" ", ".") if letter.isascii() and letter != "'")
 
 
 def _issue(

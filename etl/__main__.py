@@ -199,7 +199,7 @@ def slices(
 
 @app.command()
 @_verb
-def reports(  # noqa: PLR0917  # options
+def reports(  # options
     as_of: _Day = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
     period: Annotated[

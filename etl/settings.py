@@ -228,11 +228,11 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _files_name_their_day(self) -> Self:
+    def _files_name_only_their_day(self) -> Self:
         for name, source in self.sources.items():
-            if source.files and not _has_place(source.files, "day", date.min, date.max):
+            if "{" in (source.files or "") and not _has_place(source.files or "", "day", date.min, date.max):
                 raise ValueError(
-                    f"sources.{name}.files must name the day, as in logs/{{day:%Y-%m-%d}}.gz, and have no other braces"
+                    f"sources.{name}.files may name the day, as in logs/{{day:%Y-%m-%d}}.gz, and have no other braces"
                 )
         return self
 

@@ -33,7 +33,7 @@ def refresh(warehouse: Warehouse, settings: Settings) -> None:
     warehouse.refresh(**_bounds(settings, ALL_THAT_IS_LOADED))
 
 
-def catalogue(  # noqa: PLR0917  # a question has its scope
+def catalogue(  # a question has its scope
     warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, issuer: str | None, certificate: str | None
 ) -> list[Row]:
     """The metric catalogue: one row per certificate that existed at the end of the local day, by certificate_id.
@@ -66,7 +66,7 @@ def attribution(warehouse: Warehouse, settings: Settings) -> Row:
     return warehouse.rows("attribution", **_bounds(settings, ALL_THAT_IS_LOADED))[0]
 
 
-def slices(  # noqa: PLR0917  # the porches give all but the last two
+def slices(  # the porches give all but the last two
     warehouse: Warehouse,
     settings: Settings,
     waivers: Waivers,
@@ -93,7 +93,7 @@ def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) ->
     return min((gap - _DAY for gap in gaps if gap), default=FOR_EVER)
 
 
-def land_figures(  # noqa: PLR0917  # what one report depends on
+def land_figures(  # what one report depends on
     warehouse: Warehouse,
     landing: Landing,
     settings: Settings,

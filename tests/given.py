@@ -40,7 +40,7 @@ _REGISTRY_COLUMNS = {
     ),
     "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused"),
 }  # fmt: skip
-_CREATED = datetime(2026, 1, 1)  # noqa: DTZ001  # as Parquet holds it: naive UTC
+_CREATED = datetime(2026, 1, 1)  # as Parquet holds it: naive UTC
 
 
 def bring(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> None:

@@ -132,7 +132,7 @@ def test_a_folder_written_here_lies_in_the_landing_and_comes_back(landing):
 def test_a_folder_whose_writing_failed_is_named_by_nothing(landing):
     """A stage that breaks half way leaves the former version in place."""
     landing.publish(former := manifest(store(landing)))
-    with pytest.raises(ZeroDivisionError), landing.local_folder(landing.path(SHELF, "v")) as folder:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), landing.local_folder(landing.path(SHELF, "v")) as folder:
         (folder / "events.parquet").write_bytes(b"half")
         raise ZeroDivisionError
     assert landing.newest(SHELF) == former

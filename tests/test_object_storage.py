@@ -273,7 +273,7 @@ def test_trouble_with_a_source_is_not_laid_to_the_landing(landing):
     """Whoever reads the line mends the right place."""
 
     class Torn(io.RawIOBase):
-        def read(self, size=-1):  # noqa: ARG002
+        def read(self, size=-1):
             raise TimeoutError("the provider hung up")
 
     with pytest.raises(TimeoutError, match="hung up"):

@@ -167,7 +167,8 @@ def test_logo_fetches_nothing() -> None:
         image = f"%3Cimage href='http://127.0.0.1:{server.getsockname()[1]}/a.png' width='9' height='9'/>"
         logo = f"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'>{image}%3C/svg>"
         assert len(on_paper("usual", issuer={"logo": logo}).pages) == 4
-        pytest.raises(TimeoutError, server.accept)
+        with pytest.raises(TimeoutError):
+            server.accept()
 
 
 @pytest.mark.parametrize("case", cases("numbers"), ids=str)

@@ -97,7 +97,7 @@ def is_expired(provider: Provider, day: date, today: date) -> bool:
     return today - day >= timedelta(days=provider.RETENTION_DAYS)
 
 
-def extract(  # noqa: PLR0917  # a slice is read from somewhere, into somewhere
+def extract(  # a slice is read from somewhere, into somewhere
     landing: Landing,
     name: str,
     source: Source,

@@ -94,7 +94,8 @@ def wanted_reports(
     for due in dues:
         if due.action == "hold":
             tell(
-                f"{due.subscription['subscription_id']} {due.period.name} is held back until its days are whole; see the verb slices"
+                f"{due.subscription['subscription_id']} {due.period.name} is held back until its days are whole;"
+                " see the verb slices"
             )
     for delivery in house.state.doubtful(now - DOUBTFUL_AFTER):
         tell(
