@@ -23,6 +23,7 @@ THROUGH_AIRFLOW = 2
 PERIODS = {"monthly": "2026-10", "weekly": "2026-W44", "daily": "2026-11-02"}
 SINK_PORT = 1025
 
+_POOL = {"name": "warehouse", "slots": 1, "description": "one process in DuckDB at a time"}
 _CONFIGURATION = """\
 # What a platform with SendGrid and nginx would write; the demo's own.
 [landing]
@@ -73,6 +74,7 @@ def main() -> int:
             _nights(simulation.first_day, switch)
         with _step("waiting for Airflow"):
             airflow.wait_until_up(process, "nightly_events", "issuer_reports")
+            airflow.ask("POST", "/api/v2/pools", _POOL)
         with _step(f"{THROUGH_AIRFLOW} nights through Airflow, as a backfill"):
             _backfill(switch + timedelta(days=1), simulation.last_day)
         for frequency, period in PERIODS.items():
