@@ -17,6 +17,8 @@ from urllib.parse import unquote
 import duckdb
 import pyarrow as pa
 from crawlerdetect import CrawlerDetect
+from duckdb.func import ARROW
+from duckdb.sqltypes import BOOLEAN, VARCHAR
 
 from etl import documents, settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
@@ -61,7 +63,9 @@ def check_formats(sources: dict[str, settings.Source]) -> None:
     """A ConfigurationError for the first source whose format is none of ours."""
     for name, source in sources.items():
         if source.format not in FORMATS:
-            raise ConfigurationError(f"sources.{name}.format {source.format!r} is unknown; there are {', '.join(FORMATS)}")
+            raise ConfigurationError(
+                f"sources.{name}.format {source.format!r} is unknown; there are {', '.join(FORMATS)}"
+            )
 
 
 def normalise_slice(
@@ -75,14 +79,19 @@ def normalise_slice(
     if manifest is None:
         raise NotLanded(name, day)
     if not manifest.raw:
-        empty = manifest.model_copy(update={"status": "normalised", "counts": Counts(), "events": None, "rejects": None})
+        empty = manifest.model_copy(
+            update={"status": "normalised", "counts": Counts(), "events": None, "rejects": None}
+        )
         landing.publish(empty)
         return empty
     version = landing.fresh_version()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(landing.local_folder(landing.path(manifest.shelf, version)))
-        raw = {file.origin: stack.enter_context(landing.local(landing.path(manifest.shelf, file.path))) for file in manifest.raw}
+        raw = {
+            file.origin: stack.enter_context(landing.local(landing.path(manifest.shelf, file.path)))
+            for file in manifest.raw
+        }
         texts = {}
         for origin, path in raw.items():
             try:
@@ -121,7 +130,7 @@ class Explanation:
 
 @contextmanager
 def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> Iterator[Explanation]:
-    """Normalises files for a reader: each event as (file, a line of JSON with its address), each reject as (file, line, reason, raw).
+    """Normalises files for a reader: events as (file, a line of JSON with its address), rejects as (file, line, reason, raw).
 
     Keeps nothing, needs no landing and no configuration.
     """
@@ -145,29 +154,34 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
 
 @contextmanager
 def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    options = {"memory_limit": limits.memory_limit, "temp_directory": str(scratch / "spill")}
+    """A DuckDB with our functions that keeps to the limits and spills into the scratch folder."""
+    options: dict[str, Any] = {"memory_limit": limits.memory_limit, "temp_directory": str(scratch / "spill")}
     if limits.threads:
         options["threads"] = str(limits.threads)
     with duckdb.connect(config=options) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET disabled_optimizers = 'in_clause'")  # it makes a join of IN, which loses the order of the files
-        crawlers = CrawlerDetect()
-        connection.create_function("crawler", _over_distinct(crawlers.isCrawler, pa.bool_()), ["VARCHAR"], "BOOLEAN", type="arrow")
-        decoded = functools.partial(unquote, errors="replace")
-        connection.create_function("unquoted", _over_distinct(decoded, pa.string()), ["VARCHAR"], "VARCHAR", type="arrow")
+        # A join, which is what the optimizer makes of IN, loses the order of the files.
+        connection.execute("SET disabled_optimizers = 'in_clause'")
+        connection.create_function("crawler", _are_crawlers(), [VARCHAR], BOOLEAN, type=ARROW)
+        connection.create_function("unquoted", _unquoted, [VARCHAR], VARCHAR)
         connection.execute((_SQL / "functions.sql").read_text())
         yield connection
 
 
-def _over_distinct(function: Callable[[str], Any], returned: pa.DataType) -> Callable[[Any], Any]:
-    """The function over an Arrow column, called once for each different text and remembered for the next batch."""
-    remembered = functools.lru_cache(maxsize=100_000)(function)
+def _are_crawlers() -> Callable[[Any], Any]:
+    """Tells crawlers among an Arrow column of agents, asking once for each different one."""
+    is_crawler = functools.lru_cache(maxsize=100_000)(CrawlerDetect().isCrawler)
 
     def over_column(column: Any) -> Any:
         texts = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
-        return pa.array([remembered(text) for text in texts.dictionary.to_pylist()], returned).take(texts.indices)
+        return pa.array([is_crawler(text) for text in texts.dictionary.to_pylist()], pa.bool_()).take(texts.indices)
 
     return over_column
+
+
+def _unquoted(text: str) -> str:
+    """Percent-decoded. By the row: DuckDB 1.5 frees the texts that a function over an Arrow column returns inside CASE."""
+    return unquote(text, errors="replace")
 
 
 def _prepare(
@@ -192,7 +206,6 @@ def _prepare(
         id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)],
         time_limit=datetime.combine(before, time()),
         hash_key=hash_key,
-        staged=str(scratch / "staged.parquet"),
     )
     for stem in ("lines", "documents", "records", source.format):
         _define(connection, stem)
@@ -202,24 +215,29 @@ def _prepare(
     connection.view("pixel" if FORMATS[source.format].is_pixel else source.format).create_view("format_events")
     for stem in ("raw_events", "judged"):
         _define(connection, stem)
-    query(connection, "staged").write_parquet(str(scratch / "staged.parquet"), compression="uncompressed")
+    query(connection, "staged").create("staged")
 
 
 def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
+    counts = _counts(connection)
     query(connection, "events").write_parquet(str(folder / "events.parquet"), compression="zstd")
     _define(connection, "rejects")
-    query(connection, "landed_rejects").write_parquet(str(folder / "rejects.parquet"), compression="zstd")
-    return _counts(connection)
+    rejects = query(connection, "landed_rejects").limit(counts.reject)  # none: then no line is looked for
+    rejects.write_parquet(str(folder / "rejects.parquet"), compression="zstd")
+    return counts
 
 
 def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
     raw, event, duplicate, reject, ignored = query(connection, "outcomes").fetchall()[0]
     if raw != event + duplicate + reject + ignored:
-        raise AssertionError(f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored")
+        raise AssertionError(
+            f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored"
+        )
     return Counts(raw=raw, event=event, duplicate=duplicate, reject=reject, ignored=ignored)
 
 
 def query(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBPyRelation:
+    """The SELECT of one of the stage's SQL files, which runs when its rows are asked for."""
     return connection.sql((_SQL / f"{stem}.sql").read_text())
 
 
@@ -233,7 +251,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
         yield from rows
 
 
-def bind(connection: duckdb.DuckDBPyConnection, **variables: Any) -> None:
+def bind(connection: duckdb.DuckDBPyConnection, **variables: str | bool | date | list[str]) -> None:
+    """Sets variables that the SQL reads."""
     for name, value in variables.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
 

@@ -1,19 +1,14 @@
 -- events: the events of a slice as the landing keeps them, each once.
 --
 -- Grain   one row per event_key
--- Reads   the staged Parquet
+-- Reads   the table staged
 -- Counts  of several records with one event_key the first as it stands in the files. No address and no IP
-WITH staged AS (
-    SELECT *
-    FROM READ_PARQUET(GETVARIABLE('staged'), file_row_number = TRUE)
-    WHERE outcome = 'event'
-),
-
-repeated AS (
+WITH repeated AS (
     SELECT
         event_key,
-        MIN(file_row_number) AS first_row_number
+        MIN(rowid) AS first_row
     FROM staged
+    WHERE outcome = 'event'
     GROUP BY event_key
     HAVING COUNT(*) > 1
 )
@@ -48,4 +43,6 @@ SELECT
 FROM staged
 LEFT JOIN repeated
     ON staged.event_key = repeated.event_key
-WHERE repeated.event_key IS NULL OR staged.file_row_number = repeated.first_row_number
+WHERE
+    staged.outcome = 'event'
+    AND (repeated.event_key IS NULL OR staged.rowid = repeated.first_row)

@@ -1,7 +1,7 @@
 -- explained: events as the command line prints them, repeats too.
 --
 -- Grain   one row per record that became an event, in the order of the files
--- Reads   the staged Parquet
+-- Reads   the table staged
 SELECT
     MAP(GETVARIABLE('files'), GETVARIABLE('origins'))[file] AS file,
     TO_JSON({
@@ -26,5 +26,5 @@ SELECT
         'tags': tags,
         'metadata': CAST(metadata AS JSON)
     }) AS event
-FROM READ_PARQUET(GETVARIABLE('staged'))
+FROM staged
 WHERE outcome = 'event'

@@ -151,7 +151,7 @@ CREATE OR REPLACE MACRO machine_agent(agent, event_type) AS
 
 -- The host of a url in lower case: NULL without a url, '' where it has none.
 CREATE OR REPLACE MACRO host(link) AS
-    REGEXP_EXTRACT(LOWER(link), '^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)', 1);
+    REGEXP_EXTRACT(LOWER(link), '^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)', 1);
 
 -- Whether path or query of a url speak of unsubscribing.
 CREATE OR REPLACE MACRO is_opt_out(link) AS

@@ -1,7 +1,7 @@
 -- rejects: what could not be understood, and where it stands.
 --
 -- Grain   one row per rejected record
--- Reads   the staged Parquet, lines
+-- Reads   the table staged, lines
 -- Counts  lines are numbered only here, by their text: numbering all of them would keep DuckDB to one core. A line that stands
 --         k times in a file has brought k times its rejects, so each occurrence gets its part
 WITH rejected AS (
@@ -11,7 +11,7 @@ WITH rejected AS (
         record,
         reason,
         COUNT(*) AS reject_count
-    FROM READ_PARQUET(GETVARIABLE('staged'))
+    FROM staged
     WHERE outcome = 'reject'
     GROUP BY file, document, record, reason
 ),

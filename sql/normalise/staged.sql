@@ -1,4 +1,4 @@
--- staged: every record with its verdict, for this run's scratch folder alone.
+-- staged: every record with its verdict; a table for this run alone.
 --
 -- Grain   one row per record
 -- Reads   judged

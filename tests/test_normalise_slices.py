@@ -1,0 +1,261 @@
+"""What the stage normalise leaves in the landing: one slice's events and rejects, whole or not at all."""
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import yaml
+
+from etl import normalise, settings
+from etl.errors import ConfigurationError, NotLanded, UnreadableFile
+from etl.landing import Counts, Landing, Manifest, slice_shelf
+
+DAY = date(2026, 11, 2)
+SHELF = slice_shelf("mail", DAY)
+LINKS = yaml.safe_load((Path(__file__).parent / "cases" / "normalise" / "links.yaml").read_text())
+TEXTS = (
+    "event_key source event_type recipient_id certificate_id message_id channel url user_agent bounce_class reject_reason"
+    " smtp_code enhanced_code mta_response machine_reason metadata address_hash identity_key link_host link_key"
+)
+FLAGS = "is_machine is_suppressed is_opt_out_link"
+
+Normalised = Callable[..., Manifest]
+
+
+def event(**differing: Any) -> dict[str, Any]:
+    """An open of SendGrid's, but for what differs."""
+    return {"event": "open", "email": "ada@example.com", "timestamp": 1793577600, "sg_message_id": "m.f", **differing}
+
+
+def lines(*events: Any) -> bytes:
+    """Events one a line; a text is a line as it stands."""
+    return b"".join((one if isinstance(one, str) else json.dumps(one)).encode() + b"\n" for one in events)
+
+
+def request(query: str, *, moment: str = "10:00:00", address: str = "203.0.113.9", agent: str = "-") -> str:
+    """A line of nginx's log."""
+    return f'{address} - - [02/Nov/2026:{moment} +0000] "GET /px.gif?{query} HTTP/1.1" 200 43 "-" "{agent}"'
+
+
+@pytest.fixture
+def normalised(landing: Landing) -> Normalised:
+    """Lands files of these contents and normalises them."""
+
+    def run(*contents: bytes, form: str = "sendgrid", ending: str = "json", hash_key: str = "k") -> Manifest:
+        version = landing.fresh_version()
+        raw = [
+            landing.store(SHELF, f"{version}/raw/{number}.{ending}", io.BytesIO(content), f"logs/{number}.{ending}")
+            for number, content in enumerate(contents)
+        ]
+        landing.publish(Manifest(shelf=SHELF, raw=tuple(raw)))
+        source = settings.Source(format=form, files="*")
+        return normalise.normalise_slice(landing, settings.Normalise(), "mail", source, DAY, hash_key=hash_key)
+
+    return run
+
+
+def rows(landing: Landing, path: str | None) -> list[dict[str, Any]]:
+    """The rows of a landed Parquet file."""
+    assert path is not None
+    return pa.parquet.read_table(landing.path(SHELF, path)).to_pylist()
+
+
+def keys(landing: Landing, manifest: Manifest) -> list[str]:
+    """The keys of the landed events."""
+    return [row["event_key"] for row in rows(landing, manifest.events)]
+
+
+def test_landed_events_have_the_agreed_columns(normalised: Normalised, landing: Landing) -> None:
+    """Names and types are those that the load, and whoever reads the landing, rely on."""
+    path = normalised(lines(event(category="a"))).events
+    schema = pa.parquet.read_schema(landing.path(SHELF, str(path)))
+    text, flag = pa.string(), pa.bool_()
+    others = {"load_date": pa.date32(), "occurred_at": pa.timestamp("us"), "tags": pa.list_(text)}
+    columns = dict.fromkeys(TEXTS.split(), text) | dict.fromkeys(FLAGS.split(), flag) | others
+    assert {field.name: str(field.type).replace("element", "item") for field in schema} == {
+        name: str(kind) for name, kind in columns.items()
+    }
+
+
+def test_an_event_knows_its_slice(normalised: Normalised, landing: Landing) -> None:
+    """Source and day are the slice's, not the event's."""
+    [row] = rows(landing, normalised(lines(event(timestamp=1793491200))).events)
+    assert (row["source"], row["load_date"], row["occurred_at"].date()) == ("mail", DAY, date(2026, 11, 1))
+
+
+def test_a_repeat_is_counted_and_the_first_kept(normalised: Normalised, landing: Landing) -> None:
+    """A retry changes no figure, in whichever file it comes."""
+    manifest = normalised(
+        lines(event(sg_event_id="a", useragent="first"), event(sg_event_id="b")),
+        lines(event(sg_event_id="a", useragent="second"), event(sg_event_id="a", useragent="third")),
+    )
+    assert manifest.counts == Counts(raw=4, event=2, duplicate=2)
+    assert {row["event_key"]: row["user_agent"] for row in rows(landing, manifest.events)} == {"a": "first", "b": None}
+
+
+def test_counts_add_up(normalised: Normalised) -> None:
+    """Every raw record is an event, a repeat, a reject, or ignored by name."""
+    log = [request("e=view&r=a&n=1"), request("e=view&r=a&n=1"), request("e=x&r=a"), "junk", "", "# note"]
+    counts = normalised(lines(*log, request("e=view&r=b").replace("px.gif", "x.gif")), form="nginx_combined").counts
+    assert counts == Counts(raw=5, event=1, duplicate=1, reject=2, ignored=1)
+
+
+def test_rejects_say_where_they_stand(normalised: Normalised, landing: Landing) -> None:
+    """File, line and reason of every reject, of repeated bad lines too; their text stays in the raw files."""
+    manifest = normalised(lines(event(), "bad", "", "bad"), lines("# note", event(), event(event=""), "bad"))
+    assert rows(landing, manifest.rejects) == [
+        {"file": "logs/0.json", "line": 2, "reason": "does not parse"},
+        {"file": "logs/0.json", "line": 4, "reason": "does not parse"},
+        {"file": "logs/1.json", "line": 3, "reason": "no event type"},
+        {"file": "logs/1.json", "line": 4, "reason": "does not parse"},
+    ]
+
+
+def test_a_slice_without_rejects_lands_an_empty_list(normalised: Normalised, landing: Landing) -> None:
+    """Who looks for rejects finds that there are none."""
+    assert rows(landing, normalised(lines(event())).rejects) == []
+
+
+def test_no_address_and_no_ip_is_landed(normalised: Normalised, landing: Landing) -> None:
+    """Whoever reads the landed Parquet learns no address, wherever the payload had it."""
+    told = "of ada@example.com at 198.51.100.8"
+    manifest = normalised(
+        lines(
+            event(event="bounce", reason="550 <ada@example.com> unknown", ip="198.51.100.8"),
+            event(
+                event="click",
+                url="https://x.example/?a=ada%40example.com",
+                category=["ada@example.com"],
+                ip="198.51.100.8",
+            ),
+            event(owner="Ada <ada@example.com>", deep={"to": ["ada@example.com"]}, sg_event_id="x"),
+            event(event="", reason=told),
+        )
+    )
+    for path in Path(landing.path(SHELF, str(manifest.events))).parent.glob("*.parquet"):
+        text = json.dumps(pa.parquet.read_table(path).to_pylist(), default=str).encode() + path.read_bytes()
+        assert not [secret for secret in (b"ada@", b"ada%40", b"198.51.100.8", b"k1") if secret in text]
+
+
+def test_an_address_is_landed_as_a_keyed_hash(normalised: Normalised, landing: Landing) -> None:
+    """One person has one hash, in whatever case; without the key nobody can try addresses out."""
+    [row] = rows(landing, normalised(lines(event(email="Ada <ADA@example.com>")), hash_key="key").events)
+    assert row["address_hash"] == hashlib.sha256(b"keyada@example.com").hexdigest()
+
+
+def test_the_same_recipient_has_the_same_identity(normalised: Normalised, landing: Landing) -> None:
+    """What an event knows of its recipient tells events together and apart."""
+    events = [event(sg_event_id="1"), event(sg_event_id="2"), event(sg_event_id="3", recipient_id="r")]
+    one, same, other = (row["identity_key"] for row in rows(landing, normalised(lines(*events)).events))
+    assert one == same
+    assert one != other
+
+
+class DyingLanding(Landing):
+    """A landing whose process is killed on the last step."""
+
+    def publish(self, manifest: Manifest) -> None:
+        """Never comes to it."""
+        raise KeyboardInterrupt(manifest.shelf)
+
+
+def test_a_killed_run_leaves_the_former_version(normalised: Normalised, landing: Landing, tmp_path: Path) -> None:
+    """Readers see a version whole or not at all."""
+    former, dying = normalised(lines(event())), DyingLanding(f"file://{tmp_path / 'landing'}")
+    source = settings.Source(format="sendgrid", files="*")
+    with pytest.raises(KeyboardInterrupt):
+        normalise.normalise_slice(dying, settings.Normalise(), "mail", source, DAY, hash_key="k")
+    assert landing.newest(SHELF) == former
+    assert len(rows(landing, former.events)) == 1
+
+
+def test_a_damaged_file_fails_the_slice_by_its_name(normalised: Normalised, landing: Landing) -> None:
+    """A transfer that broke off is never taken for a short day."""
+    with pytest.raises(UnreadableFile, match=r"logs/0\.json\.gz cannot be read"):
+        normalised(gzip.compress(lines(*[event()] * 50))[:-9], ending="json.gz")
+    newest = landing.newest(SHELF)
+    assert newest is not None
+    assert newest.status == "extracted"
+
+
+def test_a_slice_that_was_never_landed_is_said_so(landing: Landing) -> None:
+    """What to do is in the sentence."""
+    with pytest.raises(NotLanded, match="--from-landing"):
+        normalise.normalise_slice(
+            landing, settings.Normalise(), "mail", settings.Source(format="sendgrid", files="*"), DAY, hash_key="k"
+        )
+
+
+def test_an_empty_day_is_whole(normalised: Normalised) -> None:
+    """A day without files, or with empty ones, has nothing of anything."""
+    assert normalised().counts == normalised(b"").counts == Counts()
+
+
+def test_an_unknown_format_is_named() -> None:
+    """A misspelt format is found before the first night."""
+    with pytest.raises(ConfigurationError, match=r"sources.mail.format 'sendgird' is unknown"):
+        normalise.check_formats({"mail": settings.Source(format="sendgird", files="*")})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            request("e=view&r=a&n=7"),
+            request("E=VIEW&r=a&n=7&x=1", moment="11:00:00", address="198.51.100.1", agent="other"),
+        ),
+        (request("e=share&r=a&n=7&ch=twitter"), request("e=share&r=a&n=7&ch=X")),
+        (request("e=view&r=a"), request("e=view&r=a")),
+    ],
+)
+def test_a_request_that_comes_again_is_one_event(normalised: Normalised, one: str, other: str) -> None:
+    """A nonce makes one event of a reload, whoever asks and when; without one only the very same request is the same."""
+    assert normalised(lines(one), lines(other), form="nginx_combined").counts == Counts(raw=2, event=1, duplicate=1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request("e=view&r=a", moment="10:00:01"),
+        request("e=view&r=a", address="203.0.113.10"),
+        request("e=view&r=a", agent="x"),
+        request("e=view&r=b"),
+        request("e=view&r=a&n=1"),
+    ],
+)
+def test_another_request_is_another_event(normalised: Normalised, other: str) -> None:
+    """Time, address, agent and request tell requests without a nonce apart."""
+    assert normalised(lines(request("e=view&r=a"), other), form="nginx_combined").counts.event == 2
+
+
+def test_an_event_without_an_id_keeps_its_key(normalised: Normalised, landing: Landing) -> None:
+    """Records that differ only in how they are written are one event."""
+    again = event(email=" ADA@example.com", timestamp="1793577600")
+    assert normalised(lines(event(), again, event(timestamp=1793577601))).counts == Counts(raw=3, event=2, duplicate=1)
+
+
+@pytest.fixture(scope="module")
+def link_rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The landed click of every case of links, in their order."""
+    landing = Landing(f"file://{tmp_path_factory.mktemp('links')}")
+    clicks = [event(event="click", sg_event_id=str(number), url=case["url"]) for number, case in enumerate(LINKS)]
+    raw = landing.store(SHELF, "v/raw.json", io.BytesIO(lines(*clicks)), "raw.json")
+    landing.publish(Manifest(shelf=SHELF, raw=(raw,)))
+    source = settings.Source(format="sendgrid", files="*")
+    manifest = normalise.normalise_slice(landing, settings.Normalise(), "mail", source, DAY, hash_key="k")
+    return rows(landing, manifest.events)
+
+
+@pytest.mark.parametrize("number", range(len(LINKS)), ids=[case["case"] for case in LINKS])
+def test_a_link_says_where_it_leads(link_rows: list[dict[str, Any]], number: int) -> None:
+    """A wrapped link is the link behind it, and a way out of the mails is no interest in the credential."""
+    row, case = link_rows[number], LINKS[number]
+    assert (row["link_host"], row["is_opt_out_link"]) == (case["host"], case["is_opt_out"])
