@@ -24,9 +24,7 @@ ROUNDS = 6  # of which the first warms up
 
 def main() -> None:
     """Print one line for each size of report."""
-    print(
-        "certificates  recipients  four files   of it HTML    of it PDF  bare WeasyPrint   reports a second"
-    )
+    print("certificates  recipients  four files   of it HTML    of it PDF  bare WeasyPrint   reports a second")
     for certificates, recipients in ((1, 20), (1, 400), (6, 400)):
         measure(certificates, recipients)
 
@@ -44,9 +42,7 @@ def measure(certificates: int, recipients: int) -> None:
         ]
         seconds = [[timed(work) for work in works] for _ in range(ROUNDS)][1:]
     whole, words, paper, bare = (statistics.median(column) for column in zip(*seconds, strict=True))
-    columns = (
-        f"{certificates:>12}{recipients:>12}{whole:>10.2f} s{words:>11.3f} s{paper:>11.2f} s{bare:>15.2f} s"
-    )
+    columns = f"{certificates:>12}{recipients:>12}{whole:>10.2f} s{words:>11.3f} s{paper:>11.2f} s{bare:>15.2f} s"
     print(f"{columns}   {1 / whole:.2f}, bare {1 / bare:.2f}")
 
 

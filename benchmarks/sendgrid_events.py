@@ -17,8 +17,7 @@ RECIPIENTS, CERTIFICATES, ISSUERS = 400_000, 1_000, 100
 LINES_PER_WRITE = 20_000
 ONE_REPEAT_IN = 1_000
 CHROME = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/142.0.0.0 Safari/537.36"
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 )
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 
@@ -66,7 +65,9 @@ def write_registry(folder: Path, *, day: date = date(2026, 11, 2)) -> None:
             "recipient_id,certificate_id,email,name,message_id,access_email_sent_at,created_at",
             *(
                 f"{recipient_id},{certificate_id},{email},Recipient {number},{message_id},,{created}"
-                for number, (email, message_id, recipient_id, certificate_id) in enumerate(map(_person, range(RECIPIENTS)))
+                for number, (email, message_id, recipient_id, certificate_id) in enumerate(
+                    map(_person, range(RECIPIENTS))
+                )
             ),
         ],
         "subscriptions": ["subscription_id,issuer_id,email,frequency,timezone,locale,paused"],
@@ -77,9 +78,7 @@ def write_registry(folder: Path, *, day: date = date(2026, 11, 2)) -> None:
 
 def _lines(rng: Random, events: int, midnight: int) -> Iterator[str]:
     people = [_person(number) for number in range(RECIPIENTS)]
-    templates = [
-        template for weight, event, fields in KINDS for template in [_template(event, fields)] * weight
-    ]
+    templates = [template for weight, event, fields in KINDS for template in [_template(event, fields)] * weight]
     random, kinds, line = rng.random, len(templates), ""
     for number in range(events):
         if number % ONE_REPEAT_IN != ONE_REPEAT_IN - 1:
@@ -107,9 +106,7 @@ def _template(event: str, fields: dict[str, object]) -> str:
         "sg_message_id": "@MESSAGE@.filter0001.16648.5515E0B88.0",
         **fields, "recipient_id": "@RECIPIENT@", "certificate_id": "@CERTIFICATE@",
     }  # fmt: skip
-    text = (
-        json.dumps(record, separators=(",", ":")).replace("%", "%%").replace('"@TIMESTAMP@"', "%(timestamp)d")
-    )
+    text = json.dumps(record, separators=(",", ":")).replace("%", "%%").replace('"@TIMESTAMP@"', "%(timestamp)d")
     marks = {"EMAIL": "email", "MESSAGE": "message_id", "EVENT": "event_id", "RECIPIENT": "recipient_id",
              "CERTIFICATE": "certificate_id"}  # fmt: skip
     for mark, name in marks.items():
@@ -119,9 +116,7 @@ def _template(event: str, fields: dict[str, object]) -> str:
 
 def main() -> None:
     """Writes the file that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sendgrid_events", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sendgrid_events", description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path)
     parser.add_argument("--events", type=int, default=2_000_000)
     arguments = parser.parse_args()

@@ -134,7 +134,9 @@ def _asked_again(wanted: dict[str, str]) -> dict[str, int]:
 def _report(period: str) -> None:
     airflow.ask("PATCH", "/api/v2/dags/issuer_reports", {"is_paused": False})
     run = airflow.ask(
-        "POST", "/api/v2/dags/issuer_reports/dagRuns", {"logical_date": None, "conf": {"period": period, "resend": True}}
+        "POST",
+        "/api/v2/dags/issuer_reports/dagRuns",
+        {"logical_date": None, "conf": {"period": period, "resend": True}},
     )
     ended = airflow.wait_for(f"/api/v2/dags/issuer_reports/dagRuns/{run['dag_run_id']}")
     _require(ended["state"] == "success", f"the reports of {period} failed")

@@ -16,13 +16,11 @@ GMAIL_PREFETCH = (
 )
 YAHOO_PROXY = "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html"
 OUTLOOK = (
-    "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; WOW64; Trident/7.0; "
-    "Microsoft Outlook 16.0.17928; ms-office)"
+    "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; WOW64; Trident/7.0; Microsoft Outlook 16.0.17928; ms-office)"
 )
 
 CHROME = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/142.0.0.0 Safari/537.36"
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 )
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -61,9 +59,7 @@ SEARCH_BOTS = (
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
     "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
 )
-HEADLESS = CHROME.replace("Windows NT 10.0; Win64; x64", "X11; Linux x86_64").replace(
-    "Chrome/", "HeadlessChrome/"
-)
+HEADLESS = CHROME.replace("Windows NT 10.0; Win64; x64", "X11; Linux x86_64").replace("Chrome/", "HeadlessChrome/")
 MONITOR = "Uptime-Kuma/1.23.16"
 
 # Link scanners of the receiving side. The third kind calls itself an ordinary browser: only its haste shows.

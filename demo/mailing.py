@@ -25,9 +25,7 @@ SUPPRESSING = {
 }
 
 
-def post(
-    rng: Random, recipient: Recipient, suppressed: dict[str, tuple[float, str]]
-) -> tuple[Letter, float | None]:
+def post(rng: Random, recipient: Recipient, suppressed: dict[str, tuple[float, str]]) -> tuple[Letter, float | None]:
     """The letter to one recipient, and when its reader follows the link (None: never).
 
     `suppressed` is the provider's list of addresses that it no longer writes to: read, and added to.

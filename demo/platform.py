@@ -73,9 +73,7 @@ def _behaviour(
             continue
         letter, followed_at = mailing.post(rng, recipient, suppressed)
         events += letter.events
-        requests += visiting.scans(
-            rng, recipient, [event for _, event in letter.events if event["event"] == "click"]
-        )
+        requests += visiting.scans(rng, recipient, [event for _, event in letter.events if event["event"] == "click"])
         if followed_at is not None:
             requests += visiting.visits(rng, recipient, followed_at)
     return events, requests

@@ -36,9 +36,7 @@ def read(letter: Letter, delivered_at: float) -> float | None:
     _object(letter, opened_at + 20)
     if rng.random() > CLICKED_WHEN_ENGAGED:
         return None
-    clicked_at = opened_at + (
-        heavy_tailed(rng, 40, 1) if rng.random() < 0.7 else heavy_tailed(rng, 12 * HOUR, 1.6)
-    )
+    clicked_at = opened_at + (heavy_tailed(rng, 40, 1) if rng.random() < 0.7 else heavy_tailed(rng, 12 * HOUR, 1.6))
     agent = agents.browser(rng)
     _click(letter, clicked_at, credential_url(recipient), 0, agents.person_ip(recipient.person.number), agent)
     if rng.random() < 0.12:
@@ -53,9 +51,7 @@ def _open_by_machine(letter: Letter, client: str, delivered_at: float) -> None:
         at = delivered_at + heavy_tailed(rng, 2 * HOUR, 1.2)
         _fetch(letter, at, agents.APPLE_PRIVACY, agents.machine_ip(rng, PROXIES), is_machine=True)
     if client == "gmail" and rng.random() < 0.07:
-        _fetch(
-            letter, delivered_at + rng.uniform(1, 20), agents.GMAIL_PREFETCH, agents.machine_ip(rng, PROXIES)
-        )
+        _fetch(letter, delivered_at + rng.uniform(1, 20), agents.GMAIL_PREFETCH, agents.machine_ip(rng, PROXIES))
 
 
 def _open(letter: Letter, client: str, at: float) -> None:
@@ -70,11 +66,7 @@ def _open(letter: Letter, client: str, at: float) -> None:
     chance, agent = shown.get(client, (0.0, ""))
     if rng.random() < chance:
         is_proxied = client in ("gmail", "yahoo")
-        ip = (
-            agents.machine_ip(rng, PROXIES)
-            if is_proxied
-            else agents.person_ip(letter.recipient.person.number)
-        )
+        ip = agents.machine_ip(rng, PROXIES) if is_proxied else agents.person_ip(letter.recipient.person.number)
         _fetch(letter, at, agent, ip)
 
 

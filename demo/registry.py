@@ -69,9 +69,7 @@ def recipients(rng: Random, first_day: date, nights: int) -> list[Recipient]:
 
 
 def _batches(certificate: Certificate, rng: Random, nights: int) -> list[tuple[int, int]]:
-    trickle = [
-        (day, certificate.daily + rng.randrange(-3, 6)) for day in range(-4, nights) if certificate.daily
-    ]
+    trickle = [(day, certificate.daily + rng.randrange(-3, 6)) for day in range(-4, nights) if certificate.daily]
     return [(day, size) for day, size in (*certificate.batches, *trickle) if day < nights]
 
 
@@ -104,15 +102,11 @@ def _new_person(rng: Random, number: int) -> Person:
 
 def _plain(name: str) -> str:
     """What people make of their name in an address: no accents, dots for spaces."""
-    letters = unicodedata.normalize(
-        "NFKD", name.lower().replace("ł", "l").replace("ı", "i").replace("ø", "o")
-    )
+    letters = unicodedata.normalize("NFKD", name.lower().replace("ł", "l").replace("ı", "i").replace("ø", "o"))
     return "".join(letter for letter in letters.replace(" ", ".") if letter.isascii() and letter != "'")
 
 
-def _issue(
-    rng: Random, certificate: Certificate, person: Person, batch_at: datetime, position: int
-) -> Recipient:
+def _issue(rng: Random, certificate: Certificate, person: Person, batch_at: datetime, position: int) -> Recipient:
     created_at = batch_at + timedelta(seconds=position // 4)
     # A few are issued with the mail switched off, for a hand-over in class.
     sent_at = None if rng.random() < 0.003 else created_at + timedelta(seconds=rng.randrange(60, 300))

@@ -30,9 +30,7 @@ def of_one_day(rng: Random, midnight: float, recipients: list[Recipient]) -> lis
     for _ in range(120):
         request, status, callers = rng.choice(OTHER_PAGES)
         requests.append(_at_random(rng, midnight, request, status, rng.choice(callers), size=612))
-    requests += [
-        _at_random(rng, midnight, rng.choice(JUNK), 400, "", size=150) for _ in range(rng.randrange(4, 12))
-    ]
+    requests += [_at_random(rng, midnight, rng.choice(JUNK), 400, "", size=150) for _ in range(rng.randrange(4, 12))]
     for recipient in rng.choices(recipients, k=3):
         requests += _crawled(rng, midnight, recipient)
     for request in rng.sample(_broken(rng, rng.choice(recipients)), 2):
@@ -42,9 +40,7 @@ def of_one_day(rng: Random, midnight: float, recipients: list[Recipient]) -> lis
     return requests
 
 
-def _at_random(
-    rng: Random, midnight: float, request: str, status: int, agent: str, size: int = 43
-) -> Request:
+def _at_random(rng: Random, midnight: float, request: str, status: int, agent: str, size: int = 43) -> Request:
     return line(midnight + rng.randrange(DAY - 60), agents.machine_ip(rng), request, status, agent, size=size)
 
 

@@ -30,9 +30,7 @@ CHANNELS = {
 Request = tuple[int, str]
 
 
-def line(
-    at: float, ip: str, request: str, status: int, agent: str, referer: str = "-", size: int = 43
-) -> Request:
+def line(at: float, ip: str, request: str, status: int, agent: str, referer: str = "-", size: int = 43) -> Request:
     """One line of the access log, escaped as nginx does; without an agent `-`."""
     stamp = datetime.fromtimestamp(int(at), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
     text = f'{ip} - - [{stamp}] "{request}" {status} {size} "{_escaped(referer)}" "{_escaped(agent or "-")}"'
@@ -42,9 +40,7 @@ def line(
 def _escaped(text: str) -> str:
     if text.isascii() and '"' not in text and "\\" not in text:
         return text
-    return "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02X}" for byte in text.encode()
-    )
+    return "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02X}" for byte in text.encode())
 
 
 @dataclass
@@ -168,9 +164,7 @@ def scans(rng: Random, recipient: Recipient, clicks: list[dict[str, object]]) ->
         visit = Visit(rng, recipient, ip, agent)
         at = float(str(click["timestamp"]))
         if rng.random() < 0.3:
-            visit.requests.append(
-                line(at, ip, f"HEAD /{recipient.recipient_id} HTTP/1.1", 200, agent, size=0)
-            )
+            visit.requests.append(line(at, ip, f"HEAD /{recipient.recipient_id} HTTP/1.1", 200, agent, size=0))
         visit.page(at)
         requests += visit.requests
     return requests

@@ -43,9 +43,7 @@ class UnreadableFile(SliceError):
     """A raw file cannot be opened or decompressed."""
 
     def __init__(self, source: str, day: date, file: str, reason: str) -> None:
-        super().__init__(
-            source, day, f"{file} cannot be read ({reason}); have it delivered again, then re-run the day"
-        )
+        super().__init__(source, day, f"{file} cannot be read ({reason}); have it delivered again, then re-run the day")
 
 
 class ShrunkenSlice(SliceError):
@@ -97,9 +95,7 @@ class UnknownName(AnalyticsError):
     """A certificate, subscription or issuer that the registry does not have."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(
-            f"the registry has no {kind} {name!r}; see the registry's {kind}s for the ids that exist"
-        )
+        super().__init__(f"the registry has no {kind} {name!r}; see the registry's {kind}s for the ids that exist")
 
 
 class DeliveryError(AnalyticsError):
@@ -136,9 +132,7 @@ class UnusableServer(DeliveryError):
     """The mail server does not let us in; that is no message's fault."""
 
     def __init__(self, host: str, reason: str) -> None:
-        super().__init__(
-            f"the mail server {host} is of no use ({reason}); nothing left: mend [mail], run again"
-        )
+        super().__init__(f"the mail server {host} is of no use ({reason}); nothing left: mend [mail], run again")
         self.reason = reason
 
 

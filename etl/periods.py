@@ -21,9 +21,7 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise ConfigurationError(
-            f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin"
-        ) from error
+        raise ConfigurationError(f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin") from error
 
 
 def midnight(day: date, timezone: str) -> datetime:

@@ -166,9 +166,7 @@ def message(to=DEAN, text="Dear dean,\n.\n..and a line that begins with dots\n")
     mail["List-Unsubscribe"] = "<https://example.com/unsubscribe/token>"
     mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content(text)
-    mail.add_attachment(
-        b"%PDF" + bytes(range(256)), maintype="application", subtype="pdf", filename="report.pdf"
-    )
+    mail.add_attachment(b"%PDF" + bytes(range(256)), maintype="application", subtype="pdf", filename="report.pdf")
     return mail.as_bytes()
 
 
@@ -181,9 +179,7 @@ def send(ledger, mail, **changed):
         "period": NOVEMBER,
         "figures": "{}",
     }
-    return deliver.send(
-        **{**usual, "mail": mail, "lookup": {}.get, "clock": lambda: NOW, "pauses": (0, 0), **changed}
-    )
+    return deliver.send(**{**usual, "mail": mail, "lookup": {}.get, "clock": lambda: NOW, "pauses": (0, 0), **changed})
 
 
 def status(ledger):
@@ -347,9 +343,7 @@ def test_a_test_goes_to_the_tester_alone(ledger):
     assert not {"List-Unsubscribe", "List-Unsubscribe-Post"} & set(arrived.keys())
 
 
-@pytest.mark.parametrize(
-    "address", ["", "me", "a@b.example, c@d.example", "a@b.example\nBcc: c@d.example", "@b"]
-)
+@pytest.mark.parametrize("address", ["", "me", "a@b.example, c@d.example", "a@b.example\nBcc: c@d.example", "@b"])
 def test_a_test_goes_to_one_address_or_nowhere(address):
     """A mistyped --test-to is an error."""
     with pytest.raises(ConfigurationError, match="exactly one"):
@@ -363,9 +357,7 @@ def test_a_test_goes_to_one_address_or_nowhere(address):
 def certificate(tmp_path_factory):
     """A self-signed certificate for localhost: the folder of cert.pem and key.pem."""
     folder = tmp_path_factory.mktemp("certificate")
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
-    )
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
     extension = ["-addext", "subjectAltName=DNS:localhost"]
     subprocess.run([*command.split(), *extension], cwd=folder, check=True, capture_output=True)
     return folder
@@ -457,13 +449,9 @@ def test_an_unsubscribe_token_gives_its_subscription_back(name):
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
-@pytest.mark.parametrize(
-    "forge", ["", ".", "czE.", "s1", "größe", "\udcff", "czE.AAAA", "czI.{signature}", "{token}A"]
-)
+@pytest.mark.parametrize("forge", ["", ".", "czE.", "s1", "größe", "\udcff", "czE.AAAA", "czI.{signature}", "{token}A"])
 def test_a_forged_token_unsubscribes_nobody(forge):
     """Nobody can end another's mails."""
     token = deliver.unsubscribe_token("s1", "key")
-    assert (
-        deliver.unsubscribed_by(forge.format(token=token, signature=token.partition(".")[2]), "key") is None
-    )
+    assert deliver.unsubscribed_by(forge.format(token=token, signature=token.partition(".")[2]), "key") is None
     assert deliver.unsubscribed_by(token, "another key") is None

@@ -73,7 +73,9 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         documents.clean(tmp_path / "nothing.json", "json", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a", b""), ("a.gz", gzip.compress(b"", mtime=0)), ("a.zst", zstd.compress(b""))])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a", b""), ("a.gz", gzip.compress(b"", mtime=0)), ("a.zst", zstd.compress(b""))]
+)
 def test_an_empty_file_has_no_line(tmp_path: Path, name: str, content: bytes) -> None:
     """Nothing is nothing, compressed or not."""
     assert cleaned(tmp_path, content, name=name) == [""]
@@ -150,4 +152,8 @@ def test_an_array_of_any_size_is_split_in_bounded_memory(tmp_path: Path) -> None
 
 def test_bodies_of_forms_are_lines(tmp_path: Path) -> None:
     """What a provider posts as a form stays a line, whatever the lines end with."""
-    assert cleaned(tmp_path, b"event=opened&a=1\r\nevent=clicked&a=2\n") == ["event=opened&a=1", "event=clicked&a=2", ""]
+    assert cleaned(tmp_path, b"event=opened&a=1\r\nevent=clicked&a=2\n") == [
+        "event=opened&a=1",
+        "event=clicked&a=2",
+        "",
+    ]

@@ -325,8 +325,6 @@ def test_a_file_that_came_after_the_first_look_is_found_by_the_same_process(land
     assert len(_pull(landing, source).raw) == 3
 
 
-
-
 def _source(prefix):
     return Source(format="sendgrid", files=f"s3://{object_storage.BUCKET}/{prefix}/{{day}}/*")
 

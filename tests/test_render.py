@@ -125,9 +125,7 @@ def test_names_cannot_add_headers() -> None:
     made = mail("hostile")
     body = made.get_body(("plain",))
     assert made["Bcc"] is None and "Bcc: all@contoso.example" in made["Subject"]
-    assert body and not [
-        line for line in body.get_content().splitlines() if line.startswith(("Bcc", "second"))
-    ]
+    assert body and not [line for line in body.get_content().splitlines() if line.startswith(("Bcc", "second"))]
 
 
 def test_few_recipients_have_no_rates() -> None:
@@ -248,11 +246,7 @@ def test_mail_can_be_left_by_software() -> None:
 def test_mail_offers_no_unsubscribe_without_address() -> None:
     """Where no address for unsubscribing is configured, the mail does not pretend to have one."""
     made = message(figures("usual"), b"", b"", MailOptions("reports@example.com"))
-    assert (
-        made["List-Unsubscribe"] is None
-        and made["List-Unsubscribe-Post"] is None
-        and made["Reply-To"] is None
-    )
+    assert made["List-Unsubscribe"] is None and made["List-Unsubscribe-Post"] is None and made["Reply-To"] is None
     assert b"Stop these mails" not in made.as_bytes()
 
 

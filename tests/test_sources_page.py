@@ -24,7 +24,9 @@ def test_the_page_has_every_format_once():
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_the_page_tells_how_long_a_provider_keeps_its_events(name):
     """What the page says of a retention is what a pull refuses by."""
-    assert [row.rsplit("|", 1)[1].strip() for each, row in PULLED if each == name] == [str(PROVIDERS[name].RETENTION_DAYS)]
+    assert [row.rsplit("|", 1)[1].strip() for each, row in PULLED if each == name] == [
+        str(PROVIDERS[name].RETENTION_DAYS)
+    ]
 
 
 @pytest.mark.parametrize(("name", "row"), MAIL)

@@ -19,9 +19,7 @@ from etl import settings
 from etl.errors import ConfigurationError, DeferredDelivery, DoubtfulDelivery, RefusedDelivery, UnusableServer
 
 _TIMEOUT = 60  # seconds for each of the server's replies
-_DATA_TIMEOUT = (
-    600  # and for the one that accepts the message (RFC 5321, 4.5.3.2.6): giving up early makes doubt
-)
+_DATA_TIMEOUT = 600  # and for the one that accepts the message (RFC 5321, 4.5.3.2.6): giving up early makes doubt
 
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
@@ -91,9 +89,7 @@ class MailServer:
         try:
             if self.scheme == "smtps":
                 context = ssl.create_default_context()
-                session: smtplib.SMTP = smtplib.SMTP_SSL(
-                    self.host, self.port, timeout=_TIMEOUT, context=context
-                )
+                session: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=_TIMEOUT, context=context)
             else:
                 session = smtplib.SMTP(self.host, self.port, timeout=_TIMEOUT)
             try:

@@ -58,9 +58,7 @@ def message(figures: dict[str, Any], report_pdf: bytes, csv: bytes, mail: MailOp
     if is_attached:
         name = f"certificate-statistics-{figures['period']['name']}.pdf"
         made.add_attachment(report_pdf, maintype="application", subtype="pdf", filename=name)
-        made.add_attachment(
-            csv, maintype="text", subtype="csv", filename="recipients.csv", params={"charset": "utf-8"}
-        )
+        made.add_attachment(csv, maintype="text", subtype="csv", filename="recipients.csv", params={"charset": "utf-8"})
     _fix_boundaries(made, words["html"])
     return made
 

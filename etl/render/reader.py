@@ -49,9 +49,7 @@ class Reader:
 
     def days(self, first: str, last: str) -> str:
         """Local dates from the first to the last, what they share said once."""
-        return format_interval(
-            date.fromisoformat(first), date.fromisoformat(last), "yMMMd", locale=self.locale
-        )
+        return format_interval(date.fromisoformat(first), date.fromisoformat(last), "yMMMd", locale=self.locale)
 
     def month(self, day: str) -> str:
         """The month of a local date: November 2026."""

@@ -152,7 +152,7 @@ class Warehouse:
 
 
 @contextmanager
-def open(  # noqa: A001  # callers write warehouse.open(...)
+def open(  # callers write warehouse.open(...)
     warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str
 ) -> Iterator[Warehouse]:
     """The warehouse behind the configured URL, with its tables; closed when the block ends.
