@@ -56,11 +56,11 @@ def due_reports(house: House, now: datetime) -> list[Due]:
 def named_reports(house: House, *, subscription: str | None, period: str | None, as_of: date | None) -> list[Report]:
     """The reports that somebody asks for: of one period by its name, or of the latest ended on or before a day.
 
-    Without a subscription, those of every subscription whose frequency the period has.
+    Without a subscription, those of every subscription whose frequency the period has, but for the paused.
     """
     with house.warehouse() as opened:
         known = statistics.subscriptions(opened)
-    chosen = [row for row in known if subscription in (None, row["subscription_id"])]
+    chosen = [row for row in known if subscription == row["subscription_id"] or not (subscription or row["is_paused"])]
     if subscription and not chosen:
         raise UnknownName("subscription", subscription)
     reports = [Report(row, _period(row, period, as_of)) for row in chosen]
