@@ -11,7 +11,7 @@ WITH unwrapped AS (
     SELECT
         file,
         document,
-        REGEXP_MATCHES(record, '"api_key_id"|^\s*\{\s*"messages"\s*:\s*\[') AS is_pulled,
+        CONTAINS(record, '"api_key_id"') OR REGEXP_MATCHES(record, '^\s*\{\s*"messages"\s*:\s*\[') AS is_pulled,
         UNNEST(
             CASE
                 WHEN NOT is_pulled THEN [record]
