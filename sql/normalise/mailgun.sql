@@ -18,7 +18,7 @@ mapped AS (
     SELECT
         *,
         MAP_FROM_ENTRIES(LIST_FILTER(
-            fields, lambda field, position : LIST_POSITION(LIST_TRANSFORM(fields, lambda other : other.key), field.key) = position
+            fields, lambda field, position : LIST_POSITION(LIST_TRANSFORM(fields, lambda other : other.key), field.key) = position  -- noqa: PRS
         )) AS form
     FROM forms
 ),

@@ -54,12 +54,17 @@ named AS (
         *,
         COALESCE(
             told(event.RecordType), page_type,
-            MAP {'Delivered': 'Delivery', 'Transient': 'Transient', 'Opened': 'Open', 'LinkClicked': 'Click', 'Bounced': 'Bounce'}[step.Type],
-            step.Type
+            CASE step.Type
+                WHEN 'Delivered' THEN 'Delivery'
+                WHEN 'Opened' THEN 'Open'
+                WHEN 'LinkClicked' THEN 'Click'
+                WHEN 'Bounced' THEN 'Bounce'
+                ELSE step.Type
+            END
         ) AS record_type,
         CASE
             WHEN record_type = 'Bounce' THEN COALESCE(told(event.Type), 'Bounce')
-            WHEN record_type IS DISTINCT FROM 'SubscriptionChange' THEN record_type
+            WHEN COALESCE(record_type, '') != 'SubscriptionChange' THEN record_type
             WHEN LOWER(event.SuppressSending) = 'false' THEN 'Subscribe'
             WHEN event.SuppressionReason IN ('HardBounce', 'SpamComplaint') THEN event.SuppressionReason
             ELSE 'Unsubscribe'
