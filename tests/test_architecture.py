@@ -12,8 +12,6 @@ MODULES = sorted(Path("etl").rglob("*.py"))
 SQL = sorted(Path("sql").rglob("*.sql"))
 
 OWNERS = {
-    "registry": "normalise",
-    "documents": "normalise",
     "porch": "porches",
     "printing": "porches",
     "__main__": "porches",

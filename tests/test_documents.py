@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
-from etl import documents
-from etl.documents import UnreadableError
+from etl.normalise import documents
+from etl.normalise.documents import UnreadableError
 
 
 def cleaned(folder: Path, content: bytes, layout: documents.Layout = "json", name: str = "events.json") -> list[str]:

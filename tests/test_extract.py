@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from pyarrow import parquet
 
-from etl import extract, registry, settings
+from etl import extract, settings
 from etl.errors import ConfigurationError, NoFiles, NotLanded, RegistryError, UnreadableFile
 from etl.landing import Counts, slice_shelf
+from etl.normalise import registry
 
 DAY = date(2026, 3, 2)
 SHELF = slice_shelf("mail", DAY)

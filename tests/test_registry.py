@@ -6,9 +6,10 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from etl import extract, registry, settings
+from etl import extract, settings
 from etl.errors import RegistryError
 from etl.landing import Landing
+from etl.normalise import registry
 
 USUAL = {
     "issuers": "i1,Northwind,,",

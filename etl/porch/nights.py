@@ -9,7 +9,6 @@ from etl import (
     extract,
     load,
     normalise,
-    registry,
     statistics,
     validate,
 )
@@ -21,6 +20,7 @@ from etl.errors import (
     UnreadableFile,
 )
 from etl.landing import Counts, Manifest, slice_shelf
+from etl.normalise import registry
 from etl.porch.house import House, now_utc
 from etl.settings import Source
 

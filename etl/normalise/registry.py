@@ -16,9 +16,10 @@ from zoneinfo import available_timezones
 import duckdb
 import pyarrow as pa
 
-from etl import documents, normalise, settings
+from etl import normalise, settings
 from etl.errors import RegistryError
 from etl.landing import Counts, Landing, Manifest
+from etl.normalise import documents
 
 HEADERS = {
     "issuers": ("issuer_id", "name", "logo", "color"),
@@ -38,7 +39,7 @@ _OPTIONAL = ("logo", "color")
 _KEPT_SHARE = 0.9
 _LONGEST_FIELD = 1 << 20  # a logo; a quote that nobody closed is sought that far
 _BATCH = 50_000
-_SQL = Path(__file__).parent.parent / "sql" / "normalise" / "registry"
+_SQL = Path(__file__).parents[2] / "sql" / "normalise" / "registry"
 
 
 def normalise_registry(

@@ -20,11 +20,12 @@ from crawlerdetect import CrawlerDetect
 from duckdb.func import ARROW
 from duckdb.sqltypes import BOOLEAN, VARCHAR
 
-from etl import documents, settings
+from etl import settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
 from etl.landing import Counts, Landing, Manifest, slice_shelf
+from etl.normalise import documents
 
-_SQL = Path(__file__).parent.parent / "sql" / "normalise"
+_SQL = Path(__file__).parents[2] / "sql" / "normalise"
 
 
 @dataclass(frozen=True)
