@@ -10,7 +10,7 @@ demo: install  ## simulate a credential platform and run its nights and reports 
 	@$(BIN)/python -m demo
 
 test: install  ## the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 install: .venv/installed  ## the environment in .venv
 

@@ -1,0 +1,83 @@
+"""Events per second of every format, beside bare DuckDB reading the same file into a table of a file.
+
+The file is the payloads of the format's cases, over and over. Run it as `python -m benchmarks.formats [--records 100000]`.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from itertools import cycle, islice
+from pathlib import Path
+
+import duckdb
+import yaml
+
+from etl import normalise
+from etl.settings import Source
+
+_WHOLE_LINES = {
+    "sep": "\x01",
+    "quotechar": "",
+    "escapechar": "",
+    "header": False,
+    "auto_detect": False,
+    "strict_mode": False,
+}
+CASES = Path(__file__).parents[1] / "tests" / "cases" / "normalise"
+
+
+def main() -> None:
+    """Prints a line for each format: records a second by us and by bare DuckDB, and the ratio of the medians."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    print(f"{'format':<18}{'ours, 1/s':>12}{'bare, 1/s':>12}{'ratio':>8}")
+    for name, form in normalise.FORMATS.items():
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            file = Path(folder, "records")
+            file.write_text("\n".join(islice(cycle(_payloads(name)), arguments.records)) + "\n")
+            ours, bare = [], []
+            for _ in range(arguments.runs):
+                ours.append(_seconds(lambda name=name, file=file: _normalised(name, file)))
+                bare.append(_seconds(lambda form=form, file=file: _read(form.layout, file)))
+        speeds = [arguments.records / statistics.median(seconds) for seconds in (ours, bare)]
+        print(f"{name:<18}{speeds[0]:>12,.0f}{speeds[1]:>12,.0f}{speeds[0] / speeds[1]:>8.2f}", flush=True)
+
+
+def _payloads(name: str) -> list[str]:
+    """The one-line payloads that become an event; CloudFront's need the headers above them."""
+    cases = yaml.safe_load((CASES / f"{name}.yaml").read_text())
+    raw = [case["raw"] for case in cases if "event" in case and "rejects" not in case and "ignored" not in case]
+    lines = [each.strip() if isinstance(each, str) else json.dumps(each, default=str) for each in raw]
+    kinds = "{[" if normalise.FORMATS[name].layout == "json" else "#" if name == "cloudfront" else ""
+    return [line for line in lines if ("\n" not in line or kinds == "#") and (not kinds or line[:1] in kinds)]
+
+
+def _normalised(name: str, file: Path) -> None:
+    with normalise.explain([file], Source(format=name, files=str(file)), today=date(2026, 12, 1)) as explanation:
+        assert explanation.counts.raw
+
+
+def _read(layout: str, file: Path) -> None:
+    with duckdb.connect(str(file.with_suffix(".duckdb"))) as connection:
+        if layout == "json":
+            rows = connection.read_json(str(file), format="newline_delimited", ignore_errors=True)
+        else:
+            rows = connection.read_csv(str(file), columns={"line": "VARCHAR"}, **_WHOLE_LINES)
+        rows.create("records")
+    file.with_suffix(".duckdb").unlink()
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
