@@ -247,5 +247,31 @@ def reports(  # options
     return int(failures > 0)
 
 
+@app.command()
+@_verb
+def waive(
+    source: Annotated[str, typer.Option(help="Whose slice.")],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day.")],
+    reason: Annotated[str, typer.Option(help="What reports print of it.")],
+) -> None:
+    """Let a slice that will never come hold no report back any longer; reports print the reason.
+
+    Example: [bold]python -m etl waive --source sendgrid --day 2026-11-12 --reason "provider outage"[/]
+    """
+    house = porch.enter(settings.from_environment)
+    house.source(source)
+    house.state.waive(source, day.date(), reason, datetime.now(UTC))
+
+
+@app.command()
+@_verb
+def unsubscribe(token: Annotated[str, typer.Argument(help="The last part of a report's unsubscribe address.")]) -> None:
+    """End a subscription's mails, as the one-click address must; a second time changes nothing.
+
+    Example: [bold]python -m etl unsubscribe czE.4fY0...[/]
+    """
+    porch.unsubscribe(porch.enter(settings.from_environment), token)
+
+
 if __name__ == "__main__":
     app()

@@ -474,3 +474,27 @@ def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, post):
     ran = command(own, "reports", "--send", ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true")
     assert (ran.code, ran.err) == (0, "no report is due; name one with --period\n")
     assert list(mails.iterdir()) == []
+
+
+def test_a_waived_slice_is_no_longer_missing(own):
+    """What will never come is said once, with its reason, and holds nothing back; an unknown source is named."""
+    own.write_text(own.read_text().replace("until = 2026-03-03", "until = 2026-03-04"))
+    waived = ("waive", "--source", "mail", "--day", "2026-03-04", "--reason", "provider outage")
+    assert [command(own, *waived).code for _ in range(2)] == [0, 0]
+    (row,) = (
+        row for row in rows(own, "slices", "--from", "2026-03-04", "--to", "2026-03-04") if row["source"] == "mail"
+    )
+    assert row["status"] == "waived"
+    assert command(own, "waive", "--source", "post", "--day", ONE, "--reason", "none").code == 2
+
+
+def test_the_link_of_a_report_ends_its_mails_and_no_other_text_does(own, post, tmp_path):
+    """One click is enough, a second one changes nothing, and nobody is unsubscribed by guessing."""
+    url, mails = post
+    asked = (*report_of(TWO, tmp_path), "--send")
+    assert command(own, *asked, ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true").code == 0
+    message = message_from_bytes(next(mails.iterdir()).read_bytes(), policy=policy.default)
+    token = message["List-Unsubscribe"].strip("<>").rsplit("/", 1)[1]
+    assert [command(own, "unsubscribe", each).code for each in (token, token, f"{token}x")] == [0, 0, 2]
+    refused = command(own, *asked, "--resend", ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true")
+    assert (refused.code, len(list(mails.iterdir()))) == (1, 1)

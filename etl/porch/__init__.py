@@ -26,6 +26,7 @@ from etl.porch.reports import (
     named_reports,
     newly_missing,
     planned_reports,
+    unsubscribe,
     wanted_reports,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "record_failure",
     "refresh",
     "slices_to_bring",
+    "unsubscribe",
     "validate_slice",
     "wanted_reports",
 ]

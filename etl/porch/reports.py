@@ -240,3 +240,11 @@ def _keep(house: House, report: Report, folder: Path) -> str:
     for file in folder.iterdir():
         house.landing.write(f"{kept}/{file.name}", file.read_bytes())
     return house.landing.shown(kept)
+
+
+def unsubscribe(house: House, token: str) -> None:
+    """Ends the mails of the subscription whose link the token comes from; ConfigurationError for any other text."""
+    subscription = deliver.unsubscribed_by(token, house.hash_key)
+    if subscription is None:
+        raise ConfigurationError("this is no unsubscribe token of ours; take the last part of the address in the mail")
+    house.state.unsubscribe(subscription, now_utc())
