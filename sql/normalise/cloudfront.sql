@@ -13,6 +13,7 @@ WITH numbered AS NOT MATERIALIZED (
         file,
         document,
         -- A frame without an order streams; sqlfluff knows none.
+        ROW_NUMBER() OVER () AS position,
         COUNT(*) FILTER (STARTS_WITH(document, '#Fields:')) OVER (ROWS UNBOUNDED PRECEDING) AS header_number  -- noqa: PRS
     FROM lines
 ),
@@ -50,12 +51,14 @@ split AS (
         file,
         document,
         header_number,
+        position,
         STRING_SPLIT(document, CASE WHEN CONTAINS(document, CHR(9)) THEN CHR(9) ELSE ' ' END) AS value
     FROM numbered
     WHERE REGEXP_MATCHES(document, '^\s*[^\s#{\[]')
 ),
 
-parsed AS (
+-- A join may lose the order of the files, by which the first of several repeats counts.
+described AS (
     SELECT
         split.file,
         split.document,
@@ -71,6 +74,11 @@ parsed AS (
     FROM split
     LEFT JOIN places
         ON split.file = places.file AND split.header_number = places.header_number
+    ORDER BY split.position
+),
+
+parsed AS (
+    SELECT file, document, field FROM described
     UNION ALL
     SELECT
         file,
