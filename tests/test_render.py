@@ -135,6 +135,15 @@ def test_few_recipients_have_no_rates() -> None:
     assert "%" not in " ".join(Text(page.split('id="certificate-1"')[1].split("Recipients</h3>")[0]).lines())
 
 
+@pytest.mark.parametrize("case", cases("software"), ids=lambda case: case["case"])
+def test_software_is_told_by_its_rule(case: dict[str, Any]) -> None:
+    """What software alone opened or clicked stands with the rules that said so; where there is none, nothing does."""
+    usual = figures("usual")
+    page = html(usual | {"certificates": [usual["certificates"][0] | case["given"]]})
+    below = page.split("E-mail statistics</h3>")[1].split("</table>")[1].split('<dl class="industry">')[0]
+    assert Text(below).lines() == case["expect"]
+
+
 def test_forty_rows_then_the_csv() -> None:
     """A page lists forty recipients of a certificate, the bounced first, and says that the CSV has all."""
     usual = figures("usual")

@@ -62,6 +62,7 @@ def _page(certificate: Row, rows: list[Row], ring_colours: tuple[str, ...]) -> R
         "has_rates": has_rates,
         "shares": slices,
         "ring": _ring(slices) if slices and has_rates else None,
+        "machine_rules": {event: _rules(counts) for event, counts in certificate["machine_reasons"].items()},
         "bounced_rows": bounced[:MOST_ROWS],
         "other_rows": others[: max(0, MOST_ROWS - len(bounced))],
         "other_count": len(others),
@@ -81,6 +82,12 @@ def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row
         {"channel": channel, "count": count, "part": Decimal(count) / total, "colour": colour}
         for (channel, count), colour in zip(shares, painted, strict=False)
     ]
+
+
+def _rules(counts: dict[str, int]) -> list[Row]:
+    """The rules that told software from people, the most frequent first: they add up to the machine-only count."""
+    ranked = sorted(counts.items(), key=lambda rule: (-rule[1], rule[0]))
+    return [{"name": name, "count": count} for name, count in ranked]
 
 
 def _ring(slices: list[Row]) -> str:
