@@ -12,10 +12,8 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from socket import socket
 
-import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
 import pytest
 
-import etl.render  # noqa: F401  # likewise
 from demo import sink
 from etl.__main__ import app
 from tests import platform_by_hand as platform

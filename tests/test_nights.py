@@ -2,17 +2,15 @@
 
 import gzip
 import json
+import pkgutil
 import re
 import shutil
 from datetime import date
 from functools import partial
 
 import duckdb
-import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
 import pytest
 
-from etl import normalise, statistics, warehouse
-from etl.landing import Landing
 from tests import platform_by_hand as platform
 from tests.command import die, run
 
@@ -21,7 +19,7 @@ BOTH = ("nightly", "--day", str(ONE), "--to", str(TWO))
 KILLED = -9
 
 
-def nightly(configuration, *arguments, before=lambda: None):
+def nightly(configuration, *arguments, before=None):
     """A night in a process of its own."""
     return run(configuration, *arguments, before=before, HASH_KEY=platform.KEY)
 
@@ -112,19 +110,21 @@ def test_a_registry_that_comes_late_makes_no_difference(loaded, wanted):
 
 MAIL = ("nightly", "--day", str(ONE), "--source", "mail")
 STAGES = {
-    "extract, before the file lies there": (Landing, "store", 5),
-    "extract, before it says so": (Landing, "publish", 3),
-    "normalise, with the events written": (normalise, "_counts", 1),
-    "validate, before it says so": (Landing, "publish", 5),
-    "load, within the transaction": (warehouse.Warehouse, "_record", 1),
-    "load, before the landing knows": (Landing, "mark_loaded", 2),
-    "statistics, before it begins": (statistics, "refresh", 1),
-    "statistics, within the transaction": (warehouse.questions, "question", 1, "certificate_shares"),
+    "extract, before the file lies there": ("etl.landing.Landing.store", 5),
+    "extract, before it says so": ("etl.landing.Landing.publish", 3),
+    "normalise, with the events written": ("etl.normalise._counts", 1),
+    "validate, before it says so": ("etl.landing.Landing.publish", 5),
+    "load, within the transaction": ("etl.warehouse.Warehouse._record", 1),
+    "load, before the landing knows": ("etl.landing.Landing.mark_loaded", 2),
+    "statistics, before it begins": ("etl.statistics.refresh", 1),
+    "statistics, within the transaction": ("etl.warehouse.questions.question", 1, "certificate_shares"),
 }
 
 
-def dies(place, name, times, argument=None):
+def dies(path, times, argument=None):
     """Lets that function end its own process, when it is entered for the nth time (with that argument)."""
+    place, _, name = path.rpartition(".")
+    place = pkgutil.resolve_name(place)
     function, calls = getattr(place, name), iter(range(1, 10_000))
 
     def entered(*arguments, **options):

@@ -148,7 +148,7 @@ def test_no_address_and_no_ip_is_landed(normalised: Normalised, landing: Landing
 def test_an_address_is_landed_as_a_keyed_hash(normalised: Normalised, landing: Landing) -> None:
     """One person has one hash, in whatever case; without the key nobody can try addresses out."""
     [row] = rows(landing, normalised(lines(event(email="Ada <ADA@example.com>")), hash_key="key").events)
-    assert row["address_hash"] == hashlib.sha256(b"keyada@example.com").hexdigest()
+    assert row["address_hash"] == hashlib.sha256(b"keyada@example.com").hexdigest()[:32]
 
 
 def test_the_same_recipient_has_the_same_identity(normalised: Normalised, landing: Landing) -> None:

@@ -5,8 +5,8 @@ import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
 import pytest
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
@@ -48,7 +48,7 @@ class Platform:
             text = text.replace(local, f"s3://{object_storage.BUCKET}/{self.prefix}{below}")
         self.configuration.write_text(text)
 
-    def run(self, *arguments, before=lambda: None, **variables):
+    def run(self, *arguments, before=None, **variables):
         """A command, with the variables that AWS's own tools read; no secret is ever told."""
         told = {**self.storage.variables, "HASH_KEY": platform.KEY, **variables}
         ran = run(self.configuration, *arguments, before=before, **told)
@@ -181,7 +181,7 @@ def test_what_came_late_is_found_and_what_is_bad_is_kept_out(own):
 @pytest.mark.parametrize("moment", ["raw/", "newest.json", "events.parquet", "loaded.json"])
 def test_a_night_that_is_killed_is_simply_run_again(own, moment):
     """Whatever it left behind is named by no manifest, and is in nobody's way."""
-    ran = own.run("nightly", "--day", ONE, "--source", "view", before=lambda: _die_writing(moment))
+    ran = own.run("nightly", "--day", ONE, "--source", "view", before=partial(_die_writing, moment))
     assert ran.code == -9
     ran = own.run("nightly", "--day", ONE, "--source", "view")
     assert f"view {ONE}: 8 events" in ran.err

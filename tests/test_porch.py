@@ -4,7 +4,6 @@ import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 
-import great_expectations  # noqa: F401  # here once, not in every process that is forked for a command
 import pytest
 
 from etl import porch, settings

@@ -100,8 +100,9 @@ def normalise_slice(
             except documents.UnreadableError as error:
                 raise UnreadableFile(name, day, origin, str(error)) from None
         connection = stack.enter_context(connected(limits, scratch))
-        _prepare(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key)
         bind(connection, source=name, load_date=day)
+        _define_views(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key)
+        _stage(connection, in_order=False)
         counts = _land(connection, folder)
     normalised = manifest.model_copy(
         update={
@@ -144,7 +145,8 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
                 texts[str(path)] = documents.clean(path, FORMATS[source.format].layout, scratch)
             except documents.UnreadableError as error:
                 unreadable[str(path)] = str(error)
-        _prepare(connection, source, texts, Path(temporary), before=today + timedelta(days=2), hash_key="")
+        _define_views(connection, source, texts, Path(temporary), before=today + timedelta(days=2), hash_key="")
+        _stage(connection, in_order=True)
         yield Explanation(
             events=_rows(connection, "explained"),
             rejects=_rows(connection, "rejects"),
@@ -185,7 +187,7 @@ def _unquoted(text: str) -> str:
     return unquote(text, errors="replace")
 
 
-def _prepare(
+def _define_views(
     connection: duckdb.DuckDBPyConnection,
     source: settings.Source,
     texts: dict[str, documents.Text],
@@ -194,7 +196,7 @@ def _prepare(
     before: date,
     hash_key: str,
 ) -> None:
-    """Defines the views of the source's format over the files, and stages every record with its verdict."""
+    """Defines the views of the source's format over the files."""
     nothing = scratch / "nothing"
     nothing.touch()
     bind(
@@ -216,12 +218,21 @@ def _prepare(
     connection.view("pixel" if FORMATS[source.format].is_pixel else source.format).create_view("format_events")
     for stem in ("raw_events", "judged"):
         _define(connection, stem)
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, *, in_order: bool) -> None:
+    """Stages every record with its verdict; to keep the order of the files takes longer."""
+    connection.execute(f"SET preserve_insertion_order = {in_order}")
     query(connection, "staged").create("staged")
 
 
 def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
     counts = _counts(connection)
-    query(connection, "events").write_parquet(str(folder / "events.parquet"), compression="zstd")
+    events = (_SQL / "events.sql").read_text()
+    # Dictionaries of keys and hashes cost more than they save.
+    options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000"
+    connection.execute(f"COPY (\n{events}) TO $1 ({options})", [str(folder / "events.parquet")])
+    connection.execute("SET preserve_insertion_order = true")  # rejects are numbered by the lines of the files
     _define(connection, "rejects")
     rejects = query(connection, "landed_rejects").limit(counts.reject)  # none: then no line is looked for
     rejects.write_parquet(str(folder / "rejects.parquet"), compression="zstd")

@@ -2,15 +2,33 @@
 --
 -- Grain   one row per event_key
 -- Reads   the table staged
--- Counts  of several records with one event_key the first as it stands in the files. No address and no IP
+-- Counts  of several records with one event_key the earliest, and of those the same one however the records stand in the
+--         files. No address and no IP
 WITH repeated AS (
-    SELECT
-        event_key,
-        MIN(rowid) AS first_row
+    SELECT event_key
     FROM staged
     WHERE outcome = 'event'
     GROUP BY event_key
     HAVING COUNT(*) > 1
+),
+
+ranked AS (
+    SELECT
+        staged.rowid AS staged_row,
+        ROW_NUMBER() OVER (
+            PARTITION BY staged.event_key
+            ORDER BY staged.occurred_at, ROW(*COLUMNS(staged.* EXCLUDE (file)))
+        ) AS place
+    FROM staged
+    SEMI JOIN repeated
+        ON staged.event_key = repeated.event_key
+    WHERE staged.outcome = 'event'
+),
+
+repeats AS (
+    SELECT staged_row
+    FROM ranked
+    WHERE place > 1
 )
 
 SELECT
@@ -41,8 +59,6 @@ SELECT
     staged.link_key,
     staged.is_opt_out_link
 FROM staged
-LEFT JOIN repeated
-    ON staged.event_key = repeated.event_key
-WHERE
-    staged.outcome = 'event'
-    AND (repeated.event_key IS NULL OR staged.rowid = repeated.first_row)
+ANTI JOIN repeats
+    ON staged.rowid = repeats.staged_row
+WHERE staged.outcome = 'event'

@@ -60,6 +60,10 @@ CREATE OR REPLACE MACRO address(word) AS
         WHEN CONTAINS(word, '@') THEN trimmed(word)
     END;
 
+-- What stands for an address outside the registry: 128 bits of a hash with the key of this installation.
+CREATE OR REPLACE MACRO address_hash(address) AS
+    LEFT(SHA256(GETVARIABLE('hash_key') || LOWER(address)), 32);
+
 -- Free text without addresses; percent-encoded ones are addresses too. An escape of JSON before an address stays whole.
 CREATE OR REPLACE MACRO redacted(word) AS
     CASE

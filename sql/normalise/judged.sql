@@ -22,7 +22,7 @@ identified AS (
         machine_agent(agent, event_type) AS agent_rule,
         unwrapped(link) AS unwrapped_link,
         reply(mta_response) AS reply_text,
-        SHA256(CONCAT(GETVARIABLE('hash_key'), LOWER(mail_address))) AS mail_address_hash
+        address_hash(mail_address) AS known_address_hash
     FROM trimmed
 ),
 
@@ -32,7 +32,6 @@ known AS (
         COALESCE(told(recipient_id), told(ids[1])) AS known_recipient_id,
         COALESCE(told(certificate_id), told(ids[2])) AS known_certificate_id,
         bare_id(message_id) AS known_message_id,
-        CASE WHEN mail_address IS NOT NULL THEN mail_address_hash END AS known_address_hash,
         CASE
             WHEN event_type NOT IN ('opened', 'clicked') AND NOT GETVARIABLE('is_pixel') THEN NULL
             WHEN is_flagged THEN 'provider_flag'

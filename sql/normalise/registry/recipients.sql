@@ -12,7 +12,7 @@ SELECT
     bare_id(raw_recipients.message_id) AS message_id,
     iso_time(raw_recipients.access_email_sent_at) AS access_email_sent_at,
     iso_time(raw_recipients.created_at) AS created_at,
-    SHA256(CONCAT(GETVARIABLE('hash_key'), LOWER(COALESCE(address(raw_recipients.email), TRIM(raw_recipients.email))))) AS address_hash,
+    address_hash(COALESCE(address(raw_recipients.email), TRIM(raw_recipients.email))) AS address_hash,
     told(raw_recipients.recipient_id) AS id,
     CASE
         WHEN raw_recipients.is_malformed THEN 'not the columns of the header'
