@@ -25,7 +25,7 @@ from etl.errors import AnalyticsError, ConfigurationError, LandingError, reason_
 OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss", "oci"})
 """Protocols of flat stores: no folders to make, and an object is there when it is whole."""
 
-_CHUNK = 4 << 20
+_CHUNK = 1 << 20
 _PART = 16 << 20  # what is held of an object; S3 takes 10,000 parts of one
 _NEWEST, _LOADED = "newest.json", "loaded.json"
 
@@ -140,6 +140,11 @@ class Landing:
                 return bytes(self.filesystem.cat_file(path))
             except FileNotFoundError:
                 return None
+
+    def remove(self, path: str) -> None:
+        """Removes a file."""
+        with self._reached():
+            self.filesystem.rm(path)
 
     def store(self, shelf: str, path: str, content: BinaryIO, origin: str) -> LandedFile:
         """Copies a stream into a shelf in bounded memory, byte for byte; nothing sees it before a manifest names it."""

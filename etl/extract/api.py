@@ -130,7 +130,7 @@ def extract(  # a slice is read from somewhere, into somewhere
             raw = pull(fresh())  # the page where it stopped is there no more
     manifest = Manifest(shelf=shelf, raw=raw)
     landing.publish(manifest)
-    landing.filesystem.rm(_progress_path(landing, shelf))
+    landing.remove(_progress_path(landing, shelf))
     return manifest
 
 

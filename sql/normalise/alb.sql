@@ -30,6 +30,7 @@ parsed AS (
 SELECT
     file,
     document,
+    document AS record,
     COALESCE(LEN(answer) = 13 AND LEN(creation) IN (3, 4) AND REGEXP_FULL_MATCH(answer[9], '\d{3}|-'), FALSE) AS is_readable,
     iso_time(creation[3]) AS occurred_at,
     SPLIT_PART(request, ' ', 1) AS method,

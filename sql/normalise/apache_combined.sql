@@ -34,6 +34,7 @@ parsed AS (
 SELECT
     file,
     document,
+    document AS record,
     field.status != '' AS is_readable,
     clf_time(field.moment) AS occurred_at,
     SPLIT_PART(field.request, ' ', 1) AS method,

@@ -10,6 +10,7 @@ WITH parsed AS (
     SELECT
         file,
         document,
+        record,
         TRY(JSON_TRANSFORM(
             record,
             '{
@@ -31,6 +32,7 @@ timed AS (
 SELECT
     file,
     document,
+    record,
     field.ClientRequestURI IS NOT NULL AND field.EdgeResponseStatus IS NOT NULL AS is_readable,
     CASE
         WHEN REGEXP_FULL_MATCH(moment, '\d{17,19}') THEN MAKE_TIMESTAMP(TRY_CAST(moment AS BIGINT) // 1000)

@@ -78,11 +78,12 @@ described AS (
 ),
 
 parsed AS (
-    SELECT file, document, field FROM described
+    SELECT file, document, document AS record, field FROM described
     UNION ALL
     SELECT
         file,
         document,
+        record,
         TRY(JSON_TRANSFORM(
             record,
             '{
@@ -109,6 +110,7 @@ reduced AS (
 SELECT
     file,
     document,
+    record,
     method IS NOT NULL AND stem IS NOT NULL AND field."sc-status" IS NOT NULL AS is_readable,
     COALESCE(epoch_time(field."timestamp(ms)", 1000), iso_time(moment), epoch_time(field.timestamp, 1000000)) AS occurred_at,
     method,

@@ -19,6 +19,7 @@ WITH parsed AS (
 SELECT
     file,
     document,
+    document AS record,
     field.status != '' AS is_readable,
     clf_time(field.moment) AS occurred_at,
     SPLIT_PART(field.request, ' ', 1) AS method,

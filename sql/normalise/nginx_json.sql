@@ -62,6 +62,7 @@ asked AS (
 SELECT
     file,
     document,
+    record,
     COALESCE(request, uri) IS NOT NULL AND status IS NOT NULL AS is_readable,
     COALESCE(epoch_time(moment, 1000000), iso_time(moment), clf_time(moment)) AS occurred_at,
     method,

@@ -73,7 +73,7 @@ named AS (
 SELECT
     file,
     document,
-    document AS record,
+    record,
     is_readable,
     is_ignored,
     CASE

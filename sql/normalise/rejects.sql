@@ -2,8 +2,8 @@
 --
 -- Grain   one row per rejected record
 -- Reads   the table staged, lines
--- Counts  lines are numbered only here, by their text: numbering all of them would keep DuckDB to one core. A line that stands
---         k times in a file has brought k times its rejects, so each occurrence gets its part
+-- Counts  lines are numbered only here, by their text: numbering all of them would keep DuckDB to one core. Where a text
+--         stands several times in a file each occurrence gets its part of the rejects, and what is left over the first
 WITH rejected AS (
     SELECT
         file,
@@ -36,7 +36,8 @@ found AS (
     SELECT
         numbered.file,
         numbered.document,
-        numbered.position - started.first_position + 1 AS line
+        numbered.position - started.first_position + 1 AS line,
+        ROW_NUMBER() OVER (PARTITION BY numbered.file, numbered.document ORDER BY numbered.position) AS occurrence
     FROM numbered
     INNER JOIN started
         ON numbered.file = started.file
@@ -59,7 +60,10 @@ placed AS (
         CASE WHEN LIST_CONTAINS(CAST(GETVARIABLE('one_line_files') AS VARCHAR[]), rejected.file) THEN 1 ELSE found.line END AS line,
         rejected.reason,
         rejected.record,
-        UNNEST(RANGE(rejected.reject_count // standing.line_count)) AS repetition
+        UNNEST(RANGE(
+            rejected.reject_count // standing.line_count
+            + CASE WHEN found.occurrence <= rejected.reject_count % standing.line_count THEN 1 ELSE 0 END
+        )) AS repetition
     FROM rejected
     INNER JOIN found
         ON rejected.file = found.file AND rejected.document = found.document
