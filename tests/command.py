@@ -14,8 +14,9 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 _CLEAN = multiprocessing.get_context("forkserver")
-# Not etl.__main__: it imports duckdb, which opens a database and starts a thread at once.
-_CLEAN.set_forkserver_preload(["great_expectations", "etl.render", "etl.landing", "etl.state"])
+# What of etl.__main__ takes time, but not itself: it imports duckdb, which opens a database and starts a thread at once.
+_SLOW = ["great_expectations", "etl.render", "etl.state", "etl.printing", "typer.rich_utils", "crawlerdetect", "s3fs"]
+_CLEAN.set_forkserver_preload(_SLOW)
 _SINGLE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
