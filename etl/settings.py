@@ -134,9 +134,16 @@ class Source(_Table):
 
 
 class Credential(_Table):
-    """The hosts on which recipients see their credentials: what makes a click count."""
+    """What a click says of a credential. It costs no new load to change it.
+
+    ``hosts`` are those on which recipients see their credentials: a click counts on these alone, or without any on
+    every link but one out of the mails. With ``count_share_links`` a person's click on a network's share page, or on
+    LinkedIn's add-to-profile, counts as a share there, or as an addition to the profile, besides being a click: off
+    unless mails hold such links, since a click says that a share was begun, not that it was posted.
+    """
 
     hosts: list[str] = []
+    count_share_links: bool = False
 
 
 class Machines(_Table):

@@ -138,6 +138,7 @@ def _bounds(settings: Settings, end: datetime, issuer: str | None = None, certif
         "certificate_id": certificate,
         "only_stale": False,
         "credential_hosts": hosts and f"|{hosts}",
+        "count_share_links": settings.credential.count_share_links,
         **settings.machines.model_dump(),
     }
 

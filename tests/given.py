@@ -29,7 +29,7 @@ _EVENT_COLUMNS = (
     "event_key", "source", "load_date", "event_type", "occurred_at", "recipient_id", "certificate_id",
     "message_id", "channel", "url", "user_agent", "bounce_class", "reject_reason", "smtp_code", "enhanced_code",
     "mta_response", "is_machine", "machine_reason", "is_suppressed", "tags", "metadata", "address_hash",
-    "identity_key", "link_host", "link_key", "is_opt_out_link",
+    "identity_key", "link_host", "link_key", "link_channel", "is_opt_out_link",
 )  # fmt: skip
 _REGISTRY_COLUMNS = {
     "issuers": ("issuer_id", "name", "logo", "color"),
@@ -125,13 +125,15 @@ def hash_of(address: str) -> str:
 
 
 def configuration(given: Mapping[str, Any]) -> settings.Settings:
-    """The configuration of a case: its sources, credential hosts and rules of timing."""
+    """The configuration of a case: its sources, credential hosts, share links and rules of timing."""
     sources = {
         name: settings.Source(format="sendgrid", files="*", **table) for name, table in given.get("sources", {}).items()
     }
     return settings.Settings.model_construct(
         sources=sources,
-        credential=settings.Credential(hosts=given.get("hosts", [])),
+        credential=settings.Credential(
+            hosts=given.get("hosts", []), count_share_links=given.get("count_share_links", False)
+        ),
         machines=settings.Machines(**given.get("machines", {})),
     )
 

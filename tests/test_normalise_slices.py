@@ -20,10 +20,12 @@ from etl.landing import Counts, Landing, Manifest, slice_shelf
 
 DAY = date(2026, 11, 2)
 SHELF = slice_shelf("mail", DAY)
-LINKS = yaml.safe_load((Path(__file__).parent / "cases" / "normalise" / "links.yaml").read_text())
+CASES = Path(__file__).parent / "cases" / "normalise"
+LINKS = yaml.safe_load((CASES / "links.yaml").read_text())
+SHARE_LINKS = yaml.safe_load((CASES / "share_links.yaml").read_text())
 TEXTS = (
     "event_key source event_type recipient_id certificate_id message_id channel url user_agent bounce_class reject_reason"
-    " smtp_code enhanced_code mta_response machine_reason metadata address_hash identity_key link_host link_key"
+    " smtp_code enhanced_code mta_response machine_reason metadata address_hash identity_key link_host link_key link_channel"
 )
 FLAGS = "is_machine is_suppressed is_opt_out_link"
 
@@ -245,8 +247,12 @@ def test_an_event_without_an_id_keeps_its_key(normalised: Normalised, landing: L
 @pytest.fixture(scope="module")
 def link_rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The landed click of every case of links, in their order."""
-    landing = Landing(f"file://{tmp_path_factory.mktemp('links')}")
     clicks = [event(event="click", sg_event_id=str(number), url=case["url"]) for number, case in enumerate(LINKS)]
+    return landed(Landing(f"file://{tmp_path_factory.mktemp('links')}"), clicks)
+
+
+def landed(landing: Landing, clicks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events that a slice of such clicks lands."""
     raw = landing.store(SHELF, "v/raw.json", io.BytesIO(lines(*clicks)), "raw.json")
     landing.publish(Manifest(shelf=SHELF, raw=(raw,)))
     source = settings.Source(format="sendgrid", files="*")
@@ -259,3 +265,19 @@ def test_a_link_says_where_it_leads(link_rows: list[dict[str, Any]], number: int
     """A wrapped link is the link behind it, and a way out of the mails is no interest in the credential."""
     row, case = link_rows[number], LINKS[number]
     assert (row["link_host"], row["is_opt_out_link"]) == (case["host"], case["is_opt_out"])
+
+
+@pytest.fixture(scope="module")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The landed channel of the link of every case of share links, by the case."""
+    clicks = [
+        event(event=case.get("event", "click"), sg_event_id=case["case"], url=case["url"]) for case in SHARE_LINKS
+    ]
+    landing = Landing(f"file://{tmp_path_factory.mktemp('share_links')}")
+    return {row["event_key"]: row["link_channel"] for row in landed(landing, clicks)}
+
+
+@pytest.mark.parametrize("case", SHARE_LINKS, ids=[case["case"] for case in SHARE_LINKS])
+def test_a_share_link_says_where_it_shares(channels: dict[str, Any], case: dict[str, Any]) -> None:
+    """A network's share page is told from its posts, profiles and chats, and from whoever has a similar name."""
+    assert channels[case["case"]] == case["channel"]

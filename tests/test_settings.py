@@ -60,6 +60,7 @@ def test_two_urls_are_a_configuration(configure):
         "/px.gif",
     )
     assert (source.may_be_empty, source.late_days, loaded.mail.enabled, loaded.mail.send_hour) == (False, 2, False, 7)
+    assert not loaded.credential.count_share_links
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
@@ -100,6 +101,7 @@ OVERRIDES = [
     ("ANALYTICS_MAIL__SEND_HOUR", "9", lambda told: told.mail.send_hour, 9),
     ("ANALYTICS_MAIL__REPLY_TO", "a@b.example", lambda told: told.mail.reply_to, "a@b.example"),
     ("ANALYTICS_CREDENTIAL__HOSTS", '["a.example"]', lambda told: told.credential.hosts, ["a.example"]),
+    ("ANALYTICS_CREDENTIAL__COUNT_SHARE_LINKS", "true", lambda told: told.credential.count_share_links, True),
     ("ANALYTICS_VALIDATION__UNKNOWN_RATE_MAXIMUM", "0.5", lambda told: told.validation.unknown_rate_maximum, 0.5),
     ("ANALYTICS_SOURCES__SENDGRID__FILES", "/x/{day}", lambda told: told.sources["sendgrid"].files, "/x/{day}"),
     ("ANALYTICS_SOURCES__SENDGRID__UNTIL", "2026-01-01", lambda told: told.sources["sendgrid"].until, date(2026, 1, 1)),

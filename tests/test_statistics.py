@@ -138,6 +138,26 @@ def test_a_changed_threshold_needs_no_new_load(opened: Warehouse, landing: Landi
     assert [row["machine_only_clicked_count"] for row in asked] == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("case", cases("share_links"))
+def test_a_click_on_a_share_page_may_be_a_share(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """Whoever puts the networks' links into mails sees the shares, from counts to each recipient's state."""
+    opened, configured = brought(case), given.configuration(case["given"])
+    check(case, statistics.catalogue(opened, configured, AS_OF, "UTC", None, None))
+    listed = statistics.recipients(opened, configured, AS_OF, "UTC", "c1")
+    assert [row["status"] for row in listed] == case["status"]
+
+
+def test_to_count_share_links_needs_no_new_load(opened: Warehouse, landing: Landing) -> None:
+    """The same warehouse answers by the setting of today."""
+    events = [{"event_type": "clicked", "recipient_id": "r1", "link_channel": "x"}]
+    given.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}], "events": events})
+    asked = [
+        statistics.catalogue(opened, given.configuration({"count_share_links": on}), AS_OF, "UTC", None, None)[0]
+        for on in (False, True, False)
+    ]
+    assert [row["shares"] for row in asked] == [{}, {"x": 1}, {}]
+
+
 def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[str, Any]:
     """The landed figures of a monthly report in Berlin."""
     subscription = {

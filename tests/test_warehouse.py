@@ -24,7 +24,7 @@ DAY = date(2026, 11, 2)
 FILES = sorted(path for folder in ("load", "statistics", "report") for path in (ROOT / "sql" / folder).glob("*.sql"))
 BOUND = {
     "period_end": date(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False,
-    "credential_hosts": "", "click_after_delivery_seconds": 5, "links_at_once": 3, "links_at_once_seconds": 2,
+    "credential_hosts": "", "count_share_links": False, "click_after_delivery_seconds": 5, "links_at_once": 3, "links_at_once_seconds": 2,
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
     "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
     "key_fingerprint": "k", "kind": "issuer", "name": "i1",

@@ -16,6 +16,7 @@ SELECT
     is_suppressed,
     link_host,
     link_key,
+    link_channel,
     is_opt_out_link
 FROM landed_events
 ORDER BY identity_key NULLS LAST, event_key NULLS LAST

@@ -57,6 +57,7 @@ SELECT
     staged.identity_key,
     staged.link_host,
     staged.link_key,
+    staged.link_channel,
     staged.is_opt_out_link
 FROM staged
 ANTI JOIN repeats

@@ -182,6 +182,43 @@ CREATE OR REPLACE MACRO unwrapped(link) AS
         ELSE link
     END;
 
+-- The network on whose share page a link opens, 'email' for a mail without addressee, 'linkedin_profile' for LinkedIn's form
+-- that adds a credential to a profile, or NULL. A page with nothing to share, a profile, a post or a chat with somebody's
+-- number is no share page. Ordinary links end at the first expression.
+CREATE OR REPLACE MACRO link_channel(link) AS
+    CASE
+        WHEN link IS NULL OR NOT REGEXP_MATCHES(
+            link,
+            '(?i)^(?:https?://(?:[a-z-]+\.)?(?:linkedin|facebook|twitter|x|wa|whatsapp|t|telegram|reddit|pinterest)\.[a-z.]+[/?]|whatsapp:|tg:|mailto:)'
+        ) THEN NULL
+        WHEN REGEXP_MATCHES(link, '(?i)^https?://(?:(?:www|m|mobile|touch|[a-z]{2})\.)?linkedin\.com/profile/add/?(?:[?#]|$)')
+            THEN 'linkedin_profile'
+        WHEN REGEXP_MATCHES(
+            link,
+            '(?i)^https?://(?:(?:www|m|mobile|touch|[a-z]{2})\.)?linkedin\.com/(?:(?:sharing/share-offsite|shareArticle)/?\?(?:[^#]*[&;])?url=[^&#]|feed/?\?(?:[^#]*[&;])?shareActive=true)'
+        ) THEN 'linkedin'
+        WHEN REGEXP_MATCHES(
+            link,
+            '(?i)^https?://(?:(?:www|m|mobile|web|touch|[a-z]{2}-[a-z]{2})\.)?facebook\.com/(?:(?:(?:sharer/)?sharer?\.php|sharer)/?\?(?:[^#]*[&;])?u=[^&#]|(?:v[\d.]+/)?dialog/share/?\?(?:[^#]*[&;])?href=[^&#])'
+        ) THEN 'facebook'
+        WHEN REGEXP_MATCHES(
+            link,
+            '(?i)^https?://(?:(?:www|m|mobile)\.)?(?:twitter|x)\.com/(?:intent/(?:tweet|post)|share)/?\?(?:[^#]*[&;])?(?:text|url)=[^&#]'
+        ) THEN 'x'
+        WHEN REGEXP_MATCHES(
+            link,
+            '(?i)^(?:https?://(?:wa\.me/?|(?:(?:www|api|web)\.)?whatsapp\.com/send/?)|whatsapp://send/?)\?(?:[^#]*[&;])?text=[^&#]'
+        ) AND NOT REGEXP_MATCHES(link, '(?i)^[^#]*[?&;]phone=[^&#]') THEN 'whatsapp'
+        WHEN REGEXP_MATCHES(
+            link, '(?i)^(?:https?://(?:www\.)?(?:t|telegram)\.me/share(?:/url)?/?|tg:(?://)?msg_url/?)\?(?:[^#]*[&;])?url=[^&#]'
+        ) THEN 'telegram'
+        WHEN REGEXP_MATCHES(link, '(?i)^mailto:\?(?:[^#]*[&;])?body=[^&#]') THEN 'email'
+        WHEN REGEXP_MATCHES(
+            link,
+            '(?i)^https?://(?:(?:(?:www|m|old|new)\.)?reddit\.com/(?:r/\w+/)?submit/?|(?:(?:www|[a-z]{2})\.)?pinterest\.(?:com|com?\.[a-z]{2}|[a-z]{2})/pin/create/(?:button|link)/?)\?(?:[^#]*[&;])?url=[^&#]'
+        ) THEN 'other'
+    END;
+
 -- The records of a provider's page {"key": [...]}, or the record itself where it is none; an empty page has none.
 CREATE OR REPLACE MACRO members(record, key) AS
     CASE

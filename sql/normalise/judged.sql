@@ -95,5 +95,6 @@ SELECT
     )) AS identity_key,
     host(unwrapped_link) AS link_host,
     CASE WHEN event_type = 'clicked' THEN LEFT(MD5(redacted_link(unwrapped_link)), 8) END AS link_key,
+    CASE WHEN event_type = 'clicked' THEN link_channel(unwrapped_link) END AS link_channel,
     COALESCE(is_opt_out(unwrapped_link), FALSE) AS is_opt_out_link
 FROM reasoned

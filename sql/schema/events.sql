@@ -15,5 +15,6 @@ CREATE TABLE IF NOT EXISTS events (
     is_suppressed BOOLEAN NOT NULL,  -- the provider did not even try
     link_host VARCHAR,  -- host of the unwrapped url, lower case; '' for a url without one; NULL without url
     link_key VARCHAR,  -- of a click: the same for the same unwrapped url, eight digits of its hash; NULL without url
+    link_channel VARCHAR,  -- of a click on a share page: where it shares, or linkedin_profile; NULL for any other link
     is_opt_out_link BOOLEAN NOT NULL  -- path or query of the url speaks of unsubscribing
 )

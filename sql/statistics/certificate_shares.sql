@@ -1,21 +1,22 @@
 -- certificate_shares: how many recipients shared a certificate on a channel.
 --
 -- Grain   one row per certificate in scope and channel with at least one share
--- Reads   events, identity_recipients, scoped_recipients
--- Params  period_end TIMESTAMP, the first instant that does not count; and those of scoped_recipients
--- Counts  a person's shares by the buttons of the Recipient View page; a file posted by hand cannot be seen
+-- Reads   scoped_events, scoped_identities, scoped_recipients
+-- Params  those of scoped_events
+-- Counts  a person's shares by the buttons of the Recipient View page and, where they count, by a share link of the mail;
+--         a file posted by hand cannot be seen
 SELECT
     scoped_recipients.certificate_id,
-    events.channel,
+    scoped_events.channel,
     COUNT(DISTINCT scoped_recipients.recipient_id) AS recipients_count
-FROM events
-INNER JOIN identity_recipients
-    ON events.identity_key = identity_recipients.identity_key
+FROM scoped_events
+INNER JOIN scoped_identities
+    ON scoped_events.identity_key = scoped_identities.identity_key
 INNER JOIN scoped_recipients
-    ON identity_recipients.recipient_id = scoped_recipients.recipient_id
+    ON scoped_identities.recipient_id = scoped_recipients.recipient_id
 WHERE
-    events.event_type = 'shared'
-    AND NOT events.is_machine
-    AND events.occurred_at < :period_end
-GROUP BY scoped_recipients.certificate_id, events.channel
-ORDER BY scoped_recipients.certificate_id ASC NULLS LAST, recipients_count DESC NULLS LAST, events.channel ASC NULLS LAST
+    scoped_events.is_share
+    AND NOT scoped_events.is_machine
+GROUP BY scoped_recipients.certificate_id, scoped_events.channel
+ORDER BY
+    scoped_recipients.certificate_id ASC NULLS LAST, recipients_count DESC NULLS LAST, scoped_events.channel ASC NULLS LAST

@@ -25,8 +25,8 @@ identity_states AS (
         MIN(occurred_at) FILTER (WHERE event_type = 'unsubscribed') AS unsubscribed_at,
         MIN(occurred_at) FILTER (WHERE event_type = 'claimed' AND NOT is_machine) AS claimed_at,
         MIN(occurred_at) FILTER (WHERE event_type = 'downloaded' AND NOT is_machine) AS downloaded_at,
-        MIN(occurred_at) FILTER (WHERE event_type = 'shared' AND NOT is_machine) AS shared_at,
-        MIN(occurred_at) FILTER (WHERE event_type = 'added_to_profile' AND NOT is_machine) AS added_to_profile_at,
+        MIN(occurred_at) FILTER (WHERE is_share AND NOT is_machine) AS shared_at,
+        MIN(occurred_at) FILTER (WHERE is_profile AND NOT is_machine) AS added_to_profile_at,
         MAX(occurred_at) AS last_event_at
     FROM scoped_events
     GROUP BY identity_key

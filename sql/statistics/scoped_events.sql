@@ -3,10 +3,12 @@
 -- Grain   one row per event; one that came in several slices stands several times
 -- Reads   events, scoped_identities, timed_clicks
 -- Params  credential_hosts VARCHAR, each host between bars as in |a.example|b.example|, or '' for any host
---         and those of timed_clicks
+--         count_share_links BOOLEAN, whether a click on a share page is a share too; and those of timed_clicks
 -- Counts  a bounce of which the provider did not even try to send is a rejection. With hosts given the host alone makes
 --         a click count; otherwise, and for a click without url, every click counts but one on an opt-out link. What the
---         record says of a machine stands before what its time says
+--         record says of a machine stands before what its time says. A share or an
+--         addition to the profile is the Recipient View page's event, or such a click, which stays a click; channel is a
+--         share's alone
 SELECT
     events.identity_key,
     events.occurred_at,
@@ -18,7 +20,12 @@ SELECT
     events.event_type = 'clicked' AND CASE
         WHEN :credential_hosts = '' OR events.link_host IS NULL THEN NOT events.is_opt_out_link
         ELSE POSITION('|' || events.link_host || '|' IN :credential_hosts) > 0
-    END AS is_credential_click
+    END AS is_credential_click,
+    events.event_type = 'shared'
+    OR (:count_share_links = TRUE AND COALESCE(events.link_channel <> 'linkedin_profile', FALSE)) AS is_share,
+    events.event_type = 'added_to_profile'
+    OR (:count_share_links = TRUE AND COALESCE(events.link_channel = 'linkedin_profile', FALSE)) AS is_profile,
+    COALESCE(events.channel, events.link_channel) AS channel
 FROM events
 LEFT JOIN timed_clicks
     ON
