@@ -116,6 +116,7 @@ def land_figures(  # what one report depends on
         "subscription": {name: subscription[name] for name in named},
         "issuer": issuer[0],
         "period": _described(period),
+        "counts_share_links": settings.credential.count_share_links,
         "quality": _quality(warehouse, settings, period, waivers, today),
         "certificates": _with_reasons(
             warehouse,

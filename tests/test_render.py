@@ -32,7 +32,7 @@ def cases(stem: str) -> list[Any]:
     return list(yaml.safe_load((CASES / f"{stem}.yaml").read_text()))
 
 
-def figures(name: str, **changes: dict[str, Any]) -> dict[str, Any]:
+def figures(name: str, **changes: Any) -> dict[str, Any]:
     """A figures document of reports.yaml, with some of its sections changed."""
     own = {key: value for key, value in REPORTS[name].items() if key != "like"}
     whole = figures(REPORTS[name]["like"]) if "like" in REPORTS[name] else {}
@@ -96,6 +96,12 @@ def test_page_says(name: str) -> None:
     approved = (CASES / f"{name}.txt").read_text().splitlines()
     method = approved.index("How each figure is counted") if name != "usual" else None
     assert Text(html(figures(name))).lines()[:method] == approved[:method]
+
+
+def test_page_says_where_links_of_the_mail_count_as_shares() -> None:
+    """Whoever reads a share knows whether a click may be behind it: in the three definitions and beside the shares."""
+    off, on = (Text(html(figures("usual", counts_share_links=counts))).words for counts in (False, True))
+    assert (off.count("in the mail"), on.count("in the mail")) == (0, 2 + 3)  # certificates, definitions
 
 
 def test_page_needs_no_network() -> None:
