@@ -29,8 +29,9 @@ _WHOLE = ("loaded", "empty")
 
 
 def refresh(warehouse: Warehouse, settings: Settings) -> None:
-    """Computes the stored figures again of the certificates that a load touched, and of those alone."""
-    warehouse.refresh(**_bounds(settings, ALL_THAT_IS_LOADED))
+    """Computes the stored figures again of the certificates that a load touched; of all after a setting changed."""
+    rules = json.dumps({"metric_catalogue_version": METRIC_CATALOGUE_VERSION, **_rules(settings)})
+    warehouse.refresh(rules, **_bounds(settings, ALL_THAT_IS_LOADED))
 
 
 def catalogue(  # a question has its scope
@@ -132,12 +133,14 @@ def land_figures(  # what one report depends on
 
 
 def _bounds(settings: Settings, end: datetime, issuer: str | None = None, certificate: str | None = None) -> Row:
+    scope = {"period_end": end, "issuer_id": issuer, "certificate_id": certificate, "only_stale": False}
+    return scope | _rules(settings)
+
+
+def _rules(settings: Settings) -> Row:
+    """The settings that figures depend on, as the SQL takes them."""
     hosts = "".join(f"{host.lower()}|" for host in settings.credential.hosts)
     return {
-        "period_end": end,
-        "issuer_id": issuer,
-        "certificate_id": certificate,
-        "only_stale": False,
         "credential_hosts": hosts and f"|{hosts}",
         "count_share_links": settings.credential.count_share_links,
         **settings.machines.model_dump(),

@@ -26,7 +26,7 @@ CASES = Path(__file__).parent / "cases" / "load"
 DAY = date(2026, 11, 2)
 TABLES = (
     "events", "failures", "identities", "slices", "issuers", "certificates", "recipients", "subscriptions",
-    "certificate_statistics", "certificate_shares",
+    "certificate_statistics", "certificate_shares", "figure_rules",
 )  # fmt: skip
 
 Opener = Callable[[], AbstractContextManager[Warehouse]]
@@ -221,6 +221,19 @@ def test_refreshing_what_a_night_touched_equals_computing_all(nights: list[Any],
     stored = sorted(table(url, "certificate_statistics"), key=lambda row: row["certificate_id"])
     assert stored == [{key: row[key] for key in row if key not in ("as_of_date", "shares")} for row in full]
     assert shares == {(row["certificate_id"], name): count for row in full for name, count in row["shares"].items()}
+
+
+def test_stored_figures_follow_a_changed_setting(open_warehouse: Opener, warehouse_url: str, landing: Landing) -> None:
+    """The night after the change computes them anew, though it touched no certificate."""
+    click = {"event_type": "clicked", "recipient_id": "r1", "link_host": "a.example"}
+    stored = []
+    with open_warehouse() as opened:
+        case_tables.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}], "events": [click]})
+    for hosts in ([], ["b.example"], ["A.example"]):
+        with open_warehouse() as opened:
+            statistics.refresh(opened, case_tables.configuration({"hosts": hosts}))
+        stored += table(warehouse_url, "certificate_statistics")
+    assert [row["clicked_count"] for row in stored] == [1, 0, 1]
 
 
 def bring(opened: Warehouse, landing: Landing, night: Any) -> None:

@@ -20,7 +20,6 @@ from tests import platform_by_hand as platform
 from tests.command import die, run
 
 ONE_DATE, TWO_DATE = platform.DAYS
-ONE_DATE, TWO_DATE = platform.DAYS
 ONE, TWO = str(ONE_DATE), str(TWO_DATE)
 MAIL_TWO = "mail/2026/03/03/"
 LATER = timedelta(days=1)

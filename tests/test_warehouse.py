@@ -27,7 +27,7 @@ BOUND = {
     "credential_hosts": "", "count_share_links": False, "click_after_delivery_seconds": 5, "links_at_once": 3, "links_at_once_seconds": 2,
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
     "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
-    "key_fingerprint": "k", "kind": "issuer", "name": "i1",
+    "key_fingerprint": "k", "rules": "{}", "kind": "issuer", "name": "i1",
 }  # fmt: skip
 
 HOLDER = """

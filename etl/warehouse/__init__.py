@@ -21,7 +21,15 @@ from etl.warehouse import duckdb, postgres, questions
 _SLICE_TABLES = ("events", "failures", "identities")
 _REGISTRY_TABLES = ("issuers", "certificates", "recipients", "subscriptions")
 _FIGURE_TABLES = ("certificate_statistics", "certificate_shares")
-_TABLES = (*_SLICE_TABLES, *_REGISTRY_TABLES, *_FIGURE_TABLES, "slices", "stale_certificates", "privacy")
+_TABLES = (
+    *_SLICE_TABLES,
+    *_REGISTRY_TABLES,
+    *_FIGURE_TABLES,
+    "slices",
+    "stale_certificates",
+    "figure_rules",
+    "privacy",
+)
 
 _OF_SLICE = "source = :source AND load_date = :load_date"
 _STALE = "certificate_id IN (SELECT certificate_id FROM stale_certificates)"
@@ -91,9 +99,14 @@ class Warehouse:
                 self._delete(table, _ALL, {})
                 self._insert(table, self._loading(table), {})
 
-    def refresh(self, **parameters: Any) -> None:
-        """Computes the stored figures of the stale certificates again, and of those alone."""
+    def refresh(self, rules: str, **parameters: Any) -> None:
+        """Computes the stored figures of the stale certificates again, and of those alone; where rules changed, of all."""
+        is_changed = {"rules": rules} not in self.rows("held_rules")
         with self._writing():
+            if is_changed:
+                self._insert("stale_certificates", self._loading("every_certificate"), {})
+                self._delete("figure_rules", _ALL, {})
+                self._insert("figure_rules", self._loading("figure_rules"), {"rules": rules})
             for table in _FIGURE_TABLES:
                 self._delete(table, _STALE, {})
                 self._insert(table, questions.question(table, self._engine.NAME), {**parameters, "only_stale": True})

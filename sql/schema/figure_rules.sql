@@ -1,0 +1,6 @@
+-- figure_rules: by which rules the stored figures were computed.
+--
+-- Grain   one row, or none before the first refresh
+CREATE TABLE IF NOT EXISTS figure_rules (
+    rules VARCHAR NOT NULL  -- the catalogue's version and the settings that figures depend on, as JSON
+)

@@ -1,0 +1,6 @@
+-- held_rules: by which rules the stored figures were computed.
+--
+-- Grain   one row, or none before the first refresh
+-- Reads   figure_rules
+SELECT rules
+FROM figure_rules
