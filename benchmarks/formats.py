@@ -1,6 +1,6 @@
 """Events per second of every format, beside bare DuckDB reading the same file into a table of a file.
 
-The file is the payloads of the format's cases, over and over. Run it as `python -m benchmarks.formats [--records 100000]`.
+The file is the payloads of the format's cases, over and over. Run it as `python -m benchmarks.formats [--records 500000]`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CASES = Path(__file__).parents[1] / "tests" / "cases" / "normalise"
 def main() -> None:
     """Prints a line for each format: records a second by us and by bare DuckDB, and the ratio of the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--records", type=int, default=500_000)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     print(f"{'format':<18}{'ours, 1/s':>12}{'bare, 1/s':>12}{'ratio':>8}")

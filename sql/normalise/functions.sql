@@ -21,19 +21,19 @@ CREATE OR REPLACE MACRO storable(document) AS
     END;
 
 -- An epoch in the unit that so many microseconds make; digits below a microsecond are cut. An instant that no bound of
--- judged.sql admits may be NULL.
+-- judged.sql admits may be NULL. DuckDB 1.5 casts a field of a union's rows before it asks CASE: hence TRY_CAST.
 CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
     MAKE_TIMESTAMP(
         CASE
             WHEN REGEXP_FULL_MATCH(number, '\d{1,15}')
                 THEN CASE
-                    WHEN CAST(number AS BIGINT) <= 7258118400000000 // microseconds THEN CAST(number AS BIGINT) * microseconds
+                    WHEN TRY_CAST(number AS BIGINT) <= 7258118400000000 // microseconds THEN TRY_CAST(number AS BIGINT) * microseconds
                 END
             WHEN REGEXP_FULL_MATCH(number, '\s*\d{1,15}(\.\d+)?\s*')
                 THEN CASE
-                    WHEN CAST(SPLIT_PART(number, '.', 1) AS BIGINT) <= 7258118400000000 // microseconds
-                        THEN CAST(SPLIT_PART(number, '.', 1) AS BIGINT) * microseconds
-                            + CAST(LEFT(RPAD(SPLIT_PART(TRIM(number), '.', 2), 6, '0'), 6) AS BIGINT) * microseconds // 1000000
+                    WHEN TRY_CAST(SPLIT_PART(number, '.', 1) AS BIGINT) <= 7258118400000000 // microseconds
+                        THEN TRY_CAST(SPLIT_PART(number, '.', 1) AS BIGINT) * microseconds
+                            + TRY_CAST(LEFT(RPAD(SPLIT_PART(TRIM(number), '.', 2), 6, '0'), 6) AS BIGINT) * microseconds // 1000000
                 END
         END
     );
