@@ -7,7 +7,7 @@ configuration expects. Times are naive UTC, but for ``figures.json``, whose time
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from etl.errors import UnknownName
@@ -86,7 +86,7 @@ def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) ->
     None while nothing is loaded. FOR_EVER where every source has ended and is whole.
     """
     held = warehouse.rows("held_slices", source=None, load_date=None)
-    whole = {(row["source"], row["load_date"]) for row in held if row["status"] in _WHOLE}
+    whole = {(row["source"], row["load_date"]) for row in held if _is_whole(row)}
     if not whole:
         return None
     whole |= {(source, day) for source, day, _ in waivers}
@@ -186,6 +186,11 @@ def _expected(settings: Settings, held: list[Row], last: date) -> Iterator[tuple
             yield name, start + number * _DAY
 
 
+def _is_whole(row: Row) -> bool:
+    """Whether a slice holds all of its day: one that was loaded before the day was over cannot."""
+    return row["status"] in _WHOLE and row["loaded_at"] >= datetime.combine(row["load_date"] + _DAY, time())
+
+
 def _first_gap(name: str, source: Source, day: date, whole: Collection[tuple[str, date]]) -> date | None:
     while (name, day) in whole:
         day += _DAY
@@ -225,24 +230,24 @@ def _quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: 
     """What the report's days rest on: every UTC day that begins before the period's end."""
     needed = (period.end_at - timedelta.resolution).date()
     through = whole_through(warehouse, settings, waivers)
-    is_whole = through is not None and through >= needed
+    is_whole = through is not None and through >= needed and needed < today
     loaded_at = warehouse.rows("data_through")[0]["data_through_at"]
     held = warehouse.rows("held_slices", source=None, load_date=None)
     expected = set(_expected(settings, held, min(needed, today - _DAY)))
-    states = {(row["source"], row["load_date"]): row["status"] for row in _merged(held, settings, waivers, today)}
+    rows = {(row["source"], row["load_date"]): row for row in _merged(held, settings, waivers, today)}
     return {
         "is_whole": is_whole,
         "whole_through": min(through, loaded_at.date()) if through and loaded_at else through,
         "data_through_at": loaded_at,
         "missing": [
             {"source": source, "day": day}
-            for (source, day), status in states.items()
-            if (source, day) in expected and status in ("missing", "failed") and not is_whole
+            for (source, day), row in rows.items()
+            if (source, day) in expected and row["status"] != "waived" and not _is_whole(row) and not is_whole
         ],
         "waived": [
             {"source": source, "day": day, "reason": reason}
             for source, day, reason in sorted(waivers, key=lambda waiver: (waiver[1], waiver[0]))
-            if (source, day) in expected and states[source, day] == "waived"
+            if (source, day) in expected and rows[source, day]["status"] == "waived"
         ],
     }
 

@@ -51,15 +51,22 @@ def bring(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> N
         filled = event(number, row)
         brought.setdefault((filled["source"], filled["load_date"]), []).append(filled)
     for (source, day), rows in brought.items():
-        bring_slice(warehouse, landing, source, day, rows)
+        bring_slice(warehouse, landing, source, day, rows, loaded_at=given.get("loaded_at", LOADED_AT))
 
 
 def bring_slice(
-    warehouse: Warehouse, landing: Landing, source: str, day: date, rows: Sequence[Row], *, replace: bool = True
+    warehouse: Warehouse,
+    landing: Landing,
+    source: str,
+    day: date,
+    rows: Sequence[Row],
+    *,
+    replace: bool = True,
+    loaded_at: datetime = LOADED_AT,
 ) -> None:
     """Lands a slice of complete events and loads it."""
     land_slice(landing, source, day, rows)
-    load.load_slice(warehouse, landing, source, day, replace=replace, loaded_at=LOADED_AT)
+    load.load_slice(warehouse, landing, source, day, replace=replace, loaded_at=loaded_at)
 
 
 def land_slice(landing: Landing, source: str, day: date, rows: Sequence[Row]) -> Manifest:

@@ -167,7 +167,8 @@ def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[s
     period = containing(AS_OF, "monthly", "Europe/Berlin")
     waivers = [(row["source"], row["day"], row["reason"]) for row in case.get("waivers", ())]
     configured = given.configuration(case["given"])
-    path = statistics.land_figures(opened, landing, configured, subscription, period, waivers, date(2026, 12, 3))
+    today = case.get("today", date(2026, 12, 3))
+    path = statistics.land_figures(opened, landing, configured, subscription, period, waivers, today)
     figures: dict[str, Any] = json.loads(landing.read(path) or b"")
     return figures
 

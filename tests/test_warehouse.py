@@ -115,6 +115,21 @@ def test_an_engine_that_is_not_supported_is_a_mistake_in_the_configuration(url: 
         warehouse.open(settings.Warehouse(url=url), str, key_fingerprint="k").__enter__()
 
 
+def test_a_refused_statement_is_told_in_one_line(open_warehouse: Opener) -> None:
+    """What the engine says of the cause, and none of the values."""
+    with pytest.raises(WarehouseError, match="the warehouse gave up") as told, open_warehouse() as opened:
+        opened.record_slice({**BOUND, "source": "mail", "raw_count": "ada@example.com"})
+    assert "\n" not in str(told.value)
+    assert "ada@" not in str(told.value)
+
+
+def test_an_id_may_be_of_any_length(opened: warehouse.Warehouse, landing: Landing) -> None:
+    """What a provider passes on is not ours to cut, and one such event must not keep a slice out."""
+    event = {"event_type": "sent", "recipient_id": "r" * 9000, "certificate_id": "c" * 9000, "message_id": "m" * 9000}
+    given.bring(opened, landing, {"events": [event]})
+    assert opened.rows("held_slices", source="mail", load_date=None)[0]["event_count"] == 1
+
+
 def test_two_writers_of_one_slice_leave_it_once(postgres_url: str, tmp_path: Path) -> None:
     """A backfill and the nightly run may meet on the same day."""
 

@@ -21,7 +21,9 @@ from backports import zstd
 
 Layout = Literal["json", "lines"]
 
-_COMPRESSED = (".gz", ".zst")
+_COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+"""The first bytes of a compressed file, and the ending that says so."""
+
 _CHUNK = 4 << 20
 _LONGEST_LINE = 8 << 20  # characters; as many bytes times four are lines.sql's longest line
 _LONGEST_DOCUMENT = 16 << 20
@@ -55,7 +57,8 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
     os.close(descriptor)
     lines = Path(name)
     try:
-        is_plain = raw.suffix not in _COMPRESSED
+        _require_ending(raw)
+        is_plain = raw.suffix not in _COMPRESSED.values()
         is_clean = is_plain and _is_clean(raw)
         first = _first_line(raw)
         is_spread = not _is_document(first) or (is_plain and not is_clean)
@@ -70,8 +73,16 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
     return Text(lines)
 
 
+def _require_ending(raw: Path) -> None:
+    with raw.open("rb") as file:
+        first = file.read(4)
+    for mark, ending in _COMPRESSED.items():
+        if first.startswith(mark) and raw.suffix not in _COMPRESSED.values():
+            raise UnreadableError(f"it is compressed; let its name end in {ending}")
+
+
 def _opened(raw: Path) -> BinaryIO:
-    if raw.suffix in _COMPRESSED and raw.stat().st_size == 0:
+    if raw.suffix in _COMPRESSED.values() and raw.stat().st_size == 0:
         raise EOFError("a compressed file is never empty")
     if raw.suffix == ".gz":
         return gzip.open(raw)  # type: ignore[return-value]  # GzipFile reads like a binary file

@@ -4,13 +4,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from etl import (
-    deliver,
-    extract,
-)
-from etl.errors import (
-    AnalyticsError,
-)
+from etl import deliver, extract
+from etl.errors import AnalyticsError
 from etl.landing import Landing
 from etl.porch.house import House
 
@@ -39,7 +34,7 @@ def findings(house: House, now: datetime) -> Iterator[tuple[str, str, bool]]:
 def _probe_landing(landing: Landing) -> str:
     path = landing.path("check")
     landing.write(path, b"check")
-    landing.filesystem.rm(path)
+    landing.remove(path)
     return "can be written"
 
 

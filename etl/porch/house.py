@@ -5,16 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from etl import (
-    extract,
-    normalise,
-    state,
-    warehouse,
-)
+from etl import extract, normalise, state, warehouse
 from etl import settings as configuration
-from etl.errors import (
-    ConfigurationError,
-)
+from etl.errors import ConfigurationError
 from etl.landing import Landing
 from etl.settings import SecretLookup, Settings, Source
 

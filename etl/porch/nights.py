@@ -5,20 +5,8 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from etl import (
-    extract,
-    load,
-    normalise,
-    statistics,
-    validate,
-)
-from etl.errors import (
-    AnalyticsError,
-    LandingError,
-    ShrunkenSlice,
-    SliceError,
-    UnreadableFile,
-)
+from etl import extract, load, normalise, statistics, validate
+from etl.errors import AnalyticsError, LandingError, ShrunkenSlice, SliceError, UnreadableFile
 from etl.landing import Counts, Manifest, slice_shelf
 from etl.normalise import registry
 from etl.porch.house import House, now_utc

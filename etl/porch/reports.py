@@ -8,19 +8,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from etl import (
-    deliver,
-    periods,
-    statistics,
-)
+from etl import deliver, periods, statistics
 from etl.deliver import Due
-from etl.errors import (
-    AnalyticsError,
-    ConfigurationError,
-    DeliveryError,
-    DoubtfulDelivery,
-    UnknownName,
-)
+from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, UnknownName
 from etl.periods import Period
 from etl.porch.house import House, now_utc
 

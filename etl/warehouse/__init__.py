@@ -4,6 +4,7 @@ The only place that knows a dialect. Everything in it follows from the slices an
 rebuilt from the landing at any time.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+import psycopg
 from sqlalchemy import URL, Connection, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -170,18 +172,29 @@ def open(  # callers write warehouse.open(...)
 ) -> Iterator[Warehouse]:
     """The warehouse behind the configured URL, with its tables; closed when the block ends.
 
-    ``key_fingerprint`` is of the key that hashes addresses. A WarehouseError says what keeps the warehouse shut.
+    ``key_fingerprint`` is of the key that hashes addresses. A WarehouseError says what keeps the warehouse shut, or which
+    statement of the block it refused: the first line of its words alone, since others may quote values.
     """
     url, engine = _engine(settings.with_password(warehouse.url, warehouse.secret, lookup))
     try:
         connection = engine.connect(url)
     except DBAPIError as error:
-        reason = str(error.orig).splitlines()[0]
-        raise WarehouseError(f"the warehouse cannot be opened ({reason}); check warehouse.url and its secret") from None
+        raise WarehouseError(
+            f"the warehouse cannot be opened ({_reason(error)}); check warehouse.url and its secret"
+        ) from None
     with connection:
         opened = Warehouse(connection, engine)
-        opened.prepare(key_fingerprint)
-        yield opened
+        try:
+            opened.prepare(key_fingerprint)
+            yield opened
+        except (DBAPIError, psycopg.Error) as error:
+            raise WarehouseError(
+                f"the warehouse gave up ({_reason(error)}); nothing was changed, mend the cause and run again"
+            ) from None
+
+
+def _reason(error: Exception) -> str:
+    return re.sub(r"\S+@\S+", "<address>", str(getattr(error, "orig", error)).partition("\n")[0])
 
 
 def _engine(address: str) -> tuple[URL, Engine]:

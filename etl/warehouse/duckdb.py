@@ -22,7 +22,7 @@ def connect(url: URL) -> Connection:
     """A connection to the file; waits for the process that holds it, then a WarehouseError names that process."""
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     patiently = Retrying(
         retry=retry_if_exception(_is_held),
         wait=wait_exponential(multiplier=0.25, max=5),

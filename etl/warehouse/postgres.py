@@ -14,11 +14,18 @@ from sqlalchemy import URL, Connection, NullPool, create_engine
 NAME = "postgres"
 
 _INDEXES = {
-    "events": ("source, load_date", "identity_key"),
-    "failures": ("source, load_date", "identity_key"),
-    "identities": ("source, load_date", "recipient_id", "message_id", "certificate_id, address_hash"),
-    "recipients": ("recipient_id", "certificate_id, address_hash", "message_id"),
+    "events": ("(source, load_date)", "(identity_key)"),
+    "failures": ("(source, load_date)", "(identity_key)"),
+    "identities": (
+        "(source, load_date)",
+        "USING hash (recipient_id)",
+        "USING hash (message_id)",
+        "USING hash (address_hash)",
+    ),
+    "recipients": ("USING hash (recipient_id)", "USING hash (message_id)", "USING hash (address_hash)"),
 }
+"""Ids that come from outside may be of any length, which only a hash index bears."""
+
 _TYPES = {
     pa.bool_(): "BOOLEAN",
     pa.date32(): "DATE",
@@ -31,7 +38,7 @@ _WRITERS = 20_261_123  # any number, the same in every process
 
 def connect(url: URL) -> Connection:
     """A connection whose questions, until something is written, all see the same moment."""
-    return create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ").connect()
+    return create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ", hide_parameters=True).connect()
 
 
 def create(connection: Connection, statement: str) -> None:
@@ -42,7 +49,7 @@ def create(connection: Connection, statement: str) -> None:
     connection.exec_driver_sql(_bytewise(statement))
     table = statement.partition("CREATE TABLE IF NOT EXISTS ")[2].partition(" ")[0]
     for columns in _INDEXES.get(table, ()):
-        connection.exec_driver_sql(f"CREATE INDEX ON {table} ({columns})")
+        connection.exec_driver_sql(f"CREATE INDEX ON {table} {columns}")
 
 
 @contextmanager
