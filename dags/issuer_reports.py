@@ -54,7 +54,7 @@ def is_sending(house: "House", params: dict[str, Any]) -> bool:
 
 
 @task(pool="warehouse")
-def due(now: str, params: Any = None) -> list[Batch]:
+def due(now: str, params: Any = None) -> Batch:
     """Which reports to make; baselines and superseded periods are recorded."""
     from etl import errors, porch
 
@@ -70,20 +70,21 @@ def due(now: str, params: Any = None) -> list[Batch]:
         is_sending=is_sending(house, params),
         tell=log.warning,
     )
-    named = [[report.subscription["subscription_id"], report.period.name] for report in reports]
-    return [named[first::BATCHES] for first in range(min(BATCHES, len(named)))]
+    return [[report.subscription["subscription_id"], report.period.name] for report in reports]
 
 
 @task(pool="warehouse")
-def figures(batches: list[Batch], now: str) -> None:
-    """What the reports show, from the warehouse into the landing."""
+def figures(wanted: Batch, now: str) -> list[Batch]:
+    """What the reports show, from the warehouse into the landing; in batches, those that are still in the registry."""
     from etl import porch
 
-    if not batches:
+    if not wanted:
         raise AirflowSkipException("no report is due")
     house = enter()
-    reports = porch.planned_reports(house, [report for batch in batches for report in batch])
+    reports = porch.planned_reports(house, wanted)
     porch.land_figures(house, reports, datetime.fromisoformat(now).date())
+    named = [[report.subscription["subscription_id"], report.period.name] for report in reports]
+    return [named[first::BATCHES] for first in range(min(BATCHES, len(named)))]
 
 
 @task(map_index_template="{{ task.op_kwargs.batch | map('join', ' ') | join(', ') }}")
@@ -130,9 +131,9 @@ def nothing_is_late(now: str) -> None:
 )
 def issuer_reports() -> None:
     """Makes and sends the reports that are due."""
-    batches = due(NOW)
-    figures(batches, NOW) >> report.expand(batch=batches)
-    batches >> nothing_is_late(NOW)
+    wanted = due(NOW)
+    report.expand(batch=figures(wanted, NOW))
+    wanted >> nothing_is_late(NOW)
 
 
 issuer_reports()

@@ -62,8 +62,16 @@ def slice_of(source: str, day: str) -> Iterator[tuple[Any, ...]]:
     try:
         yield porch, house, source, slice_day
     except Exception as error:
-        reason = getattr(error, "reason", f"{type(error).__name__}; see the log of the red task")
-        porch.record_failure(house, errors.SliceError(source, slice_day, reason))
+        told = (
+            str(error)
+            if isinstance(error, errors.AnalyticsError)
+            else f"{type(error).__name__}; see the red task's log"
+        )
+        reason = error.reason if isinstance(error, errors.SliceError) else told
+        try:
+            porch.record_failure(house, errors.SliceError(source, slice_day, reason))
+        except errors.AnalyticsError as trouble:  # the task's own failure is what must be seen
+            log.warning("%s %s: the reason could not be kept: %s", source, day, trouble)
         if isinstance(error, errors.NoFiles | errors.ExpiredSlice | errors.RefusedKey):  # asking again changes nothing
             raise AirflowFailException(str(error)) from error
         raise

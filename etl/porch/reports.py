@@ -13,6 +13,7 @@ from etl.deliver import Due
 from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, UnknownName
 from etl.periods import Period
 from etl.porch.house import House, now_utc
+from etl.porch.nights import is_expected
 
 DOUBTFUL_AFTER = timedelta(hours=1)
 
@@ -95,10 +96,15 @@ def wanted_reports(
 
 
 def planned_reports(house: House, planned: Iterable[tuple[str, str]]) -> list[Report]:
-    """Reports by the ids of their subscriptions and the names of their periods, as ``wanted_reports`` gave them."""
+    """Reports by the ids of their subscriptions and the names of their periods, as ``wanted_reports`` gave them.
+
+    Whoever left the registry since then gets none.
+    """
     with house.warehouse() as opened:
         known = {row["subscription_id"]: row for row in statistics.subscriptions(opened)}
-    return [Report(known[name], periods.parse(period, known[name]["timezone"])) for name, period in planned]
+    return [
+        Report(known[name], periods.parse(period, known[name]["timezone"])) for name, period in planned if name in known
+    ]
 
 
 def newly_missing(house: House, now: datetime) -> list[str]:
@@ -112,7 +118,10 @@ def newly_missing(house: House, now: datetime) -> list[str]:
     return [
         f"{row['source']} {row['load_date']}: {row['last_error'] or row['status']}"
         for row in rows
-        if row["status"] in ("missing", "failed") and house.state.tell(row["source"], row["load_date"], now)
+        if row["status"] in ("missing", "failed")
+        and row["source"] in house.settings.sources
+        and is_expected(house.source(row["source"]), row["load_date"])
+        and house.state.tell(row["source"], row["load_date"], now)
     ]
 
 
@@ -131,11 +140,6 @@ def land_figures(house: House, reports: Iterable[Report], today: date) -> None:
             )
 
 
-def landed_figures(house: House, report: Report) -> dict[str, Any]:
-    """The figures that were landed for a report."""
-    return _landed(house, report.subscription["subscription_id"], report.period.name)
-
-
 def _landed(house: House, subscription_id: str, period: str) -> dict[str, Any]:
     content = house.landing.read(house.landing.path("reports", subscription_id, period, "figures.json"))
     if content is None:
@@ -150,8 +154,8 @@ def landed_report(house: House, subscription_id: str, period: str) -> Report:
     return Report(subscription, periods.parse(period, subscription["timezone"]))
 
 
-def render_report(house: House, report: Report, output: Path, *, is_test: bool = False) -> Path:
-    """Renders a report from its landed figures; gives the folder with its four files.
+def _render(house: House, report: Report, figures: dict[str, Any], output: Path, *, is_test: bool) -> Path:
+    """Renders a report; gives the folder with its four files.
 
     A test carries no link that would end the reader's subscription.
     """
@@ -163,13 +167,12 @@ def render_report(house: House, report: Report, output: Path, *, is_test: bool =
         link = mail.unsubscribe_url.format(token=token)
     options = render.MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
     folder = output / report.folder
-    render.render(landed_figures(house, report), folder, mail=options)
+    render.render(figures, folder, mail=options)
     return folder
 
 
-def send_report(house: House, report: Report, folder: Path, *, resend: bool = False) -> bool:
+def _send(house: House, report: Report, figures: dict[str, Any], folder: Path, *, resend: bool) -> bool:
     """Sends a rendered report once; True when it left now. A named one must be whole."""
-    figures = landed_figures(house, report)
     if not figures["quality"]["is_whole"]:
         raise DeliveryError(f"the report {report.name} is not sent: its data are not whole; see the verb slices")
     if report.period.frequency != report.subscription["frequency"]:
@@ -189,7 +192,7 @@ def send_report(house: House, report: Report, folder: Path, *, resend: bool = Fa
     )
 
 
-def send_test(house: House, folder: Path, address: str) -> None:
+def _send_test(house: House, folder: Path, address: str) -> None:
     """Sends a rendered report to a tester alone."""
     deliver.send_test(
         (folder / "message.eml").read_bytes(),
@@ -209,14 +212,16 @@ def make(
     """
     for report in reports:
         try:
+            # Read once: what the ledger keeps is what was rendered, though somebody lands them anew meanwhile.
+            figures = _landed(house, report.subscription["subscription_id"], report.period.name)
             with tempfile.TemporaryDirectory() as scratch:
-                folder = render_report(house, report, output or Path(scratch), is_test=test_to is not None)
+                folder = _render(house, report, figures, output or Path(scratch), is_test=test_to is not None)
                 done = [str(folder) if output else _keep(house, report, folder)]
                 if test_to:
-                    send_test(house, folder, test_to)
+                    _send_test(house, folder, test_to)
                     done.append("sent as a test")
                 if send:
-                    done.append("sent" if send_report(house, report, folder, resend=resend) else "was sent before")
+                    done.append("sent" if _send(house, report, figures, folder, resend=resend) else "was sent before")
         except ConfigurationError:
             raise
         except AnalyticsError as error:
