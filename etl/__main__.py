@@ -220,6 +220,8 @@ def reports(  # options
     """
     if as_of and period:
         raise ConfigurationError("--as-of and --period both name a period; give one of them")
+    if send and test_to:
+        raise ConfigurationError("--test-to goes to the tester alone; leave out --send, or --test-to")
     if resend and not (send and (period or as_of)):
         raise ConfigurationError("--resend goes with --send and a --period")
     house = porch.enter(settings.from_environment)

@@ -262,6 +262,11 @@ def test_a_table_shows_a_count_beside_its_rate(loaded):
         (["reports", "--period", "2026-03", "--subscription", "s9"], 1, "the registry has no subscription 's9'"),
         (["reports", "--period", "2026-13"], 2, "error: '2026-13' is no period; write 2026-11"),
         (["reports", "--period", "2026-03", "--as-of", TWO], 2, "both name a period"),
+        (
+            ["reports", "--send", "--test-to", "a@b.example"],
+            2,
+            "error: --test-to goes to the tester alone; leave out --send, or --test-to",
+        ),
         (["reports", "--send"], 2, "error: mail is switched off; set enabled = true under [mail], or use --test-to"),
         (["reports", "--resend"], 2, "--resend goes with --send"),
         (["statistics", "--as-of", TWO, "--timezone", "Mars"], 2, "unknown time zone 'Mars'; use an IANA name"),

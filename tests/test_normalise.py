@@ -127,6 +127,14 @@ def test_only_what_a_case_names_is_ignored(form: str) -> None:
     assert became(form)[1] == sum(case.get("ignored", 0) for case in cases(form))
 
 
+def test_a_file_that_is_named_twice_is_read_twice(tmp_path: Path) -> None:
+    """Who asks for a file gets its events."""
+    (tmp_path / "one.json").write_bytes(content(cases("sendgrid")[0]["raw"]))
+    with normalise.explain([tmp_path / "one.json"] * 2, source("sendgrid"), today=TODAY) as explained:
+        events = list(explained.events)
+    assert len(events) == 2 * len(set(events))
+
+
 @pytest.mark.parametrize(
     ("form", "name"), [(form, name) for form in VOCABULARY if form in normalise.FORMATS for name in VOCABULARY[form]]
 )

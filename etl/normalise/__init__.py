@@ -93,10 +93,10 @@ def normalise_slice(
             file.origin: stack.enter_context(landing.local(landing.path(manifest.shelf, file.path)))
             for file in manifest.raw
         }
-        texts = {}
+        texts = []
         for origin, path in raw.items():
             try:
-                texts[origin] = documents.clean(path, FORMATS[source.format].layout, scratch)
+                texts.append((origin, documents.clean(path, FORMATS[source.format].layout, scratch)))
             except documents.UnreadableError as error:
                 raise UnreadableFile(name, day, origin, str(error)) from None
         connection = stack.enter_context(connected(limits, scratch))
@@ -137,12 +137,12 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
     Keeps nothing, needs no landing and no configuration.
     """
     with tempfile.TemporaryDirectory() as temporary, connected(settings.Normalise(), Path(temporary)) as connection:
-        texts, unreadable = {}, {}
+        texts, unreadable = [], {}
         for position, path in enumerate(paths):
             scratch = Path(temporary, str(position))
             scratch.mkdir()
             try:
-                texts[str(path)] = documents.clean(path, FORMATS[source.format].layout, scratch)
+                texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))
             except documents.UnreadableError as error:
                 unreadable[str(path)] = str(error)
         _define_views(connection, source, texts, Path(temporary), before=today + timedelta(days=2), hash_key="")
@@ -190,7 +190,7 @@ def _unquoted(text: str) -> str:
 def _define_views(
     connection: duckdb.DuckDBPyConnection,
     source: settings.Source,
-    texts: dict[str, documents.Text],
+    texts: Sequence[tuple[str, documents.Text]],
     scratch: Path,
     *,
     before: date,
@@ -201,9 +201,9 @@ def _define_views(
     nothing.touch()
     bind(
         connection,
-        files=[str(text.path) for text in texts.values()] or [str(nothing)],
-        origins=list(texts) or [""],
-        one_line_files=[str(text.path) for text in texts.values() if text.is_all_line_one],
+        files=[str(text.path) for _, text in texts] or [str(nothing)],
+        origins=[origin for origin, _ in texts] or [""],
+        one_line_files=[str(text.path) for _, text in texts if text.is_all_line_one],
         pixel_path=source.pixel_path,
         is_pixel=FORMATS[source.format].is_pixel,
         id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)],

@@ -53,11 +53,15 @@ CREATE OR REPLACE MACRO clf_time(word) AS
 CREATE OR REPLACE MACRO bare_id(word) AS
     told(CASE WHEN CONTAINS(word, '<') THEN REGEXP_REPLACE(TRIM(word), '^<(.*)>$', '\1') ELSE word END);
 
--- The address in `Name <a@b>`, or the word itself where it looks like one.
+-- The address in `Name <a@b>`, the only one of a list, or the word itself; none where several could be meant.
 CREATE OR REPLACE MACRO address(word) AS
     CASE
-        WHEN CONTAINS(word, '<') THEN NULLIF(REGEXP_EXTRACT(word, '<\s*([^<>\s]+@[^<>\s]+)\s*>', 1), '')
-        WHEN CONTAINS(word, '@') THEN trimmed(word)
+        WHEN NOT CONTAINS(word, '@') THEN NULL
+        WHEN NOT REGEXP_MATCHES(word, '[\s,;<>"]|^\[') THEN word
+        WHEN LEN(REGEXP_EXTRACT_ALL(word, '<[^<>\s]+@[^<>\s]+>')) = 1 THEN REGEXP_EXTRACT(word, '<([^<>\s]+@[^<>\s]+)>', 1)
+        WHEN LEN(REGEXP_EXTRACT_ALL(word, '[^\s,;<>"\[\]]+@[^\s,;<>"\[\]]+')) = 1
+            THEN REGEXP_EXTRACT(word, '[^\s,;<>"\[\]]+@[^\s,;<>"\[\]]+')
+        WHEN NOT REGEXP_MATCHES(word, '@.*@') THEN TRIM(word)
     END;
 
 -- What stands for an address outside the registry: 128 bits of a hash with the key of this installation.

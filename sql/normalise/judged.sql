@@ -74,7 +74,7 @@ SELECT
     known_message_id AS message_id,
     channel,
     redacted_link(link) AS url,
-    agent AS user_agent,
+    redacted(agent) AS user_agent,
     bounce_class,
     reject_reason,
     COALESCE(told(smtp_code), NULLIF(REGEXP_EXTRACT(reply_text, '^(\d{3})(?:\D|$)', 1), '')) AS smtp_code,

@@ -17,7 +17,7 @@ parsed AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
-            CASE WHEN CONTAINS(record, '"data"') THEN record ELSE '{"data": ' || record || '}' END,
+            CASE WHEN REGEXP_MATCHES(record, '"data"\s*:\s*\{') THEN record ELSE '{"data": ' || record || '}' END,
             '{
                 "type": "VARCHAR", "created_at": "VARCHAR",
                 "data": {

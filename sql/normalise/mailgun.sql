@@ -45,7 +45,7 @@ restated AS (
                         )))
                     }
                 }) AS VARCHAR)
-            WHEN CONTAINS(record, '"event-data"') THEN record
+            WHEN REGEXP_MATCHES(record, '"event-data"\s*:') THEN record
             ELSE CONCAT('{"event-data":', record, '}')
         END AS restatement
     FROM mapped

@@ -89,7 +89,7 @@ SELECT
     CASE
         WHEN told(field.n) IS NOT NULL
             THEN MD5(CONCAT_WS(
-                '|', event_type, COALESCE(told(field.c), ''), COALESCE(told(field.r), ''), COALESCE(channel, ''), told(field.n)
+                '|', event_type, COALESCE(told(field.c), ''), COALESCE(told(field.r), ''), COALESCE(channel, LOWER(told(field.ch)), ''), told(field.n)
             ))
         ELSE told(request_id)
     END AS event_key,

@@ -6,5 +6,5 @@
 SELECT
     * EXCLUDE (document, record),
     CASE WHEN outcome = 'reject' THEN document END AS document,
-    CASE WHEN outcome = 'reject' THEN record END AS record
+    CASE WHEN outcome = 'reject' THEN COALESCE(record, 'null') END AS record
 FROM judged

@@ -31,7 +31,7 @@ parsed AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
-            CASE WHEN CONTAINS(record, '"event_data"') THEN record ELSE '{"event_data": ' || record || '}' END,
+            CASE WHEN REGEXP_MATCHES(record, '"event_data"\s*:') THEN record ELSE '{"event_data": ' || record || '}' END,
             '{
                 "event_name": "VARCHAR",
                 "event_data": {
