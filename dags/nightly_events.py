@@ -77,7 +77,7 @@ def slice_of(source: str, day: str) -> Iterator[tuple[Any, ...]]:
         raise
 
 
-@task
+@task(pool="warehouse")
 def slices(day: str, params: Any = None) -> list[dict[str, str]]:
     """Each source that covers the day, and the slices of the days before that may have more by now."""
     from etl import porch

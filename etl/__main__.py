@@ -199,7 +199,7 @@ def slices(
 
 @app.command()
 @_verb
-def reports(  # options
+def reports(
     as_of: _Day = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
     period: Annotated[

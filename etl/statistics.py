@@ -26,6 +26,11 @@ Waivers = Collection[tuple[str, date, str]]
 
 _DAY = timedelta(days=1)
 _WHOLE = ("loaded", "empty")
+_ODDITIES = {
+    "duplicates": "{found_count} of {compared_count} records are duplicates",
+    "unattributed": "{found_count} of {compared_count} events belong to no recipient of the registry",
+    "volume": "{found_count} raw records; the nights before had {compared_count} on average",
+}
 
 
 def refresh(warehouse: Warehouse, settings: Settings) -> None:
@@ -34,7 +39,7 @@ def refresh(warehouse: Warehouse, settings: Settings) -> None:
     warehouse.refresh(rules, **_bounds(settings, ALL_THAT_IS_LOADED))
 
 
-def catalogue(  # a question has its scope
+def catalogue(
     warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, issuer: str | None, certificate: str | None
 ) -> list[Row]:
     """The metric catalogue: one row per certificate that existed at the end of the local day, by certificate_id.
@@ -67,7 +72,7 @@ def attribution(warehouse: Warehouse, settings: Settings) -> Row:
     return warehouse.rows("attribution", **_bounds(settings, ALL_THAT_IS_LOADED))[0]
 
 
-def slices(  # the porches give all but the last two
+def slices(
     warehouse: Warehouse,
     settings: Settings,
     waivers: Waivers,
@@ -78,6 +83,19 @@ def slices(  # the porches give all but the last two
     """One row per slice that was tried, or is expected up to yesterday, from first to last, by day and source."""
     rows = _merged(warehouse.rows("listed_slices", **_bounds(settings, ALL_THAT_IS_LOADED)), settings, waivers, today)
     return [row for row in rows if (first or date.min) <= row["load_date"] <= (last or date.max)]
+
+
+def failed_slices(warehouse: Warehouse) -> set[tuple[str, date]]:
+    """The (source, day) of each slice that was tried and of which nothing is loaded."""
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    return {(row["source"], row["load_date"]) for row in held if row["status"] == "failed"}
+
+
+def oddities(warehouse: Warehouse, settings: Settings, source: str, day: date) -> list[str]:
+    """What is merely odd about a loaded slice, by the limits of ``[validation]``: a sentence each, without full stop."""
+    limits = settings.validation.model_dump()
+    rows = warehouse.rows("slice_oddities", source=source, load_date=day, **limits)
+    return [_ODDITIES[row["oddity"]].format(**row) for row in rows]
 
 
 def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) -> date | None:
@@ -94,7 +112,7 @@ def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) ->
     return min((gap - _DAY for gap in gaps if gap), default=FOR_EVER)
 
 
-def land_figures(  # what one report depends on
+def land_figures(
     warehouse: Warehouse,
     landing: Landing,
     settings: Settings,

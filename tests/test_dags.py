@@ -33,7 +33,7 @@ DAGS = ("nightly_events", "issuer_reports")
 PATIENCE_SECONDS = 900
 NETWORK_TASKS = {"registry", "slice.extract"}
 WAREHOUSE_TASKS = {
-    "registry", "slice.load", "statistics", "night_is_whole", "due", "figures", "nothing_is_late",
+    "slices", "registry", "slice.load", "statistics", "night_is_whole", "due", "figures", "nothing_is_late",
 }  # fmt: skip
 CONFIGURATION = """
 [landing]

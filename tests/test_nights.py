@@ -112,7 +112,7 @@ MAIL = ("nightly", "--day", str(ONE), "--source", "mail")
 STAGES = {
     "extract, before the file lies there": ("etl.landing.Landing.store", 5),
     "extract, before it says so": ("etl.landing.Landing.publish", 3),
-    "normalise, with the events written": ("etl.normalise._counts", 1),
+    "normalise, with the events written": ("etl.normalise._define", 1, "rejects"),
     "validate, before it says so": ("etl.landing.Landing.publish", 5),
     "load, within the transaction": ("etl.warehouse.Warehouse._record", 1),
     "load, before the landing knows": ("etl.landing.Landing.mark_loaded", 2),

@@ -93,14 +93,17 @@ def test_an_event_knows_its_slice(normalised: Normalised, landing: Landing) -> N
     assert (row["source"], row["load_date"], row["occurred_at"].date()) == ("mail", DAY, date(2026, 11, 1))
 
 
-def test_a_repeat_is_counted_and_the_first_kept(normalised: Normalised, landing: Landing) -> None:
-    """A retry changes no figure, in whichever file it comes."""
-    manifest = normalised(
-        lines(event(sg_event_id="a", useragent="first"), event(sg_event_id="b")),
-        lines(event(sg_event_id="a", useragent="second"), event(sg_event_id="a", useragent="third")),
-    )
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_repeat_is_counted_and_the_earliest_kept(normalised: Normalised, landing: Landing, swapped: bool) -> None:
+    """A retry changes no figure, in whichever file it comes; at equal times the same one is kept, too."""
+    files = [
+        lines(event(sg_event_id="a", timestamp=1793577602), event(sg_event_id="b", useragent="z")),
+        lines(event(sg_event_id="a", timestamp=1793577601), event(sg_event_id="b", useragent="y")),
+    ]
+    manifest = normalised(*(reversed(files) if swapped else files))
+    kept = {row["event_key"]: (row["occurred_at"].second, row["user_agent"]) for row in rows(landing, manifest.events)}
     assert manifest.counts == Counts(raw=4, event=2, duplicate=2)
-    assert {row["event_key"]: row["user_agent"] for row in rows(landing, manifest.events)} == {"a": "first", "b": None}
+    assert kept == {"a": (1, None), "b": (0, "y")}
 
 
 def test_counts_add_up(normalised: Normalised) -> None:

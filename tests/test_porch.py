@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from etl import porch, settings
+from etl.errors import NoFiles
 from etl.extract import files
 from etl.landing import LandedFile, Manifest, slice_shelf
 from tests import platform_by_hand as platform
@@ -19,7 +20,8 @@ YESTERDAY, BEFORE, LONG_BEFORE, EVER_BEFORE = (TODAY - timedelta(days=days) for 
 
 def house(landing, **sources):
     """The places of a configuration that has these sources."""
-    configured = settings.Settings.model_construct(sources=sources)
+    warehouse = settings.Warehouse(url=f"duckdb:///{landing.root}/warehouse.duckdb")
+    configured = settings.Settings.model_construct(sources=sources, warehouse=warehouse)
     return porch.House(configured, {}.get, landing, None, "")
 
 
@@ -97,6 +99,17 @@ def test_files_that_grew_or_came_later_are_read_again(landing, tmp_path, name, c
     load_files(landing, logs := from_files(tmp_path), BEFORE)
     write(tmp_path, BEFORE, name, content)
     assert brought(house(landing, logs=logs)) == [("logs", BEFORE), ("logs", YESTERDAY)]
+
+
+def test_files_that_came_after_their_night_failed_are_read(landing, tmp_path):
+    """A collector that was down for a night mends itself; what failed and stayed the same is not tried again."""
+    opened = house(landing, logs=from_files(tmp_path))
+    porch.record_failure(opened, NoFiles("logs", BEFORE, "*"))
+    assert brought(opened) == [("logs", YESTERDAY)]
+    write(tmp_path, BEFORE)
+    assert brought(opened) == [("logs", BEFORE), ("logs", YESTERDAY)]
+    files.extract(landing, "logs", opened.source("logs"), BEFORE, replace=False)
+    assert brought(opened) == [("logs", YESTERDAY)]
 
 
 @pytest.mark.parametrize("files_pattern", ["nowhere/{day}/*", "nosuch://{day}"])

@@ -74,17 +74,19 @@ def extract_slice(
     return api.extract(landing, name, source, PROVIDERS[source.format], day, lookup, today=today, replace=replace)
 
 
-def has_more(landing: Landing, name: str, source: Source, day: date, *, today: date) -> bool:
-    """Whether a slice that is loaded should be brought again: its files differ, or an API may know later events of it.
+def has_more(landing: Landing, name: str, source: Source, day: date, *, today: date, has_failed: bool) -> bool:
+    """Whether a slice should be brought again: its files differ from the loaded ones, or an API may know later events of it.
 
-    Places that cannot be read have nothing to bring; the day itself, whose turn it is, says why.
+    What failed is held against what was landed of it. Places that cannot be read have nothing to bring; the day itself,
+    whose turn it is, says why.
     """
-    loaded = landing.loaded(slice_shelf(name, day))
-    if loaded is None:
+    shelf = slice_shelf(name, day)
+    known = landing.loaded(shelf) or (landing.newest(shelf) or Manifest(shelf=shelf) if has_failed else None)
+    if known is None:
         return False
     if source.api is not None:
         return not api.is_expired(PROVIDERS[source.format], day, today)
-    return files.differ(source, day, loaded)
+    return files.differ(source, day, known)
 
 
 def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:

@@ -97,7 +97,7 @@ def is_expired(provider: Provider, day: date, today: date) -> bool:
     return today - day >= timedelta(days=provider.RETENTION_DAYS)
 
 
-def extract(  # a slice is read from somewhere, into somewhere
+def extract(
     landing: Landing,
     name: str,
     source: Source,

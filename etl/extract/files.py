@@ -18,11 +18,11 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
     UnreadableFile where one of them, or their place, cannot be read.
     """
     shelf, version = slice_shelf(name, day), landing.fresh_version()
-    place = str(source.files).format(day=day)
+    place = pattern = str(source.files).format(day=day)
     try:
         filesystem, found = _found(source, day)
         if not found and not replace and (not source.may_be_empty or _holds_records(landing, shelf)):
-            raise NoFiles(name, day, place)
+            raise NoFiles(name, day, pattern)
         raw = []
         for position, place in enumerate(found):
             raw.append(_copied(landing, filesystem, place, shelf, f"{version}/raw/{position:04}"))
@@ -44,9 +44,9 @@ def probe(source: Source, day: date) -> str:
     return f"{len(found)} files of {day} match {source.files}"
 
 
-def differ(source: Source, day: date, loaded: Manifest) -> bool:
-    """Whether files of a day came or grew after it was loaded; a place that cannot be read has nothing to bring."""
-    known = {file.origin: file.size for file in loaded.raw}
+def differ(source: Source, day: date, landed: Manifest) -> bool:
+    """Whether files of a day came or grew after it was landed; a place that cannot be read has nothing to bring."""
+    known = {file.origin: file.size for file in landed.raw}
     try:
         filesystem, found = _found(source, day)
         sizes = {filesystem.unstrip_protocol(file): size for file, size in found.items()}

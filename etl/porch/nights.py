@@ -1,8 +1,9 @@
 """The steps of a night: the registry, then each slice from the raw bytes to the figures."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from etl import extract, load, normalise, statistics, validate
@@ -44,19 +45,23 @@ def slices_to_bring(
 ) -> list[tuple[str, date]]:
     """The slices of some days, of the named sources, or of all that cover a day; before them what may have come late.
 
-    Late are slices of each source's ``late_days`` before the first day that are loaded and may have more by now; none
-    where the network is not asked.
+    Late are slices of each source's ``late_days`` before the first day that are loaded, or failed, and may have more by
+    now; none where the network is not asked.
     """
     sources = {name: house.source(name) for name in names or house.settings.sources}
-    today = now_utc().date()
-    late = [
-        (name, day)
-        for name, source in sources.items()
-        for day in days(first - timedelta(days=source.late_days), first - timedelta(days=1))
-        if not from_landing and extract.has_more(house.landing, name, source, day, today=today)
-    ]
+    late = [] if from_landing else list(_late(house, sources, first))
     asked = [(name, day) for day in days(first, last) for name in sources]
     return [(name, day) for name, day in (*late, *asked) if names or is_expected(sources[name], day)]
+
+
+def _late(house: House, sources: Mapping[str, Source], first: date) -> Iterator[tuple[str, date]]:
+    with house.warehouse() as opened:
+        failed = statistics.failed_slices(opened)
+    has_more, today = partial(extract.has_more, house.landing), now_utc().date()
+    for name, source in sources.items():
+        for day in days(first - timedelta(days=source.late_days), first - timedelta(days=1)):
+            if has_more(name, source, day, today=today, has_failed=(name, day) in failed):
+                yield name, day
 
 
 def extract_slice(house: House, name: str, day: date, *, from_landing: bool, replace: bool) -> None:

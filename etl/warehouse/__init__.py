@@ -167,7 +167,7 @@ class Warehouse:
 
 
 @contextmanager
-def open(  # callers write warehouse.open(...)
+def open(
     warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str
 ) -> Iterator[Warehouse]:
     """The warehouse behind the configured URL, with its tables; closed when the block ends.

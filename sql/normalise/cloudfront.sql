@@ -57,7 +57,7 @@ split AS (
     WHERE REGEXP_MATCHES(document, '^\s*[^\s#{\[]')
 ),
 
--- A join may lose the order of the files, by which the first of several repeats counts.
+-- A join may lose the order of the files, in which events are printed.
 described AS (
     SELECT
         split.file,

@@ -1,7 +1,7 @@
 -- rejects: the registry's rows that break a rule and are left out.
 --
 -- Grain   one row per such row
--- Reads   issuers, certificates, recipients, subscriptions (the views of this folder)
+-- Reads   issuers, certificates, recipients, subscriptions (the tables of this folder)
 -- Counts  a row stands on the line of the file where it begins; the header is on line 1
 SELECT 'issuers' AS registry_table, line, id, reason
 FROM issuers
