@@ -20,6 +20,7 @@ FEWEST_FOR_RATES = 5  # recipients: a rate of fewer says nothing, so the report 
 
 Row = dict[str, Any]
 
+_TO_REMIND = ("opened", "clicked")  # how far those came who may still claim
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
 _LOGOS = ("data:image/png", "data:image/svg+xml")
 
@@ -45,6 +46,8 @@ def context(figures: dict[str, Any], reads: Reader) -> dict[str, Any]:
     return figures | {
         "certificates": certificates,
         "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"])},
+        "worst": max(certificates, key=lambda one: one["bounced_count"], default=None),
+        "to_remind": sum(row["status"] in _TO_REMIND for row in figures["recipients"]),
         "palette": colours,
         "language": reads.language,
         "logo": logo if logo.startswith(_LOGOS) else None,
