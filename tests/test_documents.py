@@ -104,6 +104,63 @@ def test_documents_stand_on_the_lines_where_they_began(tmp_path: Path, content: 
 
 
 @pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b'{"b":1}{"b":2}\n{"c":1}', ['[{"b":1},{"b":2}]', '{"c":1}']),
+        (b'{"b":1} \t[{"b":2}]\n{"c":1}', ['[{"b":1},{"b":2}]', '{"c":1}']),
+        (b'[{"b":1}][{"b":2}]\n{"c":1}', ['[{"b":1},{"b":2}]', '{"c":1}']),
+        (b'{"b":1,\n "c":2}\n{"d":1}', ['{"b":1,  "c":2}', '{"d":1}']),
+        (b'{"b":\n{"c":2}}\n{"d":1}', ['{"b": {"c":2}}', '{"d":1}']),
+        (b'{"b":{"c":2}\n}\n{"d":1}', ['{"b":{"c":2} }', '{"d":1}']),
+        (b'[{"b":1},\n{"b":2}]\n{"d":1}', ['{"b":1}', '{"b":2}', '{"d":1}']),
+        (b'{"b":"}{"}\n{"d":1}', ['{"b":"}{"}', '{"d":1}']),
+        (b'{"b":1,"c\n{"d":1}', ['{"b":1,"c', '{"d":1}']),
+        (b'{"b":\n{"d":1}\n{"e":1}', ['{"b":', '{"d":1}', '{"e":1}']),
+        (b'no\n{"d":1}\n{"e":{"f":', ["no", '{"d":1}', '{"e":{"f":']),
+    ],
+)
+@pytest.mark.parametrize("lines_before", [1, 20_000])
+@pytest.mark.parametrize("name", ["day.json", "day.json.gz"])
+def test_documents_may_spread_behind_any_number_of_lines(
+    tmp_path: Path, name: str, lines_before: int, content: bytes, lines: list[str]
+) -> None:
+    """A file that begins with a document on a line may go on as it likes, and damage costs only itself."""
+    before, compress = (
+        ['{"a":"some text of some length"}'] * lines_before,
+        gzip.compress if name.endswith("gz") else bytes,
+    )
+    whole = "\n".join(before).encode() + b"\n" + content
+    assert [line for line in cleaned(tmp_path, compress(whole), name=name) if line] == before + lines
+
+
+@pytest.mark.parametrize("length", [1, 1 << 18, (1 << 20) - 30, 1 << 20, 1 << 21, 3 << 20])
+@pytest.mark.parametrize("name", ["day.json", "day.json.gz"])
+def test_documents_meet_wherever_a_file_is_cut_for_reading(tmp_path: Path, name: str, length: int) -> None:
+    """Two documents on a line are two, however long the first is."""
+    compress, documents_of_day = gzip.compress if name.endswith("gz") else bytes, []
+    for shorter in range(-3, 3):
+        first = json.dumps({"a": "x" * (length + shorter)})
+        content = f'{{"a":1}}\n{first}{{"b":2}}\n'.encode()
+        documents_of_day.append("".join(cleaned(tmp_path, compress(content), name=name)).count('{"'))
+    assert documents_of_day == [3] * 6
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"a":1}\n\n{"a":2}', b'{"a":1}\n[{"a":2},{"a":3}]\n', b'# remark\n{"a":1}\n', b'{"a":1}\n{"a":2}\n{"a"'],
+)
+def test_a_document_on_each_line_is_read_where_it_lies(tmp_path: Path, content: bytes) -> None:
+    """Blank lines, remarks, arrays and a last line that is not whole cost no copy."""
+    assert text(tmp_path, content).path.resolve() == tmp_path / "events.json"
+
+
+def test_bodies_of_forms_are_read_where_they_lie(tmp_path: Path) -> None:
+    """A plain file of posted forms costs no copy."""
+    content = b"event=opened&a=1\nevent=clicked&a=2\n"
+    assert text(tmp_path, content).path.resolve() == tmp_path / "events.json"
+
+
+@pytest.mark.parametrize(
     ("content", "is_all"),
     [
         (b'{\n"a":1\n}', True),

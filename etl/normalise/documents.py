@@ -24,12 +24,17 @@ Layout = Literal["json", "lines"]
 _COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 """The first bytes of a compressed file, and the ending that says so."""
 
-_CHUNK = 4 << 20
+_CHUNK = 1 << 20
+_SCAN = 1 << 18  # what a processor keeps at hand: the searches go over it several times
 _LONGEST_LINE = 8 << 20  # characters; as many bytes times four are lines.sql's longest line
 _LONGEST_DOCUMENT = 16 << 20
 _DELIMITER = "\x01"  # lines.sql reads whole lines by naming a delimiter that none of them has
 _UNSTORABLE = {0: "\ufffd", ord(_DELIMITER): "\ufffd"}
 _DECODER = json.JSONDecoder()
+_SEVERAL_ON_A_LINE = re.compile(r"\}[ \t]*[{\[]")
+_SEVERAL_ARRAYS = re.compile(r"\][ \t]*[{\[]")
+_UNUSUAL_LINE = re.compile(r"\n(?:(?!\{|\Z)|(?<=[^}]\n))")
+_PART_OF_A_DOCUMENT = re.compile(r"\n(?![ \t]*(?:#.*|[{\[].*[}\]][ \t]*)?(?:\n|\Z))")
 _NEXT_DOCUMENT = re.compile(r"\n[ \t]*(?=[{\[])")
 _NEXT_LINE = re.compile(r"\n")
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -59,13 +64,14 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
     try:
         _require_ending(raw)
         is_plain = raw.suffix not in _COMPRESSED.values()
-        is_clean = is_plain and _is_clean(raw)
         first = _first_line(raw)
+        layout = "lines" if _FORM_BODY.fullmatch(first) else layout
+        is_clean = is_plain and _is_clean(raw, layout)
         is_spread = not _is_document(first) or (is_plain and not is_clean)
-        if layout == "json" and is_spread and not _FORM_BODY.fullmatch(first):
+        if layout == "json" and is_spread:
             return _spread(raw, lines)
         if not is_clean:
-            return _copied(raw, lines)
+            return _copied(raw, lines, layout) or _spread(raw, lines)
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
     lines.unlink()
@@ -89,20 +95,36 @@ def _opened(raw: Path) -> BinaryIO:
     return zstd.open(raw) if raw.suffix == ".zst" else raw.open("rb")  # type: ignore[return-value]
 
 
-def _is_clean(raw: Path) -> bool:
-    """Whether DuckDB can read the file as it is: UTF-8, no carriage return, NUL or delimiter, no endless line."""
-    decoder, since_newline = codecs.getincrementaldecoder("utf-8")(), 0
+def _is_clean(raw: Path, layout: Layout) -> bool:
+    """Whether DuckDB can read the file as it is: UTF-8, no carriage return, NUL or delimiter, no endless line.
+
+    JSON has a document on each line besides.
+    """
     with raw.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            last = chunk.rfind(b"\n")
-            since_newline = since_newline + len(chunk) if last < 0 else len(chunk) - last
-            if b"\r" in chunk or b"\0" in chunk or _DELIMITER.encode() in chunk or since_newline > _LONGEST_LINE:
+        while chunk := file.read(_SCAN):
+            rest = b"" if chunk.endswith(b"\n") else file.readline(_LONGEST_LINE)
+            lines = b"\n" + chunk.removeprefix(codecs.BOM_UTF8) + rest
+            if len(rest) == _LONGEST_LINE or b"\r" in lines or b"\0" in lines or _DELIMITER.encode() in lines:
                 return False
             try:
-                decoder.decode(chunk)
+                text = lines.decode()
             except UnicodeDecodeError:
                 return False
-    return not decoder.getstate()[0]
+            if layout == "json" and not _is_line_by_line(text):
+                return False
+    return True
+
+
+def _is_line_by_line(text: str) -> bool:
+    """Whether each of these lines, all behind a newline, holds a document or none.
+
+    A line of a usual file begins and ends with a brace, which two quick searches see; only where they find anything
+    else are blank lines, remarks and arrays told from documents that spread. A string, or damage, may look like a spread too:
+    what reads those finds the same documents, merely later.
+    """
+    if _SEVERAL_ON_A_LINE.search(text):
+        return False
+    return not _UNUSUAL_LINE.search(text) or not (_PART_OF_A_DOCUMENT.search(text) or _SEVERAL_ARRAYS.search(text))
 
 
 def _first_line(raw: Path) -> str:
@@ -123,15 +145,21 @@ def _is_document(text: str) -> bool:
         return False
 
 
-def _copied(raw: Path, copy: Path) -> Text:
-    """Line by line; what goes beyond the longest line that can be read is left out, and what is left does not parse."""
-    room = _LONGEST_LINE
+def _copied(raw: Path, copy: Path, layout: Layout) -> Text | None:
+    """Line by line; what goes beyond the longest line that can be read is left out, and what is left does not parse.
+
+    None for JSON that does not have a document on each line.
+    """
+    room, is_begun = _LONGEST_LINE, False
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
-        for text in _decoded(source):
+        for text in filter(None, _decoded(source)):
+            if layout == "json" and (is_begun or not _is_line_by_line("\n" + text)):
+                return None
             first, last = text.find("\n"), text.rfind("\n")
             begun = len(text) if first < 0 else first
             target.write(text if begun <= room else text[:room] + text[begun:])
             room = max(0, room - begun) if last < 0 else _LONGEST_LINE - (len(text) - last)
+            is_begun = not text.endswith("\n")
     return Text(copy)
 
 
@@ -145,10 +173,10 @@ def _spread(raw: Path, copy: Path) -> Text:
 
 
 def _decoded(source: BinaryIO) -> Iterator[str]:
-    """The file's text, lines ended by a bare newline."""
+    """The file's text, lines ended by a bare newline; whole ones, where they are shorter than a chunk."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
     held = ""
-    while chunk := source.read(_CHUNK):
+    while chunk := source.read(_CHUNK) + source.readline(_CHUNK):
         text = held + decoder.decode(chunk)
         held = "\r" if text.endswith("\r") else ""
         yield _plain(text.removesuffix("\r"))
