@@ -16,6 +16,8 @@
 
 A day's run has that day as its logical date. Anything may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
 
+**What is merely odd**, in volume, duplicates or events of no recipient, is a warning in the log of `load`.
+
 **Tasks stay grey?** The pool that lets one task at a time into the warehouse is missing (PostgreSQL bears more than one):
 `airflow pools set warehouse 1 "tasks that open the warehouse"`
 
@@ -122,6 +124,8 @@ def load(source: str, day: str, params: Any = None) -> None:
     """The slice into the warehouse."""
     with slice_of(source, day) as (porch, *which):
         log.info("%s", porch.load_slice(*which, replace=params["replace"], now=datetime.now(UTC)))
+        for oddity in porch.oddities(*which):
+            log.warning("%s %s: %s", source, day, oddity)
 
 
 @task(pool="warehouse", trigger_rule="all_done", outlets=[WAREHOUSE_EVENTS])

@@ -135,7 +135,7 @@ def nightly(
     except AnalyticsError as error:
         say(f"error: {error}")
         failures += 1
-    steps = porch.bring(house, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC))
+    steps = porch.bring(house, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC), tell=say)
     for outcome in progress(steps, len(wanted), "slices"):
         failures += isinstance(outcome, AnalyticsError)
         say(f"error: {outcome}" if isinstance(outcome, AnalyticsError) else outcome)

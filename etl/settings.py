@@ -178,11 +178,19 @@ class Privacy(_Table):
 
 
 class Validation(_Table):
-    """What keeps a slice out of the warehouse."""
+    """What keeps a slice out of the warehouse, and what is worth a warning once it is in.
+
+    Warnings: duplicates are over ``duplicate_rate_maximum`` of the raw records; events of no recipient are over
+    ``unattributed_rate_maximum`` of the events; the raw records are over ``volume_factor`` times the average of the
+    source's 14 days before, or under that part of it.
+    """
 
     reject_rate_maximum: Share = 0.10
     reject_rate_minimum_count: int = Field(default=1000, ge=0)
     unknown_rate_maximum: Share = 0.10
+    duplicate_rate_maximum: Share = 0.10
+    unattributed_rate_maximum: Share = 0.10
+    volume_factor: float = Field(default=3, ge=1)
 
 
 class Normalise(_Table):

@@ -40,11 +40,18 @@ _REGISTRY_COLUMNS = {
     ),
     "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused"),
 }  # fmt: skip
+_SLICE = {
+    "source": "mail", "status": "loaded", "last_error": None, "raw_count": 0, "event_count": 0, "reject_count": 0,
+    "ignored_count": 0, "duplicate_count": 0, "loaded_at": LOADED_AT,
+}  # fmt: skip
 _CREATED = datetime(2026, 1, 1)  # as Parquet holds it: naive UTC
 
 
 def bring(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> None:
-    """Lands and loads a case: its registry, and its events by slice in the order in which they stand."""
+    """Lands and loads a case: its registry, and its events by slice in the order in which they stand.
+
+    Its rows of ``slices`` stand in the place of those that the events made.
+    """
     bring_registry(warehouse, landing, given)
     brought: dict[tuple[str, date], list[Row]] = {}
     for number, row in enumerate(given.get("events", ())):
@@ -52,6 +59,8 @@ def bring(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> N
         brought.setdefault((filled["source"], filled["load_date"]), []).append(filled)
     for (source, day), rows in brought.items():
         bring_slice(warehouse, landing, source, day, rows, loaded_at=given.get("loaded_at", LOADED_AT))
+    for row in given.get("slices", ()):
+        warehouse.record_slice(_SLICE | row)
 
 
 def bring_slice(
@@ -132,7 +141,7 @@ def hash_of(address: str) -> str:
 
 
 def configuration(given: Mapping[str, Any]) -> settings.Settings:
-    """The configuration of a case: its sources, credential hosts, share links and rules of timing."""
+    """The configuration of a case: its sources, credential hosts, share links, rules of timing and limits."""
     sources = {
         name: settings.Source(format="sendgrid", files="*", **table) for name, table in given.get("sources", {}).items()
     }
@@ -142,6 +151,7 @@ def configuration(given: Mapping[str, Any]) -> settings.Settings:
             hosts=given.get("hosts", []), count_share_links=given.get("count_share_links", False)
         ),
         machines=settings.Machines(**given.get("machines", {})),
+        validation=settings.Validation(**given.get("validation", {})),
     )
 
 

@@ -89,6 +89,19 @@ def test_a_night_tells_what_became_of_each_slice(night):
     ]
 
 
+def test_what_is_merely_odd_is_a_warning(own):
+    """The slice comes in, the exit code is that of a good night, and one line each says what is worth a look."""
+    stranger = platform.mail(1, "delivered", platform.DAYS[1], "11:00:00", **platform.UNKNOWN)
+    platform.write_mail(own.parent, platform.DAYS[1], "\n".join([json.dumps(stranger)] * 5).encode())
+    ran = command(own, "nightly", "--day", TWO, "--source", "mail")
+    assert ran.code == 0
+    assert ran.err.splitlines()[-3:] == [
+        f"mail {TWO}: 1 events, 4 duplicates, 0 rejects, 0 ignored",
+        f"warning: mail {TWO}: 4 of 5 records are duplicates",
+        f"warning: mail {TWO}: 1 of 1 events belong to no recipient of the registry",
+    ]
+
+
 def test_a_failing_slice_is_one_line_and_stops_nothing(own):
     """The other source comes in, the exit code says that something is missing, the former version stays."""
     next((own.parent / "mail").rglob(f"{TWO:.4}/03/03/*.gz")).unlink()

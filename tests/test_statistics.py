@@ -99,6 +99,23 @@ def test_slices_are_held_against_what_is_expected(case: Mapping[str, Any], broug
     assert statistics.whole_through(opened, configured, waivers) == case["whole_through"]
 
 
+@pytest.mark.parametrize("case", cases("slice_oddities"))
+def test_what_is_merely_odd_is_told(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """A slice that is loaded but does not look like the nights before is worth a look."""
+    opened, configured = brought(case), given.configuration(case["given"])
+    assert statistics.oddities(opened, configured, "mail", date(2026, 11, 20)) == case["expect"]
+
+
+@pytest.mark.parametrize("case", cases("identity_recipients"))
+def test_a_warning_and_a_listing_count_the_same(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """How many events found no recipient, by the same rules, though each looks in its own way."""
+    limits = {"unattributed_rate_maximum": 0}
+    opened, configured = brought(case), given.configuration({**case["given"], "validation": limits})
+    for row in statistics.slices(opened, configured, (), AS_OF):
+        odd = statistics.oddities(opened, configured, row["source"], row["load_date"])
+        assert sum(int(sentence.split()[0]) for sentence in odd) == row["unattributed_count"]
+
+
 @pytest.mark.parametrize("case", cases("certificate_figures"))
 def test_a_report_has_the_industrys_own_rates(
     case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing

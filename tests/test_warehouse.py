@@ -28,6 +28,7 @@ BOUND = {
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
     "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
     "key_fingerprint": "k", "rules": "{}", "kind": "issuer", "name": "i1",
+    "duplicate_rate_maximum": 0.1, "unattributed_rate_maximum": 0.1, "volume_factor": 3.0,
 }  # fmt: skip
 
 HOLDER = """

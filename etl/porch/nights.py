@@ -1,6 +1,6 @@
 """The steps of a night: the registry, then each slice from the raw bytes to the figures."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -94,6 +94,12 @@ def load_slice(house: House, name: str, day: date, *, replace: bool, now: dateti
     return counts
 
 
+def oddities(house: House, name: str, day: date) -> list[str]:
+    """What is merely odd about a loaded slice, and so no failure: a sentence each."""
+    with house.warehouse() as opened:
+        return statistics.oddities(opened, house.settings, name, day)
+
+
 @contextmanager
 def _refusing(house: House, name: str, day: date) -> Iterator[None]:
     """Marks the version that was landed last as refused where it cannot be used: a rebuild then takes the loaded one."""
@@ -113,12 +119,18 @@ def record_failure(house: House, error: SliceError) -> None:
 
 
 def bring(
-    house: House, wanted: Iterable[tuple[str, date]], *, from_landing: bool, replace: bool, now: datetime
+    house: House,
+    wanted: Iterable[tuple[str, date]],
+    *,
+    from_landing: bool,
+    replace: bool,
+    now: datetime,
+    tell: Callable[[str], None],
 ) -> Iterator[str | AnalyticsError]:
     """Brings slices one after another into the warehouse, then the figures up to date; yields a line or the failure of each.
 
     A failing slice stops nothing: the others go on, what was loaded before stays. A landing that
-    fails, which all of them share, stops them all.
+    fails, which all of them share, stops them all. ``tell`` hears what is odd about a slice that was loaded.
     """
     for name, day in wanted:
         try:
@@ -138,6 +150,8 @@ def bring(
                 f"{name} {day}: {counts.event} events, {counts.duplicate} duplicates,"
                 f" {counts.reject} rejects, {counts.ignored} ignored"
             )
+            for oddity in oddities(house, name, day):
+                tell(f"warning: {name} {day}: {oddity}")
     refresh(house)
 
 

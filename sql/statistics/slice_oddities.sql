@@ -1,0 +1,90 @@
+-- slice_oddities: what is merely odd about a loaded slice: worth a look, and no reason to keep it out.
+--
+-- Grain   one row per oddity of the slice: duplicates, unattributed, volume; none where all is as usual
+-- Reads   slices, identities, recipients
+-- Params  source VARCHAR, load_date DATE: the slice; duplicate_rate_maximum, unattributed_rate_maximum, volume_factor DOUBLE
+-- Counts  found_count beside compared_count: duplicates of the raw records; events without a recipient, by the rules of
+--         identity_recipients, of the events, where the registry has anybody; raw records beside the rounded average of
+--         the source's loaded slices of the 14 days before, where there are at least 3. Looks at identities of the slice alone
+WITH
+asked_slice AS (
+    SELECT
+        raw_count,
+        event_count,
+        duplicate_count
+    FROM slices
+    WHERE
+        source = :source
+        AND load_date = :load_date
+        AND status <> 'failed'
+),
+
+former_slices AS (
+    SELECT AVG(raw_count) AS average_count
+    FROM slices
+    WHERE
+        source = :source
+        AND load_date < :load_date
+        AND load_date >= CAST(:load_date AS DATE) - 14
+        AND status = 'loaded'
+    HAVING COUNT(*) >= 3
+),
+
+unattributed AS (
+    SELECT CAST(SUM(identities.event_count) AS BIGINT) AS event_count
+    FROM identities
+    WHERE
+        identities.source = :source
+        AND identities.load_date = :load_date
+        AND EXISTS (SELECT 1 FROM recipients)
+        AND NOT EXISTS (
+            SELECT 1
+            FROM recipients
+            WHERE recipients.recipient_id = identities.recipient_id
+        )
+        AND (
+            SELECT COUNT(*)
+            FROM recipients
+            WHERE recipients.message_id = identities.message_id
+        ) <> 1
+        AND (
+            SELECT COUNT(*)
+            FROM recipients
+            WHERE
+                recipients.message_id = identities.message_id
+                AND recipients.address_hash = identities.address_hash
+        ) <> 1
+        AND NOT EXISTS (
+            SELECT 1
+            FROM recipients
+            WHERE
+                recipients.certificate_id = identities.certificate_id
+                AND recipients.address_hash = identities.address_hash
+        )
+)
+
+SELECT
+    'duplicates' AS oddity,
+    duplicate_count AS found_count,
+    raw_count AS compared_count
+FROM asked_slice
+WHERE duplicate_count > :duplicate_rate_maximum * raw_count
+UNION ALL
+SELECT
+    'unattributed' AS oddity,
+    unattributed.event_count AS found_count,
+    asked_slice.event_count AS compared_count
+FROM asked_slice
+CROSS JOIN unattributed
+WHERE unattributed.event_count > :unattributed_rate_maximum * asked_slice.event_count
+UNION ALL
+SELECT
+    'volume' AS oddity,
+    asked_slice.raw_count AS found_count,
+    CAST(ROUND(former_slices.average_count, 0) AS BIGINT) AS compared_count
+FROM asked_slice
+CROSS JOIN former_slices
+WHERE
+    asked_slice.raw_count * :volume_factor < former_slices.average_count
+    OR asked_slice.raw_count > former_slices.average_count * :volume_factor
+ORDER BY oddity
