@@ -38,12 +38,20 @@ CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
         END
     );
 
--- ISO 8601 with Z, an offset, or neither (then UTC).
+-- ISO 8601 with Z, an offset, or neither (then UTC); digits below a microsecond are cut. The usual form is told by one search;
+-- the others may lack the seconds, and have small letters, a comma before the fraction, or spaces around them.
 CREATE OR REPLACE MACRO iso_time(word) AS
-    CASE
-        WHEN REGEXP_MATCHES(word, '^\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}')
-            THEN MAKE_TIMESTAMP(EPOCH_US(TRY_CAST(REGEXP_REPLACE(TRIM(word), '(\.\d{6})\d+', '\1') AS TIMESTAMPTZ)))
-    END;
+    MAKE_TIMESTAMP(EPOCH_US(TRY_CAST(
+        CASE
+            WHEN REGEXP_FULL_MATCH(word, '\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})?') THEN word
+            WHEN REGEXP_FULL_MATCH(word, '\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}\.\d+(Z|[+-]\d{2}:\d{2})?')
+                THEN LEFT(word, 26) || LTRIM(SUBSTRING(word, 27), '0123456789')
+            WHEN REGEXP_MATCHES(word, '^\s*\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}')
+                THEN REGEXP_REPLACE(
+                    REGEXP_REPLACE(UPPER(TRIM(word)), '^(.{16})(Z|[+-])', '\1:00\2'), '^(.{19})[.,](\d{1,6})\d*', '\1.\2'
+                )
+        END AS TIMESTAMPTZ
+    )));
 
 -- Apache's and nginx's %t: 10/Oct/2025:13:55:36 +0200.
 CREATE OR REPLACE MACRO clf_time(word) AS

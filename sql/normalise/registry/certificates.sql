@@ -1,25 +1,51 @@
 -- certificates: the registry's certificates and badges, judged.
 --
 -- Grain   one row per row of certificates.csv
--- Counts  reason is NULL for the rows that hold; of an id that stands twice the first row counts
+-- Counts  reason is NULL for the rows that hold; of an id that stands twice the first row that breaks no other rule counts.
+--         A date without a time is midnight UTC
+WITH read AS (
+    SELECT
+        line,
+        is_malformed,
+        told(certificate_id) AS certificate_id,
+        told(issuer_id) AS issuer_id,
+        told(name) AS name,
+        LOWER(TRIM(kind)) AS kind,
+        iso_time(REGEXP_REPLACE(created_at, '^\s*(\d{4}-\d{2}-\d{2})\s*$', '\1T00:00')) AS created_at
+    FROM raw_certificates
+),
+
+checked AS (
+    SELECT
+        read.line,
+        read.certificate_id,
+        issuers.issuer_id,
+        read.name,
+        read.kind,
+        read.created_at,
+        CASE
+            WHEN read.is_malformed THEN 'not the columns of the header'
+            WHEN read.certificate_id IS NULL THEN 'no certificate_id'
+            WHEN issuers.issuer_id IS NULL THEN 'unknown issuer'
+            WHEN read.name IS NULL THEN 'no name'
+            WHEN COALESCE(read.kind NOT IN ('certificate', 'badge'), TRUE) THEN 'kind is neither certificate nor badge'
+            WHEN read.created_at IS NULL THEN 'bad created_at'
+        END AS broken_rule
+    FROM read
+    LEFT JOIN issuers
+        ON read.issuer_id = issuers.issuer_id AND issuers.reason IS NULL
+)
+
 SELECT
-    raw_certificates.line,
-    told(raw_certificates.certificate_id) AS certificate_id,
-    issuers.issuer_id,
-    told(raw_certificates.name) AS name,
-    LOWER(TRIM(raw_certificates.kind)) AS kind,
-    iso_time(raw_certificates.created_at) AS created_at,
-    told(raw_certificates.certificate_id) AS id,
+    line,
+    certificate_id,
+    issuer_id,
+    name,
+    kind,
+    created_at,
+    certificate_id AS id,
     CASE
-        WHEN raw_certificates.is_malformed THEN 'not the columns of the header'
-        WHEN told(raw_certificates.certificate_id) IS NULL THEN 'no certificate_id'
-        WHEN issuers.issuer_id IS NULL THEN 'unknown issuer'
-        WHEN told(raw_certificates.name) IS NULL THEN 'no name'
-        WHEN COALESCE(LOWER(TRIM(raw_certificates.kind)) NOT IN ('certificate', 'badge'), TRUE) THEN 'kind is neither certificate nor badge'
-        WHEN iso_time(raw_certificates.created_at) IS NULL THEN 'bad created_at'
-        WHEN raw_certificates.line > MIN(raw_certificates.line) OVER (PARTITION BY told(raw_certificates.certificate_id))
-            THEN 'duplicate certificate_id'
+        WHEN broken_rule IS NOT NULL THEN broken_rule
+        WHEN line > MIN(line) FILTER (WHERE broken_rule IS NULL) OVER (PARTITION BY certificate_id) THEN 'duplicate certificate_id'
     END AS reason
-FROM raw_certificates
-LEFT JOIN issuers
-    ON told(raw_certificates.issuer_id) = issuers.issuer_id AND issuers.reason IS NULL
+FROM checked
