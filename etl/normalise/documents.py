@@ -35,7 +35,7 @@ _SEVERAL_ON_A_LINE = re.compile(r"\}[ \t]*[{\[]")
 _SEVERAL_ARRAYS = re.compile(r"\][ \t]*[{\[]")
 _UNUSUAL_LINE = re.compile(r"\n(?:(?!\{|\Z)|(?<=[^}]\n))")
 _PART_OF_A_DOCUMENT = re.compile(r"\n(?![ \t]*(?:#.*|[{\[].*[}\]][ \t]*)?(?:\n|\Z))")
-_NEXT_DOCUMENT = re.compile(r"\n[ \t]*(?=[{\[])")
+_NEXT_DOCUMENT = re.compile(r"\n(?:[ \t]*(?=[{\[])|(?=[A-Za-z#<]))")
 _NEXT_LINE = re.compile(r"\n")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _FORM_BODY = re.compile(r"[\w.%+*-]+=\S*")
@@ -227,8 +227,8 @@ class _LineWriter:
 class _Splitter:
     """Finds JSON documents one after another, however they are laid out, and the elements of a top-level array.
 
-    What does not parse is written as it stands, for SQL to reject: up to the next line that begins with a bracket, or, where
-    it does not even begin with one, to the end of its line.
+    What does not parse is written as it stands, for SQL to reject: to the end of its line, or, where it breaks on a later one,
+    up to the next line that begins with a bracket, or with a letter, as hardly a line inside a document does.
     """
 
     texts: Iterator[str]
@@ -243,8 +243,10 @@ class _Splitter:
         while (character := self._next()) is not None:
             if character == "[":
                 self._array()
-            else:
+            elif character == "{":
                 self._value()
+            else:
+                self._write(self._found(_NEXT_LINE), is_whole=False)
             yield
 
     def _array(self) -> None:
@@ -268,7 +270,8 @@ class _Splitter:
             except (ValueError, RecursionError) as error:
                 if self._may_be_cut(error) and self._read():
                     continue
-                self._write(self._end_of_damage(), is_whole=False)
+                is_spread = isinstance(error, json.JSONDecodeError) and "\n" in self.buffer[self.position : error.pos]
+                self._write(self._found(_NEXT_DOCUMENT if is_spread else _NEXT_LINE), is_whole=False)
                 return False
             if end == len(self.buffer) and self._read():
                 continue
@@ -286,8 +289,8 @@ class _Splitter:
         is_open_string = error.msg.startswith("Unterminated string") and "\n" not in self.buffer[error.pos :]
         return is_open_string or error.pos > len(self.buffer) - 64
 
-    def _end_of_damage(self) -> int:
-        end = _NEXT_DOCUMENT if self.buffer[self.position] in "{[" else _NEXT_LINE
+    def _found(self, end: re.Pattern[str]) -> int:
+        """Where damage ends."""
         while not (found := end.search(self.buffer, self.position)):
             if len(self.buffer) - self.position > _LONGEST_DOCUMENT or not self._read():
                 return len(self.buffer)
