@@ -118,9 +118,9 @@ def _is_clean(raw: Path, layout: Layout) -> bool:
 def _is_line_by_line(text: str) -> bool:
     """Whether each of these lines, all behind a newline, holds a document or none.
 
-    A line of a usual file begins and ends with a brace, which two quick searches see; only where they find anything
-    else are blank lines, remarks and arrays told from documents that spread. A string, or damage, may look like a spread too:
-    what reads those finds the same documents, merely later.
+    A line of a usual file begins and ends with a brace, which two quick searches see; only where they find anything else
+    are blank lines, remarks and arrays told from documents that spread. A string, or damage, may look like a spread
+    too: what reads those finds the same documents, merely later.
     """
     if _SEVERAL_ON_A_LINE.search(text):
         return False
@@ -146,7 +146,7 @@ def _is_document(text: str) -> bool:
 
 
 def _copied(raw: Path, copy: Path, layout: Layout) -> Text | None:
-    """Line by line; what goes beyond the longest line that can be read is left out, and what is left does not parse.
+    """Line by line; what goes beyond the longest line that can be read is left out, and the rest does not parse.
 
     None for JSON that does not have a document on each line.
     """
@@ -227,8 +227,8 @@ class _LineWriter:
 class _Splitter:
     """Finds JSON documents one after another, however they are laid out, and the elements of a top-level array.
 
-    What does not parse is written as it stands, for SQL to reject: to the end of its line, or, where it breaks on a later one,
-    up to the next line that begins with a bracket, or with a letter, as hardly a line inside a document does.
+    What does not parse is written as it stands, for SQL to reject: to the end of its line, or, where it breaks on a
+    later one, up to the next line that begins with a bracket, or a letter, as hardly a line inside a document does.
     """
 
     texts: Iterator[str]
