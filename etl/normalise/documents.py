@@ -13,11 +13,13 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO
+from typing import BinaryIO, Literal
 
 from backports import zstd
+
+from etl.normalise.splitter import LONGEST_LINE, LineWriter, Splitter
 
 Layout = Literal["json", "lines"]
 
@@ -26,18 +28,12 @@ _COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 _CHUNK = 1 << 20
 _SCAN = 1 << 18  # what a processor keeps at hand: the searches go over it several times
-_LONGEST_LINE = 8 << 20  # characters; as many bytes times four are lines.sql's longest line
-_LONGEST_DOCUMENT = 16 << 20
 _DELIMITER = "\x01"  # lines.sql reads whole lines by naming a delimiter that none of them has
 _UNSTORABLE = {0: "\ufffd", ord(_DELIMITER): "\ufffd"}
-_DECODER = json.JSONDecoder()
 _SEVERAL_ON_A_LINE = re.compile(r"\}[ \t]*[{\[]")
 _SEVERAL_ARRAYS = re.compile(r"\][ \t]*[{\[]")
 _UNUSUAL_LINE = re.compile(r"\n(?:(?!\{|\Z)|(?<=[^}]\n))")
 _PART_OF_A_DOCUMENT = re.compile(r"\n(?![ \t]*(?:#.*|[{\[].*[}\]][ \t]*)?(?:\n|\Z))")
-_NEXT_DOCUMENT = re.compile(r"\n(?:[ \t]*(?=[{\[])|(?=[A-Za-z#<]))")
-_NEXT_LINE = re.compile(r"\n")
-_SPACE = re.compile(r"[ \t\r\n]*")
 _FORM_BODY = re.compile(r"[\w.%+*-]+=\S*")
 
 
@@ -102,9 +98,9 @@ def _is_clean(raw: Path, layout: Layout) -> bool:
     """
     with raw.open("rb") as file:
         while chunk := file.read(_SCAN):
-            rest = b"" if chunk.endswith(b"\n") else file.readline(_LONGEST_LINE)
+            rest = b"" if chunk.endswith(b"\n") else file.readline(LONGEST_LINE)
             lines = b"\n" + chunk.removeprefix(codecs.BOM_UTF8) + rest
-            if len(rest) == _LONGEST_LINE or b"\r" in lines or b"\0" in lines or _DELIMITER.encode() in lines:
+            if len(rest) == LONGEST_LINE or b"\r" in lines or b"\0" in lines or _DELIMITER.encode() in lines:
                 return False
             try:
                 text = lines.decode()
@@ -130,7 +126,7 @@ def _is_line_by_line(text: str) -> bool:
 def _first_line(raw: Path) -> str:
     """The first line with text on it that is no comment; '' without one."""
     with _opened(raw) as file:
-        for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
+        for line in iter(lambda: file.readline(LONGEST_LINE), b""):
             text = line.decode("utf-8-sig", "replace").strip()
             if text and not text.startswith("#"):
                 return text
@@ -150,7 +146,7 @@ def _copied(raw: Path, copy: Path, layout: Layout) -> Text | None:
 
     None for JSON that does not have a document on each line.
     """
-    room, is_begun = _LONGEST_LINE, False
+    room, is_begun = LONGEST_LINE, False
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
         for text in filter(None, _decoded(source)):
             if layout == "json" and (is_begun or not _is_line_by_line("\n" + text)):
@@ -158,7 +154,7 @@ def _copied(raw: Path, copy: Path, layout: Layout) -> Text | None:
             first, last = text.find("\n"), text.rfind("\n")
             begun = len(text) if first < 0 else first
             target.write(text if begun <= room else text[:room] + text[begun:])
-            room = max(0, room - begun) if last < 0 else _LONGEST_LINE - (len(text) - last)
+            room = max(0, room - begun) if last < 0 else LONGEST_LINE - (len(text) - last)
             is_begun = not text.endswith("\n")
     return Text(copy)
 
@@ -166,7 +162,7 @@ def _copied(raw: Path, copy: Path, layout: Layout) -> Text | None:
 def _spread(raw: Path, copy: Path) -> Text:
     """Document by document."""
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
-        splitter = _Splitter(_decoded(source), _LineWriter(target))
+        splitter = Splitter(_decoded(source), LineWriter(target))
         documents = sum(1 for _ in splitter.documents())
         splitter.writer.flush()
         return Text(copy, is_all_line_one=documents == 1 or splitter.line == 1)
@@ -187,134 +183,3 @@ def _plain(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", " ")
     return text.translate(_UNSTORABLE) if "\0" in text or _DELIMITER in text else text
-
-
-def _cut(document: str) -> str:
-    return document.encode()[: 4 * _LONGEST_LINE].decode(errors="ignore")
-
-
-@dataclass
-class _LineWriter:
-    """Writes documents on the lines where they began; several of one line become an array, damage stays alone."""
-
-    target: TextIO
-    line: int = 1
-    is_begun: bool = False
-    held: list[str] = field(default_factory=list)
-    size: int = 0
-
-    def write(self, line: int, document: str, *, is_whole: bool) -> None:
-        if line > self.line or self.size + len(document) > _CHUNK or not is_whole:
-            self.flush()
-        if not self.held:
-            step = max(line - self.line, int(self.is_begun))
-            self.target.write("\n" * step)
-            self.line += step
-        self.held.append(document if len(document) <= _LONGEST_LINE else _cut(document))
-        self.size += len(document)
-        if not is_whole:
-            self.flush()
-
-    def flush(self) -> None:
-        if self.held:
-            self.target.write(self.held[0] if len(self.held) == 1 else f"[{','.join(self.held)}]")
-            self.is_begun = True
-        self.held.clear()
-        self.size = 0
-
-
-@dataclass
-class _Splitter:
-    """Finds JSON documents one after another, however they are laid out, and the elements of a top-level array.
-
-    What does not parse is written as it stands, for SQL to reject: to the end of its line, or, where it breaks on a
-    later one, up to the next line that begins with a bracket, or a letter, as hardly a line inside a document does.
-    """
-
-    texts: Iterator[str]
-    writer: _LineWriter
-    buffer: str = ""
-    position: int = 0
-    line: int = 1
-    is_exhausted: bool = False
-
-    def documents(self) -> Iterator[None]:
-        """Yields once per top-level document, written by then."""
-        while (character := self._next()) is not None:
-            if character == "[":
-                self._array()
-            elif character == "{":
-                self._value()
-            else:
-                self._write(self._found(_NEXT_LINE), is_whole=False)
-            yield
-
-    def _array(self) -> None:
-        start, is_whole = self.line, True
-        self._advance(self.position + 1)
-        while (character := self._next()) not in ("]", None):
-            if character == ",":
-                self._advance(self.position + 1)
-            else:
-                is_whole = self._value() and is_whole
-        if character == "]":
-            self._advance(self.position + 1)
-        elif is_whole:
-            self.writer.write(start, "[", is_whole=False)
-
-    def _value(self) -> bool:
-        """Writes the value at the position, or the damage up to the next document; says which."""
-        while True:
-            try:
-                _, end = _DECODER.raw_decode(self.buffer, self.position)
-            except (ValueError, RecursionError) as error:
-                if self._may_be_cut(error) and self._read():
-                    continue
-                is_spread = isinstance(error, json.JSONDecodeError) and "\n" in self.buffer[self.position : error.pos]
-                self._write(self._found(_NEXT_DOCUMENT if is_spread else _NEXT_LINE), is_whole=False)
-                return False
-            if end == len(self.buffer) and self._read():
-                continue
-            self._write(end, is_whole=True)
-            return True
-
-    def _write(self, end: int, *, is_whole: bool) -> None:
-        self.writer.write(self.line, self.buffer[self.position : end].replace("\n", " ").strip(), is_whole=is_whole)
-        self._advance(end)
-
-    def _may_be_cut(self, error: Exception) -> bool:
-        """Whether the value may go on in text that is not yet read."""
-        if not isinstance(error, json.JSONDecodeError) or len(self.buffer) - self.position > _LONGEST_DOCUMENT:
-            return False
-        is_open_string = error.msg.startswith("Unterminated string") and "\n" not in self.buffer[error.pos :]
-        return is_open_string or error.pos > len(self.buffer) - 64
-
-    def _found(self, end: re.Pattern[str]) -> int:
-        """Where damage ends."""
-        while not (found := end.search(self.buffer, self.position)):
-            if len(self.buffer) - self.position > _LONGEST_DOCUMENT or not self._read():
-                return len(self.buffer)
-        return found.end()
-
-    def _next(self) -> str | None:
-        """The next character that is no white space, now at the position; None at the end."""
-        while True:
-            space = _SPACE.match(self.buffer, self.position)
-            self._advance(space.end() if space else self.position)
-            if self.position < len(self.buffer):
-                return self.buffer[self.position]
-            if not self._read():
-                return None
-
-    def _read(self) -> bool:
-        """Takes more text in, and lets go of what is behind the position."""
-        if self.is_exhausted:
-            return False
-        text = next(self.texts, None)
-        self.is_exhausted = text is None
-        self.buffer, self.position = self.buffer[self.position :] + (text or ""), 0
-        return text is not None
-
-    def _advance(self, end: int) -> None:
-        self.line += self.buffer.count("\n", self.position, end)
-        self.position = end

@@ -167,9 +167,7 @@ class Warehouse:
 
 
 @contextmanager
-def open(
-    warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str
-) -> Iterator[Warehouse]:
+def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str) -> Iterator[Warehouse]:
     """The warehouse behind the configured URL, with its tables; closed when the block ends.
 
     ``key_fingerprint`` is of the key that hashes addresses. A WarehouseError says what keeps the warehouse shut, or which
