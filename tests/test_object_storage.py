@@ -318,9 +318,9 @@ def test_a_file_that_came_after_the_first_look_is_found_by_the_same_process(land
     assert len(_pull(landing, source).raw) == 2
     loaded = landing.newest(slice_shelf("mail", ONE_DATE))
     landing.mark_loaded(loaded)
-    assert not extract.has_more(landing, "mail", source, ONE_DATE, today=TWO_DATE)
+    assert not extract.has_more(landing, "mail", source, ONE_DATE, today=TWO_DATE, has_failed=False)
     storage.put(f"{tmp_path.name}/logs/{ONE}/later.json", b"{}")
-    assert extract.has_more(landing, "mail", source, ONE_DATE, today=TWO_DATE)
+    assert extract.has_more(landing, "mail", source, ONE_DATE, today=TWO_DATE, has_failed=False)
     assert len(_pull(landing, source).raw) == 3
 
 
