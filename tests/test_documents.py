@@ -55,7 +55,7 @@ def test_compressed_parts_are_read_one_after_another(tmp_path: Path) -> None:
         ("empty.zst", b""),
         ("plain.gz", b'{"a":1}\n'),
         ("plain.zst", b'{"a":1}\n'),
-        ("misnamed.json", gzip.compress(b'{"a":1}\n')),
+        ("misnamed.json", gzip.compress(b'{"a":1}\n', mtime=0)),
         ("misnamed", zstd.compress(b'{"a":1}\n')),
         ("damaged.gz", gzip.compress(json.dumps(list(range(9999))).encode()).replace(b"\x00", b"\x07")),
     ],
