@@ -64,14 +64,14 @@ def slice_of(source: str, day: str) -> Iterator[tuple[Any, ...]]:
     try:
         yield porch, house, source, slice_day
     except Exception as error:
-        told = (
+        said = (
             str(error)
             if isinstance(error, errors.AnalyticsError)
             else f"{type(error).__name__}; see the red task's log"
         )
-        reason = error.reason if isinstance(error, errors.SliceError) else told
+        failure = error if isinstance(error, errors.SliceError) else errors.SliceError(source, slice_day, said)
         try:
-            porch.record_failure(house, errors.SliceError(source, slice_day, reason))
+            porch.record_failure(house, failure)
         except errors.AnalyticsError as trouble:  # the task's own failure is what must be seen
             log.warning("%s %s: the reason could not be kept: %s", source, day, trouble)
         if isinstance(error, errors.NoFiles | errors.ExpiredSlice | errors.RefusedKey):  # asking again changes nothing
@@ -123,8 +123,9 @@ def validate(source: str, day: str) -> None:
 def load(source: str, day: str, params: Any = None) -> None:
     """The slice into the warehouse."""
     with slice_of(source, day) as (porch, *which):
-        log.info("%s", porch.load_slice(*which, replace=params["replace"], now=datetime.now(UTC)))
-        for oddity in porch.oddities(*which):
+        counts, oddities = porch.load_slice(*which, replace=params["replace"], now=datetime.now(UTC))
+        log.info("%s", counts)
+        for oddity in oddities:
             log.warning("%s %s: %s", source, day, oddity)
 
 

@@ -3,6 +3,7 @@
 The porches print ``str(error)`` on one line. No sentence holds an address or a secret.
 """
 
+import re
 from datetime import date
 
 
@@ -14,6 +15,11 @@ def reason_of(error: Exception) -> str:
     """The first line of what somebody else's exception says; the name of its class where it says nothing."""
     said = (getattr(error, "strerror", None) or str(error)).splitlines()
     return said[0] if said else type(error).__name__
+
+
+def refusal_of(error: Exception) -> str:
+    """The same of what a database's driver says, which may quote addresses: without them."""
+    return re.sub(r"\S+@\S+", "<address>", reason_of(error))
 
 
 class ConfigurationError(AnalyticsError):

@@ -18,11 +18,11 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
     UnreadableFile where one of them, or their place, cannot be read.
     """
     shelf, version = slice_shelf(name, day), landing.fresh_version()
-    place = pattern = str(source.files).format(day=day)
+    place = str(source.files).format(day=day)
     try:
         filesystem, found = _found(source, day)
         if not found and not replace and (not source.may_be_empty or _holds_records(landing, shelf)):
-            raise NoFiles(name, day, pattern)
+            raise NoFiles(name, day, place)
         raw = []
         for position, place in enumerate(found):
             raw.append(_copied(landing, filesystem, place, shelf, f"{version}/raw/{position:04}"))

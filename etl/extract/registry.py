@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any, BinaryIO
 import fsspec
 import sqlalchemy as sa
 
-from etl.errors import AnalyticsError, ConfigurationError, RegistryError, reason_of
+from etl.errors import AnalyticsError, ConfigurationError, RegistryError, reason_of, refusal_of
 from etl.landing import LandedFile, Landing, Manifest
 from etl.settings import Registry, RegistryTable, SecretLookup, with_password
 
@@ -86,8 +85,10 @@ def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLooku
             file.seek(0)
             yield file
     except sa.exc.SQLAlchemyError as error:
+        said = getattr(error, "orig", None)
+        reason = refusal_of(said) if said else type(error).__name__
         raise RegistryError(
-            f"registry.queries.{table} failed ({_reason(error)}); see that [registry] url and the query are right"
+            f"registry.queries.{table} failed ({reason}); see that [registry] url and the query are right"
         ) from None
     finally:
         engine.dispose()
@@ -100,12 +101,6 @@ def _engine(url: str) -> sa.Engine:
         raise ConfigurationError(
             "registry.url is no database's; write postgresql+psycopg://user@host/db, or leave out registry.queries"
         ) from None
-
-
-def _reason(error: sa.exc.SQLAlchemyError) -> str:
-    """The first line of what the driver says, without the values that it may quote."""
-    said = str(getattr(error, "orig", None) or type(error).__name__).splitlines()
-    return re.sub(r"\S+@\S+", "<address>", said[0] if said else type(error).__name__)
 
 
 def _write_csv(file: BinaryIO, header: list[str], batches: Iterator[Any]) -> None:

@@ -89,16 +89,13 @@ def normalise_slice(
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(landing.local_folder(landing.path(manifest.shelf, version)))
-        raw = {
-            file.origin: stack.enter_context(landing.local(landing.path(manifest.shelf, file.path)))
-            for file in manifest.raw
-        }
         texts = []
-        for origin, path in raw.items():
+        for file in manifest.raw:
+            path = stack.enter_context(landing.local(landing.path(manifest.shelf, file.path)))
             try:
-                texts.append((origin, documents.clean(path, FORMATS[source.format].layout, scratch)))
+                texts.append((file.origin, documents.clean(path, FORMATS[source.format].layout, scratch)))
             except documents.UnreadableError as error:
-                raise UnreadableFile(name, day, origin, str(error)) from None
+                raise UnreadableFile(name, day, file.origin, str(error)) from None
         connection = stack.enter_context(connected(limits, scratch))
         bind(connection, source=name, load_date=day)
         _define_views(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key)
@@ -137,15 +134,13 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
     Keeps nothing, needs no landing and no configuration.
     """
     with tempfile.TemporaryDirectory() as temporary, connected(settings.Normalise(), Path(temporary)) as connection:
-        texts, unreadable = [], {}
-        for position, path in enumerate(paths):
-            scratch = Path(temporary, str(position))
-            scratch.mkdir()
+        scratch, texts, unreadable = Path(temporary), [], {}
+        for path in paths:
             try:
                 texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))
             except documents.UnreadableError as error:
                 unreadable[str(path)] = str(error)
-        _define_views(connection, source, texts, Path(temporary), before=today + timedelta(days=2), hash_key="")
+        _define_views(connection, source, texts, scratch, before=today + timedelta(days=2), hash_key="")
         _stage(connection, in_order=True)
         yield Explanation(
             events=_rows(connection, "explained"),

@@ -86,18 +86,16 @@ def validate_slice(house: House, name: str, day: date) -> None:
     validate.validate_slice(house.landing, house.settings.validation, name, day)
 
 
-def load_slice(house: House, name: str, day: date, *, replace: bool, now: datetime) -> Counts:
-    """Loads a slice's events into the warehouse, and clears away the landed versions that nothing names."""
+def load_slice(house: House, name: str, day: date, *, replace: bool, now: datetime) -> tuple[Counts, list[str]]:
+    """Loads a slice's events into the warehouse, and clears away the landed versions that nothing names.
+
+    Beside the counts what is merely odd about the slice, and so no failure: a sentence each.
+    """
     with _refusing(house, name, day), house.warehouse() as opened:
         counts = load.load_slice(opened, house.landing, name, day, replace=replace, loaded_at=now)
+        oddities = statistics.oddities(opened, house.settings, name, day)
     house.landing.sweep(slice_shelf(name, day), before=now - SWEPT_AFTER)
-    return counts
-
-
-def oddities(house: House, name: str, day: date) -> list[str]:
-    """What is merely odd about a loaded slice, and so no failure: a sentence each."""
-    with house.warehouse() as opened:
-        return statistics.oddities(opened, house.settings, name, day)
+    return counts, oddities
 
 
 @contextmanager
@@ -137,7 +135,7 @@ def bring(
             extract_slice(house, name, day, from_landing=from_landing, replace=replace)
             normalise_slice(house, name, day)
             validate_slice(house, name, day)
-            counts = load_slice(house, name, day, replace=replace, now=now)
+            counts, oddities = load_slice(house, name, day, replace=replace, now=now)
         except SliceError as error:
             record_failure(house, error)
             yield error
@@ -150,7 +148,7 @@ def bring(
                 f"{name} {day}: {counts.event} events, {counts.duplicate} duplicates,"
                 f" {counts.reject} rejects, {counts.ignored} ignored"
             )
-            for oddity in oddities(house, name, day):
+            for oddity in oddities:
                 tell(f"warning: {name} {day}: {oddity}")
     refresh(house)
 

@@ -4,7 +4,6 @@ The only place that knows a dialect. Everything in it follows from the slices an
 rebuilt from the landing at any time.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from sqlalchemy import URL, Connection, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from etl import settings
-from etl.errors import ConfigurationError, WarehouseError
+from etl.errors import ConfigurationError, WarehouseError, refusal_of
 from etl.warehouse import duckdb, postgres, questions
 
 _SLICE_TABLES = ("events", "failures", "identities")
@@ -177,22 +176,18 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
     try:
         connection = engine.connect(url)
     except DBAPIError as error:
-        raise WarehouseError(
-            f"the warehouse cannot be opened ({_reason(error)}); check warehouse.url and its secret"
-        ) from None
+        reason = refusal_of(error.orig or error)
+        raise WarehouseError(f"the warehouse cannot be opened ({reason}); check warehouse.url and its secret") from None
     with connection:
         opened = Warehouse(connection, engine)
         try:
             opened.prepare(key_fingerprint)
             yield opened
         except (DBAPIError, psycopg.Error) as error:
+            reason = refusal_of(getattr(error, "orig", None) or error)
             raise WarehouseError(
-                f"the warehouse gave up ({_reason(error)}); nothing was changed, mend the cause and run again"
+                f"the warehouse gave up ({reason}); nothing was changed, mend the cause and run again"
             ) from None
-
-
-def _reason(error: Exception) -> str:
-    return re.sub(r"\S+@\S+", "<address>", str(getattr(error, "orig", error)).partition("\n")[0])
 
 
 def _engine(address: str) -> tuple[URL, Engine]:

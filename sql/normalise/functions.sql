@@ -53,6 +53,10 @@ CREATE OR REPLACE MACRO iso_time(word) AS
         END AS TIMESTAMPTZ
     )));
 
+-- The same, where a date without a time is midnight UTC.
+CREATE OR REPLACE MACRO iso_time_or_date(word) AS
+    iso_time(REGEXP_REPLACE(word, '^\s*(\d{4}-\d{2}-\d{2})\s*$', '\1T00:00'));
+
 -- Apache's and nginx's %t: 10/Oct/2025:13:55:36 +0200.
 CREATE OR REPLACE MACRO clf_time(word) AS
     MAKE_TIMESTAMP(EPOCH_US(TRY_STRPTIME(word, '%d/%b/%Y:%H:%M:%S %z')));

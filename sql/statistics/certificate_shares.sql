@@ -1,22 +1,20 @@
 -- certificate_shares: how many recipients shared a certificate on a channel.
 --
 -- Grain   one row per certificate in scope and channel with at least one share
--- Reads   scoped_events, scoped_identities, scoped_recipients
+-- Reads   scoped_events, scoped_identities
 -- Params  those of scoped_events
 -- Counts  a person's shares by the buttons of the Recipient View page and, where they count, by a share link of the mail;
 --         a file posted by hand cannot be seen
 SELECT
-    scoped_recipients.certificate_id,
+    scoped_identities.certificate_id,
     scoped_events.channel,
-    COUNT(DISTINCT scoped_recipients.recipient_id) AS recipients_count
+    COUNT(DISTINCT scoped_identities.recipient_id) AS recipients_count
 FROM scoped_events
 INNER JOIN scoped_identities
     ON scoped_events.identity_key = scoped_identities.identity_key
-INNER JOIN scoped_recipients
-    ON scoped_identities.recipient_id = scoped_recipients.recipient_id
 WHERE
     scoped_events.is_share
     AND NOT scoped_events.is_machine
-GROUP BY scoped_recipients.certificate_id, scoped_events.channel
+GROUP BY scoped_identities.certificate_id, scoped_events.channel
 ORDER BY
-    scoped_recipients.certificate_id ASC NULLS LAST, recipients_count DESC NULLS LAST, scoped_events.channel ASC NULLS LAST
+    scoped_identities.certificate_id ASC NULLS LAST, recipients_count DESC NULLS LAST, scoped_events.channel ASC NULLS LAST

@@ -1,17 +1,17 @@
 -- latest_bounces: why a recipient's mail came back last.
 --
 -- Grain   one row per recipient in scope with a bounce, one that the provider suppressed included
--- Reads   failures, identity_recipients, scoped_recipients
--- Params  period_end TIMESTAMP, the first instant that does not count; and those of scoped_recipients
+-- Reads   failures, scoped_identities
+-- Params  period_end TIMESTAMP, the first instant that does not count; and those of scoped_identities
 -- Counts  at equal times a real bounce wins over a suppressed one; kept when the mail was since delivered
 WITH
 ranked_bounces AS (
     SELECT
-        scoped_recipients.recipient_id,
+        scoped_identities.recipient_id,
         failures.bounce_class,
         COALESCE(failures.mta_response, failures.reject_reason) AS bounce_reason,
         ROW_NUMBER() OVER (
-            PARTITION BY scoped_recipients.recipient_id
+            PARTITION BY scoped_identities.recipient_id
             ORDER BY
                 failures.occurred_at DESC NULLS LAST,
                 CASE WHEN failures.is_suppressed THEN 1 ELSE 0 END ASC NULLS LAST,
@@ -20,10 +20,8 @@ ranked_bounces AS (
                 failures.source ASC NULLS LAST
         ) AS bounce_rank
     FROM failures
-    INNER JOIN identity_recipients
-        ON failures.identity_key = identity_recipients.identity_key
-    INNER JOIN scoped_recipients
-        ON identity_recipients.recipient_id = scoped_recipients.recipient_id
+    INNER JOIN scoped_identities
+        ON failures.identity_key = scoped_identities.identity_key
     WHERE
         failures.event_type = 'bounced'
         AND failures.occurred_at < :period_end

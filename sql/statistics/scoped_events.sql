@@ -6,9 +6,8 @@
 --         count_share_links BOOLEAN, whether a click on a share page is a share too; and those of timed_clicks
 -- Counts  a bounce of which the provider did not even try to send is a rejection. With hosts given the host alone makes
 --         a click count; otherwise, and for a click without url, every click counts but one on an opt-out link. What the
---         record says of a machine stands before what its time says. A share or an
---         addition to the profile is the Recipient View page's event, or such a click, which stays a click; channel is a
---         share's alone
+--         record says of a machine stands before what its time says. A share or an addition to the profile is the
+--         Recipient View page's event, or such a click, which stays a click; channel is a share's alone
 SELECT
     events.identity_key,
     events.occurred_at,

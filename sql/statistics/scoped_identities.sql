@@ -5,7 +5,8 @@
 -- Params  those of scoped_recipients
 SELECT
     identity_recipients.identity_key,
-    identity_recipients.recipient_id
+    identity_recipients.recipient_id,
+    scoped_recipients.certificate_id
 FROM identity_recipients
 INNER JOIN scoped_recipients
     ON identity_recipients.recipient_id = scoped_recipients.recipient_id

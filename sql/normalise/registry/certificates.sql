@@ -11,7 +11,7 @@ WITH read AS (
         told(issuer_id) AS issuer_id,
         told(name) AS name,
         LOWER(TRIM(kind)) AS kind,
-        iso_time(REGEXP_REPLACE(created_at, '^\s*(\d{4}-\d{2}-\d{2})\s*$', '\1T00:00')) AS created_at
+        iso_time_or_date(created_at) AS created_at
     FROM raw_certificates
 ),
 

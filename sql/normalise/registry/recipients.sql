@@ -14,8 +14,8 @@ WITH read AS (
         COALESCE(TRIM(name), '') AS name,
         bare_id(message_id) AS message_id,
         told(access_email_sent_at) AS sent_at,
-        iso_time(REGEXP_REPLACE(sent_at, '^\s*(\d{4}-\d{2}-\d{2})\s*$', '\1T00:00')) AS access_email_sent_at,
-        iso_time(REGEXP_REPLACE(raw_recipients.created_at, '^\s*(\d{4}-\d{2}-\d{2})\s*$', '\1T00:00')) AS created_at,
+        iso_time_or_date(sent_at) AS access_email_sent_at,
+        iso_time_or_date(raw_recipients.created_at) AS created_at,
         address_hash(COALESCE(address(raw_recipients.email), TRIM(raw_recipients.email))) AS address_hash
     FROM raw_recipients
     WHERE COALESCE(NOT LIST_CONTAINS(CAST(GETVARIABLE('forgotten') AS VARCHAR[]), told(raw_recipients.recipient_id)), TRUE)
