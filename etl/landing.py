@@ -25,7 +25,7 @@ from etl.errors import AnalyticsError, ConfigurationError, LandingError, reason_
 OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss", "oci"})
 """Protocols of flat stores: no folders to make, and an object is there when it is whole."""
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18  # what malloc keeps: pages of a larger one come fresh from the system each time
 _PART = 16 << 20  # what is held of an object; S3 takes 10,000 parts of one
 _NEWEST, _LOADED = "newest.json", "loaded.json"
 

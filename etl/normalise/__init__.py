@@ -216,9 +216,10 @@ def _define_views(
 
 
 def _stage(connection: duckdb.DuckDBPyConnection, *, in_order: bool) -> None:
-    """Stages every record with its verdict; to keep the order of the files takes longer."""
+    """Stages every record with its verdict, and which repeat another; to keep the order of the files takes longer."""
     connection.execute(f"SET preserve_insertion_order = {in_order}")
-    query(connection, "staged").create("staged")
+    for stem in ("staged", "repeats"):
+        query(connection, stem).create(stem)
 
 
 def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:

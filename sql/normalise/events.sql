@@ -1,36 +1,8 @@
 -- events: the events of a slice as the landing keeps them, each once.
 --
 -- Grain   one row per event_key
--- Reads   the table staged
--- Counts  of several records with one event_key the earliest, and of those the same one however the records stand in the
---         files. No address and no IP
-WITH repeated AS (
-    SELECT event_key
-    FROM staged
-    WHERE outcome = 'event'
-    GROUP BY event_key
-    HAVING COUNT(*) > 1
-),
-
-ranked AS (
-    SELECT
-        staged.rowid AS staged_row,
-        ROW_NUMBER() OVER (
-            PARTITION BY staged.event_key
-            ORDER BY staged.occurred_at, ROW(*COLUMNS(staged.* EXCLUDE (file)))
-        ) AS place
-    FROM staged
-    SEMI JOIN repeated
-        ON staged.event_key = repeated.event_key
-    WHERE staged.outcome = 'event'
-),
-
-repeats AS (
-    SELECT staged_row
-    FROM ranked
-    WHERE place > 1
-)
-
+-- Reads   the tables staged, repeats
+-- Counts  no address and no IP
 SELECT
     staged.event_key,
     GETVARIABLE('source') AS source,
