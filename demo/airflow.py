@@ -6,11 +6,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ PORT = 8080
 URL = f"http://127.0.0.1:{PORT}"
 START_SECONDS = 180
 RUN_SECONDS = 600
+PULSE = timedelta(minutes=2)
 
 
 class BusyError(RuntimeError):
@@ -45,6 +48,14 @@ def environment() -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{URL}/execution/",
         "AIRFLOW__CORE__PARALLELISM": "2",
     }
+
+
+def require_free(*ports: int) -> None:
+    """Ends the process with a word where somebody listens on loopback already."""
+    for port in ports:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise SystemExit(f"port {port} is taken; end what listens there, and run again")
 
 
 def start() -> subprocess.Popen[bytes]:
@@ -101,6 +112,9 @@ def wait_for(path: str) -> dict[str, Any]:
         run: dict[str, Any] = ask("GET", path)
         if run.get("state") in ("success", "failed") or run.get("completed_at"):
             return run
+        scheduler = ask("GET", "/api/v2/monitor/health")["scheduler"]
+        if datetime.now(UTC) - datetime.fromisoformat(scheduler["latest_scheduler_heartbeat"]) > PULSE:
+            raise RuntimeError(f"Airflow's scheduler died; see {HOME / 'airflow' / 'standalone.log'}, and run again")
         time.sleep(1)
     raise RuntimeError(f"{path} has not ended after {RUN_SECONDS} seconds; look at {URL}")
 
@@ -115,6 +129,7 @@ def main() -> int:
     if not (HOME / "analytics.toml").is_file():
         print("run `make demo` first: it makes the data that the UI shows", file=sys.stderr)
         return 1
+    require_free(PORT)
     process = start()
     try:
         wait_until_up(process)
