@@ -252,6 +252,14 @@ def test_mail_headers() -> None:
     assert made["Message-ID"] is None and made["Date"] is None
 
 
+@pytest.mark.parametrize("letters", range(18, 32))
+def test_subject_arrives_as_it_was_written(letters: int) -> None:
+    """Wherever a header line must end, the subject neither begins with a blank nor loses a word."""
+    name = f"Academy of {'N' * (letters - 11)}"
+    made = mail("usual", issuer={"name": name})
+    assert made["Subject"] == f"{name}, November 2026: 919 of 1,415 claimed, 18 bounced"
+
+
 def test_mail_can_be_left_by_software() -> None:
     """The address that unsubscribes leaves us on one line as it is: encoded, no program would find it."""
     raw = message(figures("usual"), b"", b"", MAIL).as_bytes()

@@ -35,7 +35,8 @@ class _MailPolicy(EmailPolicy):
         """One header as it is sent."""
         if name.lower() == "list-unsubscribe":
             return f"{name}: {value}{self.linesep}"
-        return str(super().fold(name, value))
+        # Python leaves the first line empty where the text just fits on the next: a subject that begins with a blank.
+        return str(super().fold(name, value)).replace(f"{name}:{self.linesep} ", f"{name}: ", 1)
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         """The same in bytes."""
