@@ -59,7 +59,11 @@ def require_free(*ports: int) -> None:
 
 
 def start() -> subprocess.Popen[bytes]:
-    """Starts `airflow standalone` in the background; its log lies beside its database."""
+    """Starts `airflow standalone` in the background; its log lies beside its database.
+
+    From then on SIGTERM ends this process in order, so that whoever started Airflow also stops it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     (HOME / "airflow").mkdir(parents=True, exist_ok=True)
     with (HOME / "airflow" / "standalone.log").open("ab") as log:
         command = [sys.executable, "-m", "airflow", "standalone"]
