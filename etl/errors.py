@@ -18,8 +18,8 @@ def reason_of(error: Exception) -> str:
 
 
 def refusal_of(error: Exception) -> str:
-    """The same of what a database's driver says, which may quote addresses: without them."""
-    return re.sub(r"\S+@\S+", "<address>", reason_of(error))
+    """The same of what a database's driver says, behind an error of SQLAlchemy or not; it may quote addresses: without them."""
+    return re.sub(r"\S+@\S+", "<address>", reason_of(getattr(error, "orig", None) or error))
 
 
 class ConfigurationError(AnalyticsError):

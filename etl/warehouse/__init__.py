@@ -176,7 +176,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
     try:
         connection = engine.connect(url)
     except DBAPIError as error:
-        reason = refusal_of(error.orig or error)
+        reason = refusal_of(error)
         raise WarehouseError(f"the warehouse cannot be opened ({reason}); check warehouse.url and its secret") from None
     with connection:
         opened = Warehouse(connection, engine)
@@ -184,7 +184,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
             opened.prepare(key_fingerprint)
             yield opened
         except (DBAPIError, psycopg.Error) as error:
-            reason = refusal_of(getattr(error, "orig", None) or error)
+            reason = refusal_of(error)
             raise WarehouseError(
                 f"the warehouse gave up ({reason}); nothing was changed, mend the cause and run again"
             ) from None

@@ -265,3 +265,10 @@ CREATE OR REPLACE MACRO form_fields(body) AS
 -- Whether a record is such a body.
 CREATE OR REPLACE MACRO is_form(record) AS
     REGEXP_MATCHES(record, '^\s*[\w.%+*-]+=');
+
+-- Why a row of the registry is left out: the rule that it breaks, or that its id stood in a row before which breaks none.
+CREATE OR REPLACE MACRO registry_reason(broken_rule, line, id, id_name) AS
+    COALESCE(
+        broken_rule,
+        CASE WHEN line > MIN(line) FILTER (WHERE broken_rule IS NULL) OVER (PARTITION BY id) THEN 'duplicate ' || id_name END
+    );

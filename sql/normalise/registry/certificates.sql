@@ -37,15 +37,7 @@ checked AS (
 )
 
 SELECT
-    line,
-    certificate_id,
-    issuer_id,
-    name,
-    kind,
-    created_at,
+    * EXCLUDE (broken_rule),
     certificate_id AS id,
-    CASE
-        WHEN broken_rule IS NOT NULL THEN broken_rule
-        WHEN line > MIN(line) FILTER (WHERE broken_rule IS NULL) OVER (PARTITION BY certificate_id) THEN 'duplicate certificate_id'
-    END AS reason
+    registry_reason(broken_rule, line, certificate_id, 'certificate_id') AS reason
 FROM checked

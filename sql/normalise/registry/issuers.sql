@@ -19,14 +19,7 @@ WITH checked AS (
 )
 
 SELECT
-    line,
-    issuer_id,
-    name,
-    logo,
-    color,
+    * EXCLUDE (broken_rule),
     issuer_id AS id,
-    CASE
-        WHEN broken_rule IS NOT NULL THEN broken_rule
-        WHEN line > MIN(line) FILTER (WHERE broken_rule IS NULL) OVER (PARTITION BY issuer_id) THEN 'duplicate issuer_id'
-    END AS reason
+    registry_reason(broken_rule, line, issuer_id, 'issuer_id') AS reason
 FROM checked

@@ -23,8 +23,7 @@ WITH read AS (
 
 checked AS (
     SELECT
-        read.*,
-        certificates.certificate_id AS known_certificate_id,
+        read.* EXCLUDE (is_malformed, sent_at) REPLACE (certificates.certificate_id AS certificate_id),
         CASE
             WHEN read.is_malformed THEN 'not the columns of the header'
             WHEN read.recipient_id IS NULL THEN 'no recipient_id'
@@ -39,18 +38,7 @@ checked AS (
 )
 
 SELECT
-    line,
-    recipient_id,
-    known_certificate_id AS certificate_id,
-    email,
-    name,
-    message_id,
-    access_email_sent_at,
-    created_at,
-    address_hash,
+    * EXCLUDE (broken_rule),
     recipient_id AS id,
-    CASE
-        WHEN broken_rule IS NOT NULL THEN broken_rule
-        WHEN line > MIN(line) FILTER (WHERE broken_rule IS NULL) OVER (PARTITION BY recipient_id) THEN 'duplicate recipient_id'
-    END AS reason
+    registry_reason(broken_rule, line, recipient_id, 'recipient_id') AS reason
 FROM checked

@@ -31,18 +31,7 @@ WITH checked AS (
 )
 
 SELECT
-    line,
-    subscription_id,
-    issuer_id,
-    email,
-    frequency,
-    timezone,
-    locale,
-    is_paused,
+    * EXCLUDE (broken_rule),
     subscription_id AS id,
-    CASE
-        WHEN broken_rule IS NOT NULL THEN broken_rule
-        WHEN line > MIN(line) FILTER (WHERE broken_rule IS NULL) OVER (PARTITION BY subscription_id)
-            THEN 'duplicate subscription_id'
-    END AS reason
+    registry_reason(broken_rule, line, subscription_id, 'subscription_id') AS reason
 FROM checked
