@@ -218,7 +218,8 @@ class State:
             return settings.require(privacy.secret, lookup)
         rows = self._all(tables.PRIVACY)
         if not rows:
-            self._add(tables.PRIVACY, purpose="addresses", hash_key=secrets.token_hex(32))
+            # 128 bits in few letters: with most addresses they fill one block of SHA-256, where more would need two.
+            self._add(tables.PRIVACY, purpose="addresses", hash_key=secrets.token_urlsafe(16))
             rows = self._all(tables.PRIVACY)  # another process may have been first
         return str(rows[0].hash_key)
 

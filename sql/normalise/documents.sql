@@ -5,4 +5,4 @@ SELECT
     file,
     document
 FROM lines
-WHERE REGEXP_MATCHES(document, '^\s*[^\s#]')
+WHERE STARTS_WITH(document, '{') OR REGEXP_MATCHES(document, '^\s*[^\s#]')

@@ -20,21 +20,16 @@ CREATE OR REPLACE MACRO storable(document) AS
         )
     END;
 
--- An epoch in the unit that so many microseconds make; digits below a microsecond are cut. An instant that no bound of
--- judged.sql admits may be NULL. DuckDB 1.5 casts a field of a union's rows before it asks CASE: hence TRY_CAST.
+-- An epoch in the unit that so many microseconds make; digits below a microsecond are cut, and what lies beyond the year 2200
+-- is set there: no bound of judged.sql admits it. DuckDB 1.5 casts a field of a union's rows before it asks CASE: hence TRY_CAST.
 CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
     MAKE_TIMESTAMP(
         CASE
             WHEN REGEXP_FULL_MATCH(number, '\d{1,15}')
-                THEN CASE
-                    WHEN TRY_CAST(number AS BIGINT) <= 7258118400000000 // microseconds THEN TRY_CAST(number AS BIGINT) * microseconds
-                END
+                THEN LEAST(TRY_CAST(number AS BIGINT), 7258118400000000 // microseconds) * microseconds
             WHEN REGEXP_FULL_MATCH(number, '\s*\d{1,15}(\.\d+)?\s*')
-                THEN CASE
-                    WHEN TRY_CAST(SPLIT_PART(number, '.', 1) AS BIGINT) <= 7258118400000000 // microseconds
-                        THEN TRY_CAST(SPLIT_PART(number, '.', 1) AS BIGINT) * microseconds
-                            + TRY_CAST(LEFT(RPAD(SPLIT_PART(TRIM(number), '.', 2), 6, '0'), 6) AS BIGINT) * microseconds // 1000000
-                END
+                THEN LEAST(TRY_CAST(SPLIT_PART(number, '.', 1) AS BIGINT), 7258118400000000 // microseconds) * microseconds
+                    + TRY_CAST(LEFT(RPAD(SPLIT_PART(TRIM(number), '.', 2), 6, '0'), 6) AS BIGINT) * microseconds // 1000000
         END
     );
 
@@ -110,6 +105,10 @@ CREATE OR REPLACE MACRO tag_list(word) AS
         ELSE CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[])
     END;
 
+-- An object without some of its keys; NULL for what does not parse. A constant list costs one patch, made once.
+CREATE OR REPLACE MACRO without(object, keys) AS
+    CAST(JSON_MERGE_PATCH(object, '{"' || ARRAY_TO_STRING(keys, '":null,"') || '":null}') AS VARCHAR);
+
 -- The values of a metadata object, as texts; what is null is left out. JSON may name a key twice, a map may not.
 CREATE OR REPLACE MACRO texts(object) AS
     CASE
@@ -129,7 +128,7 @@ CREATE OR REPLACE MACRO texts(object) AS
 
 -- What the MTA said, before codes are read from it.
 CREATE OR REPLACE MACRO reply(word) AS
-    REGEXP_REPLACE(TRIM(word), '^(?:smtp;|sent \()\s*', '', 'i');
+    CASE WHEN REGEXP_MATCHES(word, '^[sS\s]') THEN REGEXP_REPLACE(TRIM(word), '^(?:smtp;|sent \()\s*', '', 'i') ELSE word END;
 
 -- %HH as UTF-8; nginx's and Apache's \xHH inside a query are the same bytes.
 CREATE OR REPLACE MACRO percent_decoded(word) AS

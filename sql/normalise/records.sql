@@ -7,6 +7,7 @@ SELECT
     document,
     UNNEST(
         CASE
+            WHEN STARTS_WITH(document, '{') THEN [document]  -- most end here, untrimmed
             WHEN STARTS_WITH(LTRIM(document), '[')
                 THEN COALESCE(CAST(TRY(JSON_TRANSFORM(document, '["JSON"]')) AS VARCHAR[]), [document])
             ELSE [document]

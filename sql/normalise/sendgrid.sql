@@ -44,15 +44,14 @@ separated AS (
         CASE
             WHEN is_pulled THEN object_text(event.custom_args)
             WHEN event IS NOT NULL
-                THEN CAST(JSON_MERGE_PATCH(
+                THEN without(
                     record,
-                    '{
-                        "attempt": null, "bounce_classification": null, "category": null, "email": null, "event": null,
-                        "ip": null, "reason": null, "response": null, "sg_content_type": null, "sg_event_id": null,
-                        "sg_machine_open": null, "sg_message_id": null, "smtp-id": null, "status": null, "timestamp": null,
-                        "tls": null, "type": null, "url": null, "url_offset": null, "useragent": null
-                    }'
-                ) AS VARCHAR)
+                    [
+                        'attempt', 'bounce_classification', 'category', 'email', 'event', 'ip', 'reason', 'response',
+                        'sg_content_type', 'sg_event_id', 'sg_machine_open', 'sg_message_id', 'smtp-id', 'status', 'timestamp',
+                        'tls', 'type', 'url', 'url_offset', 'useragent'
+                    ]
+                )
         END AS custom
     FROM parsed
 ),
@@ -63,18 +62,16 @@ stripped AS (
         * EXCLUDE (custom),
         CASE
             WHEN REGEXP_MATCHES(custom, '"(anymail|asm|cert_err|marketing|mc_stats|newsletter|nlvx|phase_id|pool|post_type|send_at|sg_|singlesend|template|unique_args)')
-                THEN CAST(JSON_MERGE_PATCH(
+                THEN without(
                     custom,
-                    '{
-                        "anymail_id": null, "asm_group_id": null, "cert_err": null, "marketing_campaign_id": null,
-                        "marketing_campaign_name": null, "marketing_campaign_version": null,
-                        "marketing_campaign_split_id": null, "mc_stats": null, "newsletter": null, "nlvx_campaign_id": null,
-                        "nlvx_campaign_split_id": null, "nlvx_user_id": null, "phase_id": null, "pool": null,
-                        "post_type": null, "send_at": null, "sg_template_id": null, "sg_template_name": null,
-                        "sg_user_id": null, "singlesend_id": null, "singlesend_name": null, "template": null,
-                        "unique_args": null
-                    }'
-                ) AS VARCHAR)
+                    [
+                        'anymail_id', 'asm_group_id', 'cert_err', 'marketing_campaign_id', 'marketing_campaign_name',
+                        'marketing_campaign_version', 'marketing_campaign_split_id', 'mc_stats', 'newsletter',
+                        'nlvx_campaign_id', 'nlvx_campaign_split_id', 'nlvx_user_id', 'phase_id', 'pool', 'post_type',
+                        'send_at', 'sg_template_id', 'sg_template_name', 'sg_user_id', 'singlesend_id', 'singlesend_name',
+                        'template', 'unique_args'
+                    ]
+                )
             ELSE custom
         END AS custom
     FROM separated
