@@ -124,6 +124,21 @@ def test_rejects_say_where_they_stand(normalised: Normalised, landing: Landing) 
     ]
 
 
+@pytest.mark.parametrize("ending", ["json", "json.gz"])
+def test_documents_may_share_a_line_or_spread_behind_usual_ones(
+    normalised: Normalised, landing: Landing, ending: str
+) -> None:
+    """However a file goes on after its first line each document is one record, and a reject stands on its line."""
+    first, *others = (event(sg_event_id=key) for key in "abcdef")
+    shared, spread = json.dumps(others[0]) + json.dumps(others[1]), json.dumps(others[2], indent=1)
+    files = [lines(first, shared, spread, "bad", others[3]), lines("bad", others[4])]
+    manifest = normalised(*(gzip.compress(file) if ending.endswith("gz") else file for file in files), ending=ending)
+    assert sorted(keys(landing, manifest)) == list("abcdef")
+    assert [(row["file"], row["line"]) for row in rows(landing, manifest.rejects)] == [
+        (f"logs/0.{ending}", 3 + len(spread.splitlines())), (f"logs/1.{ending}", 1)
+    ]  # fmt: skip
+
+
 def test_a_slice_without_rejects_lands_an_empty_list(normalised: Normalised, landing: Landing) -> None:
     """Who looks for rejects finds that there are none."""
     assert rows(landing, normalised(lines(event())).rejects) == []

@@ -98,8 +98,7 @@ def normalise_slice(
                 raise UnreadableFile(name, day, file.origin, str(error)) from None
         connection = stack.enter_context(connected(limits, scratch))
         bind(connection, source=name, load_date=day)
-        _define_views(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key)
-        _stage(connection, in_order=False)
+        _stage(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key, in_order=False)
         counts = _land(connection, folder)
     normalised = manifest.model_copy(
         update={
@@ -140,8 +139,7 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
                 texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))
             except documents.UnreadableError as error:
                 unreadable[str(path)] = str(error)
-        _define_views(connection, source, texts, scratch, before=today + timedelta(days=2), hash_key="")
-        _stage(connection, in_order=True)
+        _stage(connection, source, texts, scratch, before=today + timedelta(days=2), hash_key="", in_order=True)
         yield Explanation(
             events=_rows(connection, "explained"),
             rejects=_rows(connection, "rejects"),
@@ -182,7 +180,7 @@ def _unquoted(text: str) -> str:
     return unquote(text, errors="replace")
 
 
-def _define_views(
+def _stage(
     connection: duckdb.DuckDBPyConnection,
     source: settings.Source,
     texts: Sequence[tuple[str, documents.Text]],
@@ -190,49 +188,70 @@ def _define_views(
     *,
     before: date,
     hash_key: str,
+    in_order: bool,
 ) -> None:
-    """Defines the views of the source's format over the files."""
-    nothing = scratch / "nothing"
+    """Stages every record with its verdict, and which repeat another; to keep the order of the files takes longer.
+
+    Only lines that do not parse tell that documents may spread over lines, or share one: then all is read once more.
+    """
+    time_limit = datetime.combine(before, time())
+    bind(connection, is_pixel=FORMATS[source.format].is_pixel, pixel_path=source.pixel_path, time_limit=time_limit)
+    bind(connection, id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)], hash_key=hash_key)
+    connection.execute(f"SET preserve_insertion_order = {in_order}")
+    _stage_records(connection, source.format, texts, scratch)
+    unparsed = connection.view("staged").filter("reason = 'does not parse'").project("file").distinct().fetchall()
+    untangled = [
+        (origin, documents.untangled(text, scratch) if (str(text.path),) in unparsed else text)
+        for origin, text in texts
+    ]
+    if untangled != texts:
+        _stage_records(connection, source.format, untangled, scratch)
+    query(connection, "repeats").create("repeats")
+
+
+def _stage_records(
+    connection: duckdb.DuckDBPyConnection, form: str, texts: Sequence[tuple[str, documents.Text]], scratch: Path
+) -> None:
+    """Defines the views of a format over the files, and writes what they say of each record to a file of its own.
+
+    A table would be held in memory, or spilled.
+    """
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    nothing, staged = folder / "nothing", folder / "staged.parquet"
     nothing.touch()
     bind(
         connection,
         files=[str(text.path) for _, text in texts] or [str(nothing)],
         origins=[origin for origin, _ in texts] or [""],
         one_line_files=[str(text.path) for _, text in texts if text.is_all_line_one],
-        pixel_path=source.pixel_path,
-        is_pixel=FORMATS[source.format].is_pixel,
-        id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)],
-        time_limit=datetime.combine(before, time()),
-        hash_key=hash_key,
     )
-    for stem in ("lines", "documents", "records", source.format):
+    for stem in ("lines", "documents", "records", form):
         _define(connection, stem)
-    if FORMATS[source.format].is_pixel:
-        connection.view(source.format).create_view("requests")
+    if FORMATS[form].is_pixel:
+        connection.view(form).create_view("requests")
         _define(connection, "pixel")
-    connection.view("pixel" if FORMATS[source.format].is_pixel else source.format).create_view("format_events")
+    connection.view("pixel" if FORMATS[form].is_pixel else form).create_view("format_events")
     for stem in ("raw_events", "judged"):
         _define(connection, stem)
-
-
-def _stage(connection: duckdb.DuckDBPyConnection, *, in_order: bool) -> None:
-    """Stages every record with its verdict, and which repeat another; to keep the order of the files takes longer."""
-    connection.execute(f"SET preserve_insertion_order = {in_order}")
-    for stem in ("staged", "repeats"):
-        query(connection, stem).create(stem)
+    _write(connection, "staged", staged, compression="uncompressed")
+    connection.read_parquet(str(staged), file_row_number=True).create_view("staged")
 
 
 def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
     counts = _counts(connection)
-    events = (_SQL / "events.sql").read_text()
-    # Dictionaries of keys and hashes cost more than they save.
-    options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000"
-    connection.execute(f"COPY (\n{events}) TO $1 ({options})", [str(folder / "events.parquet")])
+    _write(connection, "events", folder / "events.parquet", compression="zstd, COMPRESSION_LEVEL 1")
     connection.execute("SET preserve_insertion_order = true")  # rejects are numbered by the lines of the files
     _define(connection, "rejects")
     rejects = query(connection, "landed_rejects").limit(counts.reject)  # none: then no line is looked for
     rejects.write_parquet(str(folder / "rejects.parquet"), compression="zstd")
     return counts
+
+
+def _write(connection: duckdb.DuckDBPyConnection, stem: str, file: Path, *, compression: str) -> None:
+    """Writes a SELECT's rows as Parquet; dictionaries of keys and hashes would cost more than they save."""
+    select = (_SQL / f"{stem}.sql").read_text()
+    options = f"FORMAT parquet, COMPRESSION {compression}, DICTIONARY_SIZE_LIMIT 1000"
+    connection.execute(f"COPY (\n{select}) TO $1 ({options})", [str(file)])
 
 
 def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:

@@ -45,6 +45,8 @@ class UnreadableError(Exception):
 class Text:
     """Clean lines of one raw file: where they lie, and whether all of them are line 1 of it (one document, or one line)."""
 
+    raw: Path
+    layout: Layout
     path: Path
     is_all_line_one: bool = False
 
@@ -52,27 +54,22 @@ class Text:
 def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
     """The clean lines of a raw file, by a name in the scratch folder; UnreadableError says why there are none.
 
-    The name is fresh: DuckDB would take brackets and asterisks in a user's file name for a pattern.
+    JSON is taken for a document a line where the first line is one: see ``untangled``. The name is fresh: DuckDB would take
+    brackets and asterisks in a user's file name for a pattern.
     """
-    descriptor, name = tempfile.mkstemp(dir=scratch)
-    os.close(descriptor)
-    lines = Path(name)
     try:
         _require_ending(raw)
-        is_plain = raw.suffix not in _COMPRESSED.values()
         first = _first_line(raw)
-        layout = "lines" if _FORM_BODY.fullmatch(first) else layout
-        is_clean = is_plain and _is_clean(raw, layout)
-        is_spread = not _is_document(first) or (is_plain and not is_clean)
-        if layout == "json" and is_spread:
-            return _spread(raw, lines)
-        if not is_clean:
-            return _copied(raw, lines, layout) or _spread(raw, lines)
+        if layout == "json" and not _FORM_BODY.fullmatch(first):
+            return Text(raw, layout, _lines(raw, scratch)) if _is_document(first) else _spread(raw, scratch)
+        return Text(raw, "lines", _lines(raw, scratch))
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
-    lines.unlink()
-    lines.symlink_to(raw.absolute())
-    return Text(lines)
+
+
+def untangled(text: Text, scratch: Path) -> Text:
+    """JSON of which some lines do not parse, a document a line; the same text where documents neither spread nor share lines."""
+    return text if text.layout == "lines" or _is_line_by_line(text.raw) else _spread(text.raw, scratch)
 
 
 def _require_ending(raw: Path) -> None:
@@ -91,36 +88,55 @@ def _opened(raw: Path) -> BinaryIO:
     return zstd.open(raw) if raw.suffix == ".zst" else raw.open("rb")  # type: ignore[return-value]
 
 
-def _is_clean(raw: Path, layout: Layout) -> bool:
-    """Whether DuckDB can read the file as it is: UTF-8, no carriage return, NUL or delimiter, no endless line.
+def _lines(raw: Path, scratch: Path) -> Path:
+    """The lines of a file: itself where DuckDB can read it as it is, else a clean copy."""
+    lines = _fresh(scratch)
+    if raw.suffix in _COMPRESSED.values() or not _is_clean(raw):
+        _copy(raw, lines)
+    else:
+        lines.unlink()
+        lines.symlink_to(raw.absolute())
+    return lines
 
-    JSON has a document on each line besides.
-    """
+
+def _fresh(scratch: Path) -> Path:
+    descriptor, name = tempfile.mkstemp(dir=scratch)
+    os.close(descriptor)
+    return Path(name)
+
+
+def _is_clean(raw: Path) -> bool:
+    """Whether a plain file is UTF-8 without carriage return, NUL, delimiter or endless line."""
     with raw.open("rb") as file:
         while chunk := file.read(_SCAN):
             rest = b"" if chunk.endswith(b"\n") else file.readline(LONGEST_LINE)
-            lines = b"\n" + chunk.removeprefix(codecs.BOM_UTF8) + rest
+            lines = chunk.removeprefix(codecs.BOM_UTF8) + rest
             if len(rest) == LONGEST_LINE or b"\r" in lines or b"\0" in lines or _DELIMITER.encode() in lines:
                 return False
             try:
-                text = lines.decode()
+                lines.decode()
             except UnicodeDecodeError:
-                return False
-            if layout == "json" and not _is_line_by_line(text):
                 return False
     return True
 
 
-def _is_line_by_line(text: str) -> bool:
-    """Whether each of these lines, all behind a newline, holds a document or none.
+def _is_line_by_line(raw: Path) -> bool:
+    """Whether each line holds a document or none.
 
     A line of a usual file begins and ends with a brace, which two quick searches see; only where they find anything else
     are blank lines, remarks and arrays told from documents that spread. A string, or damage, may look like a spread
     too: what reads those finds the same documents, merely later.
     """
-    if _SEVERAL_ON_A_LINE.search(text):
-        return False
-    return not _UNUSUAL_LINE.search(text) or not (_PART_OF_A_DOCUMENT.search(text) or _SEVERAL_ARRAYS.search(text))
+    is_begun = False
+    with _opened(raw) as source:
+        for lines in filter(None, _decoded(source)):
+            text = f"\n{lines}"
+            if is_begun or _SEVERAL_ON_A_LINE.search(text):
+                return False
+            if _UNUSUAL_LINE.search(text) and (_PART_OF_A_DOCUMENT.search(text) or _SEVERAL_ARRAYS.search(text)):
+                return False
+            is_begun = not text.endswith("\n")
+    return True
 
 
 def _first_line(raw: Path) -> str:
@@ -141,31 +157,25 @@ def _is_document(text: str) -> bool:
         return False
 
 
-def _copied(raw: Path, copy: Path, layout: Layout) -> Text | None:
-    """Line by line; what goes beyond the longest line that can be read is left out, and the rest does not parse.
-
-    None for JSON that does not have a document on each line.
-    """
-    room, is_begun = LONGEST_LINE, False
+def _copy(raw: Path, copy: Path) -> None:
+    """Line by line; what goes beyond the longest line that can be read is left out, and the rest does not parse."""
+    room = LONGEST_LINE
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
         for text in filter(None, _decoded(source)):
-            if layout == "json" and (is_begun or not _is_line_by_line("\n" + text)):
-                return None
             first, last = text.find("\n"), text.rfind("\n")
             begun = len(text) if first < 0 else first
             target.write(text if begun <= room else text[:room] + text[begun:])
             room = max(0, room - begun) if last < 0 else LONGEST_LINE - (len(text) - last)
-            is_begun = not text.endswith("\n")
-    return Text(copy)
 
 
-def _spread(raw: Path, copy: Path) -> Text:
+def _spread(raw: Path, scratch: Path) -> Text:
     """Document by document."""
+    copy = _fresh(scratch)
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
         splitter = Splitter(_decoded(source), LineWriter(target))
         documents = sum(1 for _ in splitter.documents())
         splitter.writer.flush()
-        return Text(copy, is_all_line_one=documents == 1 or splitter.line == 1)
+        return Text(raw, "json", copy, is_all_line_one=documents == 1 or splitter.line == 1)
 
 
 def _decoded(source: BinaryIO) -> Iterator[str]:

@@ -1,7 +1,7 @@
 -- events: the events of a slice as the landing keeps them, each once.
 --
 -- Grain   one row per event_key
--- Reads   the tables staged, repeats
+-- Reads   staged, the table repeats
 -- Counts  no address and no IP
 SELECT
     staged.event_key,
@@ -33,5 +33,5 @@ SELECT
     staged.is_opt_out_link
 FROM staged
 ANTI JOIN repeats
-    ON staged.rowid = repeats.staged_row
+    ON staged.file_row_number = repeats.staged_row
 WHERE staged.outcome = 'event'

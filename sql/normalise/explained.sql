@@ -1,7 +1,7 @@
 -- explained: events as the command line prints them, repeats too.
 --
 -- Grain   one row per record that became an event, in the order of the files
--- Reads   the table staged
+-- Reads   staged
 SELECT
     MAP(GETVARIABLE('files'), GETVARIABLE('origins'))[file] AS file,
     TO_JSON({

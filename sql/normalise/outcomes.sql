@@ -1,7 +1,7 @@
 -- outcomes: what became of a slice's records.
 --
 -- Grain   one row
--- Reads   the tables staged, repeats
+-- Reads   staged, the table repeats
 SELECT
     COUNT(*) AS raw,
     COUNT(*) FILTER (WHERE outcome = 'event') - (SELECT COUNT(*) FROM repeats) AS event,

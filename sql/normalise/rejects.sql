@@ -1,7 +1,7 @@
 -- rejects: what could not be understood, and where it stands.
 --
 -- Grain   one row per rejected record
--- Reads   the table staged, lines
+-- Reads   staged, lines
 -- Counts  lines are numbered only here, by their text: numbering all of them would keep DuckDB to one core. Where a text
 --         stands several times in a file each occurrence gets its part of the rejects, and what is left over the first
 WITH rejected AS (

@@ -1,7 +1,7 @@
 -- repeats: the records that tell of an event which another record tells already; a table for this run alone.
 --
 -- Grain   one row per record too many
--- Reads   the table staged
+-- Reads   staged
 -- Counts  of several records with one event_key the earliest is the event, and of those the same one however the records
 --         stand in the files
 WITH repeated AS (
@@ -14,7 +14,7 @@ WITH repeated AS (
 
 ranked AS (
     SELECT
-        staged.rowid AS staged_row,
+        staged.file_row_number AS staged_row,
         ROW_NUMBER() OVER (
             PARTITION BY staged.event_key
             ORDER BY staged.occurred_at, ROW(*COLUMNS(staged.* EXCLUDE (file)))

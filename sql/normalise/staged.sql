@@ -1,4 +1,4 @@
--- staged: every record with its verdict; a table for this run alone.
+-- staged: every record with its verdict; a file for this run alone.
 --
 -- Grain   one row per record
 -- Reads   judged
