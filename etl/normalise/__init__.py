@@ -250,7 +250,7 @@ def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
 def _write(connection: duckdb.DuckDBPyConnection, stem: str, file: Path, *, compression: str) -> None:
     """Writes a SELECT's rows as Parquet; dictionaries of keys and hashes would cost more than they save."""
     select = (_SQL / f"{stem}.sql").read_text()
-    options = f"FORMAT parquet, COMPRESSION {compression}, DICTIONARY_SIZE_LIMIT 1000"
+    options = f"FORMAT parquet, COMPRESSION {compression}, DICTIONARY_SIZE_LIMIT 1000, PARQUET_VERSION V2"
     connection.execute(f"COPY (\n{select}) TO $1 ({options})", [str(file)])
 
 
