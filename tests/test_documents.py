@@ -157,6 +157,12 @@ def test_a_document_on_each_line_is_read_where_it_lies(tmp_path: Path, content: 
     assert text(tmp_path, content).path.resolve() == tmp_path / "events.json"
 
 
+def test_what_was_read_document_by_document_is_not_read_again(tmp_path: Path) -> None:
+    """Damage in a file that spreads costs no second look."""
+    spread = text(tmp_path, b'{\n"a":1}\nno\n')
+    assert documents.untangled(spread, tmp_path) is spread
+
+
 def test_bodies_of_forms_are_read_where_they_lie(tmp_path: Path) -> None:
     """A plain file of posted forms costs no copy."""
     content = b"event=opened&a=1\nevent=clicked&a=2\n"

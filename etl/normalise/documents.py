@@ -43,12 +43,15 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Text:
-    """Clean lines of one raw file: where they lie, and whether all of them are line 1 of it (one document, or one line)."""
+    """Clean lines of one raw file: where they lie, and what is known of them.
+
+    All of them may be line 1 of the file (one document, or one line); documents may still spread over lines, or share one.
+    """
 
     raw: Path
-    layout: Layout
     path: Path
     is_all_line_one: bool = False
+    may_spread: bool = False
 
 
 def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
@@ -61,15 +64,15 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
         _require_ending(raw)
         first = _first_line(raw)
         if layout == "json" and not _FORM_BODY.fullmatch(first):
-            return Text(raw, layout, _lines(raw, scratch)) if _is_document(first) else _spread(raw, scratch)
-        return Text(raw, "lines", _lines(raw, scratch))
+            return Text(raw, _lines(raw, scratch), may_spread=True) if _is_document(first) else _spread(raw, scratch)
+        return Text(raw, _lines(raw, scratch))
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
 def untangled(text: Text, scratch: Path) -> Text:
     """JSON of which some lines do not parse, a document a line; the same text where documents neither spread nor share lines."""
-    return text if text.layout == "lines" or _is_line_by_line(text.raw) else _spread(text.raw, scratch)
+    return _spread(text.raw, scratch) if text.may_spread and not _is_line_by_line(text.raw) else text
 
 
 def _require_ending(raw: Path) -> None:
@@ -175,7 +178,7 @@ def _spread(raw: Path, scratch: Path) -> Text:
         splitter = Splitter(_decoded(source), LineWriter(target))
         documents = sum(1 for _ in splitter.documents())
         splitter.writer.flush()
-        return Text(raw, "json", copy, is_all_line_one=documents == 1 or splitter.line == 1)
+        return Text(raw, copy, is_all_line_one=documents == 1 or splitter.line == 1)
 
 
 def _decoded(source: BinaryIO) -> Iterator[str]:
