@@ -199,7 +199,7 @@ def _stage(
     bind(connection, id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)], hash_key=hash_key)
     connection.execute(f"SET preserve_insertion_order = {in_order}")
     _stage_records(connection, source.format, texts, scratch)
-    unparsed = connection.view("staged").filter("reason = 'does not parse'").project("file").distinct().fetchall()
+    unparsed = query(connection, "unparsed").fetchall()
     untangled = [
         (origin, documents.untangled(text, scratch) if (str(text.path),) in unparsed else text)
         for origin, text in texts

@@ -1,0 +1,7 @@
+-- unparsed: the files of which something does not parse.
+--
+-- Grain   one row per file
+-- Reads   staged
+SELECT DISTINCT file
+FROM staged
+WHERE reason = 'does not parse'
