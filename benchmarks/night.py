@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from benchmarks import sendgrid_events
 
 if TYPE_CHECKING:
-    from etl.porch import House
+    from etl.pipeline import Context
 
 DAY = date(2026, 11, 2)
 STAGES = ("extract", "normalise", "validate", "load", "statistics")
@@ -79,27 +79,27 @@ def _pipeline(file: Path) -> dict[str, float]:
 
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        house = _house(Path(folder), file)
-        from etl import extract, load, normalise, porch, statistics, validate
+        context = _context(Path(folder), file)
+        from etl import extract, load, normalise, pipeline, statistics, validate
 
-        porch.pull_registry(house)
-        source = house.settings.sources["sendgrid"]
+        pipeline.pull_registry(context)
+        source = context.settings.sources["sendgrid"]
         with _timed(seconds, "extract"):
-            extract.extract_slice(house.landing, "sendgrid", source, DAY, house.lookup, today=DAY)
+            extract.extract_slice(context.landing, "sendgrid", source, DAY, context.lookup, today=DAY)
         with _timed(seconds, "normalise"):
             normalise.normalise_slice(
-                house.landing, house.settings.normalise, "sendgrid", source, DAY, hash_key=house.hash_key
+                context.landing, context.settings.normalise, "sendgrid", source, DAY, hash_key=context.hash_key
             )
         with _timed(seconds, "validate"):
-            validate.validate_slice(house.landing, house.settings.validation, "sendgrid", DAY)
-        with _timed(seconds, "load"), house.warehouse() as opened:
-            load.load_slice(opened, house.landing, "sendgrid", DAY, replace=False, loaded_at=datetime.now(UTC))
-        with _timed(seconds, "statistics"), house.warehouse() as opened:
-            statistics.refresh(opened, house.settings)
+            validate.validate_slice(context.landing, context.settings.validation, "sendgrid", DAY)
+        with _timed(seconds, "load"), context.warehouse() as opened:
+            load.load_slice(opened, context.landing, "sendgrid", DAY, replace=False, loaded_at=datetime.now(UTC))
+        with _timed(seconds, "statistics"), context.warehouse() as opened:
+            statistics.refresh(opened, context.settings)
     return seconds | {"pipeline": sum(seconds.values()), "peak": _peak()}
 
 
-def _house(folder: Path, file: Path) -> "House":
+def _context(folder: Path, file: Path) -> "Context":
     registry = folder / "registry"
     sendgrid_events.write_registry(registry, day=DAY)
     (folder / "analytics.toml").write_text(
@@ -107,9 +107,9 @@ def _house(folder: Path, file: Path) -> "House":
         f'[registry]\nurl = "file://{registry}"\n[sources.sendgrid]\nformat = "sendgrid"\nfiles = "{file}"\n'
     )
     os.environ["ANALYTICS_CONFIG"] = str(folder / "analytics.toml")
-    from etl import porch
+    from etl import pipeline
 
-    return porch.enter(os.environ.get)
+    return pipeline.open_context(os.environ.get)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from weasyprint import HTML  # type: ignore[import-untyped]
 
-from etl.render import MailOptions, html, pdf, render
+from etl.render import MailOptions, html, render, to_pdf
 
 CASES = Path(__file__).parents[1] / "tests" / "cases" / "render" / "reports.yaml"
 MAIL = MailOptions("reports@example.com", None, "https://example.com/unsubscribe/token")
@@ -37,7 +37,7 @@ def measure(certificates: int, recipients: int) -> None:
         works: list[Callable[[], Any]] = [
             lambda: render(document, Path(folder), mail=MAIL),
             lambda: html(document),
-            lambda: pdf(page),
+            lambda: to_pdf(page),
             lambda: HTML(string=page).write_pdf(pdf_variant="pdf/ua-1"),
         ]
         seconds = [[timed(work) for work in works] for _ in range(ROUNDS)][1:]

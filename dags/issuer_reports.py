@@ -25,12 +25,12 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from connections import enter
+from airflow.sdk import Param, dag, task
+
+from dags.context import AirflowFailException, AirflowSkipException, CronDataIntervalTimetable, opened_context
 
 if TYPE_CHECKING:
-    from etl.porch import House
+    from etl.pipeline import Context, Report, ReportRequest
 
 BATCHES = 64
 TEXT = ["null", "string"]
@@ -48,72 +48,70 @@ Batch = list[list[str]]
 """Reports, each by the id of its subscription and the name of its period."""
 
 
-def is_sending(house: "House", params: dict[str, Any]) -> bool:
-    """Whether what is due goes out, as it does every hour."""
-    return house.settings.mail.enabled and not params["period"] and not params["test_to"]
+def request_of(context: "Context", params: dict[str, Any]) -> "ReportRequest":
+    """Read the form. What is due is sent where mail is on; a named period only by *resend*."""
+    from etl import pipeline
+
+    form = {name: params[name] or None for name in ("subscription", "period", "test_to")}
+    is_due = context.settings.mail.enabled and not form["period"] and not form["test_to"]
+    return pipeline.ReportRequest(**form, send=is_due or params["resend"], resend=params["resend"])
 
 
-@task(pool="warehouse")
-def due(now: str, params: Any = None) -> Batch:
-    """Which reports to make; baselines and superseded periods are recorded."""
-    from etl import errors, porch
-
-    if params["resend"] and (params["test_to"] or not params["period"]):
-        raise errors.ConfigurationError("resend goes with a period, and without test_to")
-    house = enter()
-    reports = porch.wanted_reports(
-        house,
-        datetime.fromisoformat(now),
-        subscription=params["subscription"] or None,
-        period=params["period"] or None,
-        as_of=None,
-        is_sending=is_sending(house, params),
-        tell=log.warning,
-    )
+def names_of(reports: "tuple[Report, ...] | list[Report]") -> Batch:
+    """Write reports for XCom."""
     return [[report.subscription["subscription_id"], report.period.name] for report in reports]
 
 
 @task(pool="warehouse")
+def due(now: str, params: Any = None) -> Batch:
+    """List the reports to make; record baselines and superseded periods."""
+    from etl import pipeline
+
+    with opened_context() as context:
+        moment, request = datetime.fromisoformat(now), request_of(context, params)
+        plan = pipeline.plan_reports(context, request, moment)
+        pipeline.record_plan(context, plan, moment, send=request.send)
+    for notice in plan.notices:
+        log.warning("%s", notice)
+    return names_of(plan.reports)
+
+
+@task(pool="warehouse")
 def figures(wanted: Batch, now: str) -> list[Batch]:
-    """What the reports show, from the warehouse into the landing; in batches, those that are still in the registry."""
-    from etl import porch
+    """Land what the reports show; list those that are still in the registry, in batches."""
+    from etl import pipeline
 
     if not wanted:
         raise AirflowSkipException("no report is due")
-    house = enter()
-    reports = porch.planned_reports(house, wanted)
-    porch.land_figures(house, reports, datetime.fromisoformat(now).date())
-    named = [[report.subscription["subscription_id"], report.period.name] for report in reports]
+    with opened_context() as context:
+        reports = pipeline.planned_reports(context, [(name, period) for name, period in wanted])
+        pipeline.land_figures(context, reports, datetime.fromisoformat(now).date())
+    named = names_of(reports)
     return [named[first::BATCHES] for first in range(min(BATCHES, len(named)))]
 
 
 @task(map_index_template="{{ task.op_kwargs.batch | map('join', ' ') | join(', ') }}")
 def report(batch: Batch, params: Any = None) -> None:
-    """Renders and sends, one report after the other."""
-    from etl import errors, porch
+    """Render and send, one report after the other."""
+    from etl import errors, pipeline
 
-    house, failed = enter(), 0
-    for outcome in porch.make(
-        house,
-        [porch.landed_report(house, *names) for names in batch],
-        None,
-        send=is_sending(house, params) or params["resend"],
-        test_to=params["test_to"] or None,
-        resend=params["resend"],
-    ):
-        is_failure = isinstance(outcome, errors.AnalyticsError)
-        log.log(logging.ERROR if is_failure else logging.INFO, "%s", outcome)
-        failed += is_failure
+    def tell(outcome: Any) -> None:
+        log.log(logging.ERROR if isinstance(outcome, errors.AnalyticsError) else logging.INFO, "%s", outcome)
+
+    with opened_context() as context:
+        reports = [pipeline.landed_report(context, name, period) for name, period in batch]
+        failed = pipeline.make_reports(context, reports, request_of(context, params), None, tell)
     if failed:
         raise AirflowFailException(f"{failed} of {len(batch)} reports failed; see above")
 
 
 @task(pool="warehouse")
 def nothing_is_late(now: str) -> None:
-    """Fails once for each missing slice that holds reports back."""
-    from etl import porch
+    """Fail once for each missing slice that holds reports back."""
+    from etl import pipeline
 
-    missing = porch.newly_missing(enter(), datetime.fromisoformat(now))
+    with opened_context() as context:
+        missing = pipeline.newly_missing(context, datetime.fromisoformat(now))
     for each in missing:
         log.error("%s", each)
     if missing:
@@ -130,8 +128,8 @@ def nothing_is_late(now: str) -> None:
     doc_md=__doc__,
 )
 def issuer_reports() -> None:
-    """Makes and sends the reports that are due."""
-    wanted = due(NOW)
+    """Make and send the reports that are due."""
+    wanted: Any = due(NOW)  # outside a task, a call gives an XComArg
     report.expand(batch=figures(wanted, NOW))
     wanted >> nothing_is_late(NOW)
 

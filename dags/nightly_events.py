@@ -32,17 +32,19 @@ pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the r
 """  # noqa: E501
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, CronDataIntervalTimetable, Param, dag, task, task_group
-from airflow.sdk.exceptions import AirflowFailException
-from connections import enter
+from airflow.sdk import Asset, Param, dag, task, task_group
 
-NETWORK = {"retries": 3, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": 2.0}
-BY_SLICE = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
+from dags.context import AirflowFailException, CronDataIntervalTimetable, opened_context
+
+NETWORK: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": 2.0,
+}
+BY_SLICE: dict[str, Any] = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
 WAREHOUSE_EVENTS = Asset("warehouse_events")
 # A run by hand may have no interval: then the day with which its interval would begin.
 DAY = "{{ params.day or (dag_run.data_interval_start or dag_run.run_after - macros.timedelta(hours=26)).date() }}"
@@ -54,121 +56,102 @@ FORM = {
 
 log = logging.getLogger(__name__)
 
-
-@contextmanager
-def slice_of(source: str, day: str) -> Iterator[tuple[Any, ...]]:
-    """The porch, and a slice as its steps take it; the warehouse keeps why a step failed."""
-    from etl import errors, porch
-
-    house, slice_day = enter(), date.fromisoformat(day)
-    try:
-        yield porch, house, source, slice_day
-    except Exception as error:
-        said = (
-            str(error)
-            if isinstance(error, errors.AnalyticsError)
-            else f"{type(error).__name__}; see the red task's log"
-        )
-        failure = error if isinstance(error, errors.SliceError) else errors.SliceError(source, slice_day, said)
-        try:
-            porch.record_failure(house, failure)
-        except errors.AnalyticsError as trouble:  # the task's own failure is what must be seen
-            log.warning("%s %s: the reason could not be kept: %s", source, day, trouble)
-        if isinstance(error, errors.NoFiles | errors.ExpiredSlice | errors.RefusedKey):  # asking again changes nothing
-            raise AirflowFailException(str(error)) from error
-        raise
+Slices = list[dict[str, str]]
+"""Slices by source and day, as XCom carries them."""
 
 
 @task(pool="warehouse")
-def slices(day: str, params: Any = None) -> list[dict[str, str]]:
-    """Each source that covers the day, and the slices of the days before that may have more by now."""
-    from etl import porch
+def slices(day: str, params: Any = None) -> Slices:
+    """List each source that covers the day, and the slices of the days before that may have more by now."""
+    from etl import pipeline
 
-    the_day, from_landing = date.fromisoformat(day), params["from_landing"]
-    wanted = porch.slices_to_bring(enter(), None, the_day, the_day, from_landing=from_landing)
+    first, from_landing = date.fromisoformat(day), params["from_landing"]
+    with opened_context() as context:
+        wanted = pipeline.slices_to_bring(context, None, first, first, from_landing=from_landing)
     return [{"source": source, "day": str(each)} for source, each in wanted]
 
 
-@task(pool="warehouse", **NETWORK)
+@task(pool="warehouse", show_return_value_in_logs=False, **NETWORK)
 def registry(params: Any = None) -> None:
-    """Who issued what to whom, as it is now."""
-    from etl import porch
+    """Pull who issued what to whom, as it is now."""
+    from etl import pipeline
 
-    kept = porch.pull_registry(enter(), from_landing=params["from_landing"], replace=params["replace"]).counts
-    log.info("%d rows, %d left out", kept.event, kept.reject)
+    with opened_context() as context:
+        pipeline.pull_registry(context, from_landing=params["from_landing"], replace=params["replace"])
 
 
-@task(**BY_SLICE, **NETWORK)
+@task(show_return_value_in_logs=False, **BY_SLICE, **NETWORK)
 def extract(source: str, day: str, params: Any = None) -> None:
-    """The raw records into the landing."""
-    with slice_of(source, day) as (porch, *which):
-        porch.extract_slice(*which, from_landing=params["from_landing"], replace=params["replace"])
+    """Land the raw records."""
+    from etl import pipeline
+
+    with opened_context() as context:
+        options = {"from_landing": params["from_landing"], "replace": params["replace"]}
+        pipeline.extract_slice(context, source, date.fromisoformat(day), **options)
 
 
-@task(**BY_SLICE)
+@task(show_return_value_in_logs=False, **BY_SLICE)
 def normalise(source: str, day: str) -> None:
-    """Raw records into events."""
-    with slice_of(source, day) as (porch, *which):
-        porch.normalise_slice(*which)
+    """Turn raw records into events."""
+    from etl import pipeline
+
+    with opened_context() as context:
+        pipeline.normalise_slice(context, source, date.fromisoformat(day))
 
 
-@task(**BY_SLICE)
+@task(show_return_value_in_logs=False, **BY_SLICE)
 def validate(source: str, day: str) -> None:
-    """Implausible events stay out."""
-    with slice_of(source, day) as (porch, *which):
-        porch.validate_slice(*which)
+    """Keep implausible events out."""
+    from etl import pipeline
+
+    with opened_context() as context:
+        pipeline.validate_slice(context, source, date.fromisoformat(day))
 
 
-@task(pool="warehouse", **BY_SLICE)
+@task(pool="warehouse", show_return_value_in_logs=False, **BY_SLICE)
 def load(source: str, day: str, params: Any = None) -> None:
-    """The slice into the warehouse."""
-    with slice_of(source, day) as (porch, *which):
-        counts, oddities = porch.load_slice(*which, replace=params["replace"], now=datetime.now(UTC))
-        log.info("%s", counts)
-        for oddity in oddities:
-            log.warning("%s %s: %s", source, day, oddity)
+    """Load the slice into the warehouse."""
+    from etl import pipeline
+
+    with opened_context() as context:
+        now = datetime.now(UTC)
+        pipeline.load_slice(context, source, date.fromisoformat(day), replace=params["replace"], now=now)
 
 
 @task(pool="warehouse", trigger_rule="all_done", outlets=[WAREHOUSE_EVENTS])
-def statistics(wanted: list[dict[str, str]] | None, outlet_events: Any = None) -> None:
-    """The stored figures, and an asset event with the rows of each day and source."""
-    from etl import porch
+def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
+    """Refresh the stored figures; leave an asset event with the rows of each day and source."""
+    from etl import pipeline
 
-    house = enter()
-    porch.refresh(house)
-    counts: dict[str, dict[str, int]] = {}
-    for each, row in rows_of(house, wanted or []):
-        counts.setdefault(each["day"], {})[each["source"]] = row.get("event_count", 0)
-    outlet_events[WAREHOUSE_EVENTS].extra = counts
+    with opened_context() as context:
+        pipeline.refresh(context)
+        outlet_events[WAREHOUSE_EVENTS].extra = pipeline.event_counts(context, slices_of(wanted))
 
 
 @task(pool="warehouse", trigger_rule="all_done")
-def night_is_whole(wanted: list[dict[str, str]] | None, ti: Any = None) -> None:
-    """Fails where anything before it did, and names each slice that is missing; a waived one is not missed."""
+def night_is_whole(wanted: Slices | None, ti: Any = None) -> None:
+    """Fail where anything before it did, and name each slice that is missing; a waived one is not."""
+    from etl import pipeline
+
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
     missing = {name: "failed" for name in ("slices", "registry", "statistics") if states[name] != "success"}
-    for index, (each, row) in enumerate(rows_of(enter(), wanted or [])):
-        if states.get(f"slice.load_{index}") != "success" and row.get("status") != "waived":
-            missing[f"{each['source']} {each['day']}"] = row.get("last_error") or "see its red task"
+    loaded = [states.get(f"slice.load_{index}") == "success" for index in range(len(wanted or []))]
+    with opened_context() as context:
+        missing |= pipeline.not_loaded(context, zip(slices_of(wanted), loaded, strict=True))
     for name, reason in missing.items():
         log.error("%s: %s", name, reason)
     if missing:
         raise AirflowFailException(f"the night is not whole: {', '.join(missing)}")
 
 
-def rows_of(house: Any, wanted: list[dict[str, str]]) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Each slice with what the warehouse knows of it."""
-    from etl import porch
-
-    days = [date.fromisoformat(each["day"]) for each in wanted]
-    held = porch.held_slices(house, min(days), max(days)) if days else {}
-    for each, day in zip(wanted, days, strict=True):
-        yield each, held.get((each["source"], day), {})
+def slices_of(wanted: Slices | None) -> list[tuple[str, date]]:
+    """Read slices from XCom; there are none where the task that lists them failed."""
+    return [(each["source"], date.fromisoformat(each["day"])) for each in wanted or []]
 
 
 @task_group(group_id="slice")
 def bring(source: str, day: str) -> None:
-    """One slice, from its raw records into the warehouse."""
+    """Bring one slice, from its raw records into the warehouse."""
     which = {"source": source, "day": day}
     extract(**which) >> normalise(**which) >> validate(**which) >> load(**which)
 
@@ -183,8 +166,8 @@ def bring(source: str, day: str) -> None:
     doc_md=__doc__,
 )
 def nightly_events() -> None:
-    """Brings one UTC day into the warehouse."""
-    wanted = slices(DAY)
+    """Bring one UTC day into the warehouse."""
+    wanted: Any = slices(DAY)  # outside a task, a call gives an XComArg
     [bring.expand_kwargs(wanted), registry()] >> statistics(wanted) >> night_is_whole(wanted)
 
 

@@ -13,8 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import normalise as normalising
-from etl import porch, settings, statistics
+from etl import pipeline, settings
 from etl.errors import AnalyticsError, ConfigurationError, LandingError
 from etl.printing import Output, print_rows, progress, say
 
@@ -63,9 +62,9 @@ def check() -> int:
 
     Example: [bold]python -m etl check[/]
     """
-    house = porch.enter(settings.from_environment)
+    context = pipeline.open_context(settings.from_environment)
     failures = 0
-    for name, finding, is_well in porch.findings(house, datetime.now(UTC)):
+    for name, finding, is_well in pipeline.findings(context, datetime.now(UTC)):
         print(f"{'ok ' if is_well else 'BAD'} {name}: {finding}")
         failures += not is_well
     return int(failures > 0)
@@ -75,7 +74,7 @@ def check() -> int:
 @_verb
 def normalise(
     paths: Annotated[list[Path], typer.Argument(help="Raw files: plain, .gz or .zst.")],
-    format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(normalising.FORMATS)}.")],
+    format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(pipeline.FORMATS)}.")],
     pixel_path: Annotated[str, typer.Option(help="Path of the tracking pixel, for access logs.")] = "/px.gif",
     rejects: Annotated[Path | None, typer.Option(help="Where to write the rejects, as NDJSON.")] = None,
 ) -> int:
@@ -83,10 +82,10 @@ def normalise(
 
     Example: [bold]python -m etl normalise --format sendgrid --rejects rejects.ndjson events.json.gz[/]
     """
-    if format not in normalising.FORMATS:
-        raise ConfigurationError(f"unknown format {format!r}; there are {', '.join(normalising.FORMATS)}")
+    if format not in pipeline.FORMATS:
+        raise ConfigurationError(f"unknown format {format!r}; there are {', '.join(pipeline.FORMATS)}")
     source = settings.Source(format=format, files="", pixel_path=pixel_path)
-    with normalising.explain(paths, source, today=datetime.now(UTC).date()) as explanation:
+    with pipeline.explain(paths, source, today=datetime.now(UTC).date()) as explanation:
         for _, event in explanation.events:
             sys.stdout.write(f"{event}\n")
         if rejects:
@@ -97,6 +96,14 @@ def normalise(
         counts = explanation.counts
         say(f"events {counts.event + counts.duplicate}, rejects {counts.reject}, ignored {counts.ignored}")
         return int(bool(explanation.unreadable))
+
+
+def say_outcome(outcome: object) -> None:
+    """Print the result or the failure of one slice or report, and a warning for everything unusual."""
+    say(f"error: {outcome}" if isinstance(outcome, AnalyticsError) else str(outcome))
+    if isinstance(outcome, pipeline.SliceResult):
+        for warning in outcome.warnings:
+            say(f"warning: {outcome.source} {outcome.day}: {warning}")
 
 
 def _reject(file: str, line: int, reason: str, raw: str) -> str:
@@ -124,21 +131,26 @@ def nightly(
     """
     if to and to < day:
         raise ConfigurationError("--to lies before --day; the days go forward")
-    house = porch.enter(settings.from_environment)
-    wanted = porch.slices_to_bring(house, source, day.date(), (to or day).date(), from_landing=from_landing)
+    context = pipeline.open_context(settings.from_environment)
+    wanted = pipeline.slices_to_bring(context, source, day.date(), (to or day).date(), from_landing=from_landing)
     failures = 0
     try:
-        kept = porch.pull_registry(house, from_landing=from_landing, replace=replace).counts
+        kept = pipeline.pull_registry(context, from_landing=from_landing, replace=replace).counts
         say(f"registry: {kept.event} rows, {kept.reject} left out")
     except (ConfigurationError, LandingError):  # no slice would come either
         raise
     except AnalyticsError as error:
         say(f"error: {error}")
         failures += 1
-    steps = porch.bring(house, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC), tell=say)
-    for outcome in progress(steps, len(wanted), "slices"):
-        failures += isinstance(outcome, AnalyticsError)
-        say(f"error: {outcome}" if isinstance(outcome, AnalyticsError) else outcome)
+    with progress(len(wanted), "slices") as advance:
+
+        def report(outcome: pipeline.SliceResult | AnalyticsError) -> None:
+            say_outcome(outcome)
+            advance()
+
+        failures += pipeline.bring(
+            context, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC), report=report
+        )
     return int(failures > 0)
 
 
@@ -155,10 +167,8 @@ def statistics_(
 
     Example: [bold]python -m etl statistics --as-of 2026-11-30 --timezone Europe/Berlin --format json[/]
     """
-    house = porch.enter(settings.from_environment)
-    with house.warehouse() as opened:
-        rows = statistics.catalogue(opened, house.settings, as_of.date(), timezone, issuer, certificate)
-    print_rows(rows, format)
+    context = pipeline.open_context(settings.from_environment)
+    print_rows(pipeline.list_catalogue(context, as_of.date(), timezone, issuer, certificate), format)
 
 
 @app.command()
@@ -173,10 +183,8 @@ def recipients(
 
     Example: [bold]python -m etl recipients --certificate c1 --as-of 2026-11-30 --format csv[/]
     """
-    house = porch.enter(settings.from_environment)
-    with house.warehouse() as opened:
-        rows = statistics.recipients(opened, house.settings, as_of.date(), timezone, certificate)
-    print_rows(rows, format)
+    context = pipeline.open_context(settings.from_environment)
+    print_rows(pipeline.list_recipients(context, as_of.date(), timezone, certificate), format)
 
 
 @app.command()
@@ -190,10 +198,8 @@ def slices(
 
     Example: [bold]python -m etl slices --from 2026-11-01[/]
     """
-    house = porch.enter(settings.from_environment)
-    bounds = (first.date() if first else None, to.date() if to else None)
-    with house.warehouse() as opened:
-        rows = statistics.slices(opened, house.settings, house.waivers(), datetime.now(UTC).date(), *bounds)
+    context = pipeline.open_context(settings.from_environment)
+    rows = pipeline.list_slices(context, first.date() if first else None, to.date() if to else None)
     print_rows(rows, format)
 
 
@@ -218,34 +224,26 @@ def reports(
 
     Example: [bold]python -m etl reports --period 2026-11 --subscription s1 --output out --test-to me@example.com[/]
     """
-    if as_of and period:
-        raise ConfigurationError("--as-of and --period both name a period; give one of them")
-    if send and test_to:
-        raise ConfigurationError("--test-to goes to the tester alone; leave out --send, or --test-to")
-    if resend and not (send and (period or as_of)):
-        raise ConfigurationError("--resend goes with --send and a --period")
-    house = porch.enter(settings.from_environment)
-    if send and not house.settings.mail.enabled:
-        raise ConfigurationError("mail is switched off; set enabled = true under [mail], or use --test-to")
+    context = pipeline.open_context(settings.from_environment)
     now = datetime.now(UTC)
-    wanted = porch.wanted_reports(
-        house,
-        now,
-        subscription=subscription,
-        period=period,
-        as_of=as_of.date() if as_of else None,
-        is_sending=send,
-        tell=say,
+    request = pipeline.ReportRequest(
+        subscription, period, as_of.date() if as_of else None, send=send, test_to=test_to, resend=resend
     )
-    if not wanted:
+    plan = pipeline.plan_reports(context, request, now)
+    pipeline.record_plan(context, plan, now, send=send)
+    for notice in plan.notices:
+        say(notice)
+    if not plan.reports:
         say("no report is due; name one with --period")
         return 0
-    porch.land_figures(house, wanted, now.date())
-    failures = 0
-    outcomes = porch.make(house, wanted, output, send=send, test_to=test_to, resend=resend)
-    for outcome in progress(outcomes, len(wanted), "reports"):
-        failures += isinstance(outcome, AnalyticsError)
-        say(f"error: {outcome}" if isinstance(outcome, AnalyticsError) else outcome)
+    pipeline.land_figures(context, plan.reports, now.date())
+    with progress(len(plan.reports), "reports") as advance:
+
+        def tell(outcome: str | AnalyticsError) -> None:
+            say_outcome(outcome)
+            advance()
+
+        failures = pipeline.make_reports(context, plan.reports, request, output, tell)
     return int(failures > 0)
 
 
@@ -260,9 +258,9 @@ def waive(
 
     Example: [bold]python -m etl waive --source sendgrid --day 2026-11-12 --reason "provider outage"[/]
     """
-    house = porch.enter(settings.from_environment)
-    house.source(source)
-    house.state.waive(source, day.date(), reason, datetime.now(UTC))
+    context = pipeline.open_context(settings.from_environment)
+    context.source(source)
+    context.state.waive(source, day.date(), reason, datetime.now(UTC))
 
 
 @app.command()
@@ -272,7 +270,7 @@ def unsubscribe(token: Annotated[str, typer.Argument(help="The last part of a re
 
     Example: [bold]python -m etl unsubscribe czE.4fY0...[/]
     """
-    porch.unsubscribe(porch.enter(settings.from_environment), token)
+    pipeline.unsubscribe(pipeline.open_context(settings.from_environment), token)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,31 @@
 """What can go wrong, each with the sentence that tells the reader what, where and what to do.
 
-The porches print ``str(error)`` on one line. No sentence holds an address or a secret.
+The entry points print ``str(error)`` on one line. No sentence holds an address or a secret.
 """
 
 import re
 from datetime import date
+from typing import Self
 
 
 class AnalyticsError(Exception):
-    """The work failed; the command line ends with exit code 1."""
+    """The work failed; the command line ends with exit code 1.
+
+    Subclasses make their sentence from other arguments. Those are kept, so that an error survives pickling on its way
+    from a worker process.
+    """
+
+    def __new__(cls, *arguments: object) -> Self:
+        """Keep what the error is made from."""
+        made = super().__new__(cls, *arguments)
+        made._arguments = arguments
+        return made
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Make the same error from the same arguments."""
+        return type(self), self._arguments
+
+    _arguments: tuple[object, ...]
 
 
 def reason_of(error: Exception) -> str:
@@ -20,6 +37,10 @@ def reason_of(error: Exception) -> str:
 def refusal_of(error: Exception) -> str:
     """The same of what a database's driver says, behind an error of SQLAlchemy or not; it may quote addresses: without them."""
     return re.sub(r"\S+@\S+", "<address>", reason_of(getattr(error, "orig", None) or error))
+
+
+class QueryError(AnalyticsError):
+    """A named query is missing, has the name of a table, or lacks a parameter: a defect of this project."""
 
 
 class ConfigurationError(AnalyticsError):

@@ -1,6 +1,6 @@
 """Where a slice's files lie, on a disk or on object storage.
 
-Every shelf (``slices/<source>/<day>``, or ``registry``) holds versions, each a fresh folder, and two small manifests:
+Every prefix (``slices/<source>/<day>``, or ``registry``) holds versions, each a fresh folder, and two small manifests:
 ``newest.json`` names the version that was brought last, ``loaded.json`` the one that the warehouse holds. A manifest is
 written last and in one step, so that readers see a version whole or not at all, and a killed run leaves only a
 folder that nothing names.
@@ -18,7 +18,7 @@ from typing import BinaryIO, Literal
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from etl.errors import AnalyticsError, ConfigurationError, LandingError, reason_of
 
@@ -31,7 +31,7 @@ _NEWEST, _LOADED = "newest.json", "loaded.json"
 
 
 class LandedFile(BaseModel):
-    """A file of a version: its path below the shelf, its bytes and their SHA-256, and where they came from."""
+    """A file of a version: its path below the prefix, its bytes and their SHA-256, and where they came from."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,14 +54,15 @@ class Counts(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One version of a shelf: its raw files, and, from the stage normalise on, its Parquet and counts.
+    """One version of a prefix: its raw files, and, from the stage normalise on, its Parquet and counts.
 
     ``extracted`` and ``normalised`` are steps on the way, ``valid`` may be loaded, ``refused`` may not, for its ``reason``.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    shelf: str
+    # Landings made before the first release say "shelf".
+    prefix: str = Field(validation_alias=AliasChoices("prefix", "shelf"))
     raw: tuple[LandedFile, ...] = ()
     events: str | None = None
     rejects: str | None = None
@@ -70,8 +71,8 @@ class Manifest(BaseModel):
     reason: str | None = None
 
 
-def slice_shelf(source: str, day: date) -> str:
-    """The shelf of one slice."""
+def slice_prefix(source: str, day: date) -> str:
+    """The prefix of one slice."""
     return f"slices/{source}/{day.isoformat()}"
 
 
@@ -98,21 +99,21 @@ class Landing:
         """A full path as people and DuckDB find it: as it is on a disk, as a URL elsewhere."""
         return path if self.is_local else str(self.filesystem.unstrip_protocol(path))
 
-    def newest(self, shelf: str) -> Manifest | None:
+    def newest(self, prefix: str) -> Manifest | None:
         """The version brought last, if any."""
-        return self._manifest(shelf, _NEWEST)
+        return self._manifest(prefix, _NEWEST)
 
-    def loaded(self, shelf: str) -> Manifest | None:
+    def loaded(self, prefix: str) -> Manifest | None:
         """The version that the warehouse was loaded from, if any."""
-        return self._manifest(shelf, _LOADED)
+        return self._manifest(prefix, _LOADED)
 
     def publish(self, manifest: Manifest) -> None:
-        """Makes this the newest version of its shelf."""
-        self.write(self.path(manifest.shelf, _NEWEST), manifest.model_dump_json(indent=1).encode())
+        """Makes this the newest version of its prefix."""
+        self.write(self.path(manifest.prefix, _NEWEST), manifest.model_dump_json(indent=1).encode())
 
     def mark_loaded(self, manifest: Manifest) -> None:
         """Says that the warehouse now holds this version; called after the load has committed."""
-        self.write(self.path(manifest.shelf, _LOADED), manifest.model_dump_json(indent=1).encode())
+        self.write(self.path(manifest.prefix, _LOADED), manifest.model_dump_json(indent=1).encode())
 
     @staticmethod
     def fresh_version() -> str:
@@ -146,10 +147,10 @@ class Landing:
         with self._reached():
             self.filesystem.rm(path)
 
-    def store(self, shelf: str, path: str, content: BinaryIO, origin: str) -> LandedFile:
-        """Copies a stream into a shelf in bounded memory, byte for byte; nothing sees it before a manifest names it."""
+    def store(self, prefix: str, path: str, content: BinaryIO, origin: str) -> LandedFile:
+        """Copies a stream into a prefix in bounded memory, byte for byte; nothing sees it before a manifest names it."""
         digest, size = hashlib.sha256(), 0
-        with self._written(self.path(shelf, path)) as write:
+        with self._written(self.path(prefix, path)) as write:
             while chunk := content.read(_CHUNK):
                 write(chunk)
                 digest.update(chunk)
@@ -184,16 +185,16 @@ class Landing:
                     while chunk := content.read(_CHUNK):
                         write(chunk)
 
-    def sweep(self, shelf: str, *, before: datetime) -> None:
-        """Removes what no manifest of a shelf names and what was last written before an aware instant."""
+    def sweep(self, prefix: str, *, before: datetime) -> None:
+        """Removes what no manifest of a prefix names and what was last written before an aware instant."""
         named = {_NEWEST, _LOADED} | {
             file.split("/", 1)[0]
-            for manifest in (self.newest(shelf), self.loaded(shelf))
+            for manifest in (self.newest(prefix), self.loaded(prefix))
             if manifest
             for file in (*(raw.path for raw in manifest.raw), manifest.events, manifest.rejects)
             if file
         }
-        folder = self.path(shelf)
+        folder = self.path(prefix)
         with self._reached():
             entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
             for entry in (found.rstrip("/") for found in entries):
@@ -209,8 +210,8 @@ class Landing:
         files = self.filesystem.find(folder)
         return all(written(file) < before for file in files) and (bool(files) or written(folder) < before)
 
-    def _manifest(self, shelf: str, name: str) -> Manifest | None:
-        content = self.read(self.path(shelf, name))
+    def _manifest(self, prefix: str, name: str) -> Manifest | None:
+        content = self.read(self.path(prefix, name))
         return Manifest.model_validate_json(content) if content else None
 
     @contextmanager

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
-from etl.landing import Counts, Landing, Manifest, slice_shelf
+from etl.landing import Landing, Manifest, slice_prefix
 from etl.warehouse import Warehouse
 
 WHOLE = ("loaded", "empty")
@@ -13,13 +13,13 @@ WHOLE = ("loaded", "empty")
 
 def load_slice(
     warehouse: Warehouse, landing: Landing, source: str, day: date, *, replace: bool, loaded_at: datetime
-) -> Counts:
-    """Replaces a slice in the warehouse by the newest landed version, which must be valid.
+) -> Manifest:
+    """Replace a slice in the warehouse by the newest landed version, which must be valid.
 
     A ShrunkenSlice where that has under half of the loaded raw records, unless ``replace``.
     """
-    shelf = slice_shelf(source, day)
-    manifest = landing.newest(shelf)
+    prefix = slice_prefix(source, day)
+    manifest = landing.newest(prefix)
     if manifest is None:
         raise NotLanded(source, day)
     if manifest.status != "valid":
@@ -31,10 +31,10 @@ def load_slice(
     if manifest.events is None:
         warehouse.replace_slice(row, None)
     else:
-        with landing.local(landing.path(shelf, manifest.events)) as folder:
+        with landing.local(landing.path(prefix, manifest.events)) as folder:
             warehouse.replace_slice(row, folder)
     landing.mark_loaded(manifest)
-    return manifest.counts
+    return manifest
 
 
 def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) -> None:
@@ -45,7 +45,7 @@ def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) ->
 def load_registry(warehouse: Warehouse, landing: Landing) -> None:
     """Replaces the registry in the warehouse by the one landed last."""
     manifest = landing.newest("registry")
-    if manifest is None or manifest.events is None or manifest.status == "refused":
+    if manifest is None or manifest.events is None or manifest.status != "valid":
         raise RegistryError("no registry was landed that could be loaded; pull it first")
     with landing.local(landing.path("registry", manifest.events)) as folder:
         warehouse.replace_registry(folder)
@@ -55,7 +55,9 @@ def load_registry(warehouse: Warehouse, landing: Landing) -> None:
 def _held(warehouse: Warehouse, source: str, day: date) -> Mapping[str, Any]:
     """The slice's row; for one never tried, the row that a first failure writes."""
     held = warehouse.rows("held_slices", source=source, load_date=day)
-    return held[0] if held else _row(Manifest(shelf=slice_shelf(source, day)), source, day, None) | {"status": "failed"}
+    return (
+        held[0] if held else _row(Manifest(prefix=slice_prefix(source, day)), source, day, None) | {"status": "failed"}
+    )
 
 
 def _row(manifest: Manifest, source: str, day: date, loaded_at: datetime | None) -> dict[str, Any]:

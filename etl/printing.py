@@ -3,17 +3,16 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-T = TypeVar("T")
 
 
 class Output(StrEnum):
@@ -49,21 +48,26 @@ def say(line: str) -> None:
     sys.stderr.write(" ".join(line.splitlines()) + "\n")
 
 
-def progress(steps: Iterable[T], count: int, what: str) -> Iterator[T]:
-    """The steps, with a bar on a terminal; elsewhere the caller's own lines say how far the work is."""
+@contextmanager
+def progress(count: int, what: str) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal until the block ends; yield the function that moves it on by one.
+
+    Elsewhere nothing is shown: the caller's own lines say how far the work is.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield from steps
+        yield lambda: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        yield from bar.track(steps, total=count, description=what)
+        task = bar.add_task(what, total=count)
+        yield lambda: bar.advance(task)
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     """Columns as wide as they must be: nothing is cut, a line may be longer than the window."""
-    told = [_told(row) for row in rows]
-    columns = {name: [name, *(row[name] for row in told)] for name in (told[0] if told else ("nothing",))}
+    shown = [_shown(row) for row in rows]
+    columns = {name: [name, *(row[name] for row in shown)] for name in (shown[0] if shown else ("nothing",))}
     widths = {name: max(map(cell_len, texts)) for name, texts in columns.items()}
     numbers = {name for name in columns if any(isinstance(row.get(name, 0), int | float) for row in rows)}
     for line in zip(*columns.values(), strict=True):
@@ -76,7 +80,7 @@ def _padded(text: str, width: int, is_number: bool) -> str:
     return space + text if is_number else text + space
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, str]:
+def _shown(row: Mapping[str, Any]) -> dict[str, str]:
     """A row in words, a count and its rate in one column."""
     shown: dict[str, str] = {}
     for name, value in row.items():

@@ -1,7 +1,7 @@
 """The configuration: one file, ``analytics.toml``, and the environment variables that override it.
 
 The names are those of the interface, a promise to users; a key that is not among them is an error that names it.
-Secrets never stand in the file: a key ``secret`` names one, which the porches look up where they live.
+Secrets never stand in the file: a key ``secret`` names one, which the entry points look up where they live.
 """
 
 import os
@@ -90,7 +90,6 @@ class Warehouse(_Table):
 
     url: Url
     secret: str | None = None
-    storage: str | None = None
 
 
 class State(_Table):

@@ -1,31 +1,32 @@
-"""The stage statistics: asks the warehouse, for any instant, and lands what a report shows.
+"""The stage statistics: query the warehouse for any instant, and land what a report shows.
 
-Every figure is computed in SQL; here parameters are bound, answers put together, and slices held against what the
-configuration expects. Times are naive UTC, but for ``figures.json``, whose times are text with ``Z``.
+Every figure is computed in SQL. This module binds parameters, joins answers, and compares the slices that are loaded
+with those that the configuration expects. Times are naive UTC; in the figures document they are text with ``Z``.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
+from etl import figures as documents
 from etl.errors import UnknownName
+from etl.figures import Figures, ListedSubscription
 from etl.landing import Landing
 from etl.periods import Period, period_end
 from etl.settings import Settings, Source
-from etl.warehouse import Warehouse
+from etl.warehouse import EVERYTHING, Row, Warehouse
 
 METRIC_CATALOGUE_VERSION = 1
 FOR_EVER = date.max - timedelta(days=1)
-ALL_THAT_IS_LOADED = datetime(9999, 12, 31, tzinfo=UTC)
 
-Row = dict[str, Any]
 Waivers = Collection[tuple[str, date, str]]
 """What will never come: source, day and the reason that reports print."""
 
 _DAY = timedelta(days=1)
 _WHOLE = ("loaded", "empty")
+_ODDITY_LIMITS = {"duplicate_rate_maximum", "unattributed_rate_maximum", "volume_factor"}
 _ODDITIES = {
     "duplicates": "{found_count} of {compared_count} records are duplicates",
     "unattributed": "{found_count} of {compared_count} events belong to no recipient of the registry",
@@ -36,7 +37,7 @@ _ODDITIES = {
 def refresh(warehouse: Warehouse, settings: Settings) -> None:
     """Computes the stored figures again of the certificates that a load touched; of all after a setting changed."""
     rules = json.dumps({"metric_catalogue_version": METRIC_CATALOGUE_VERSION, **_rules(settings)})
-    warehouse.refresh(rules, **_bounds(settings, ALL_THAT_IS_LOADED))
+    warehouse.refresh(rules, **EVERYTHING, **_rules(settings))
 
 
 def catalogue(
@@ -49,7 +50,7 @@ def catalogue(
     _require(warehouse, "issuer", issuer)
     _require(warehouse, "certificate", certificate)
     bounds = _bounds(settings, period_end(as_of, timezone), issuer, certificate)
-    return _with_shares(warehouse, warehouse.rows("certificate_statistics", **bounds), as_of, bounds)
+    return _with_shares(warehouse, warehouse.rows("metric_catalogue", **bounds), as_of, bounds)
 
 
 def recipients(warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, certificate: str) -> list[Row]:
@@ -62,14 +63,14 @@ def recipients(warehouse: Warehouse, settings: Settings, as_of: date, timezone: 
     ]
 
 
-def subscriptions(warehouse: Warehouse) -> list[Row]:
-    """One row per subscription of the latest registry, by subscription_id."""
-    return warehouse.rows("listed_subscriptions")
+def subscriptions(warehouse: Warehouse) -> list[ListedSubscription]:
+    """Return the subscriptions of the latest registry, by subscription_id."""
+    return cast("list[ListedSubscription]", warehouse.rows("listed_subscriptions"))
 
 
-def attribution(warehouse: Warehouse, settings: Settings) -> Row:
+def attribution(warehouse: Warehouse) -> Row:
     """How many different events there are, how many match no recipient, and how many name another certificate."""
-    return warehouse.rows("attribution", **_bounds(settings, ALL_THAT_IS_LOADED))[0]
+    return warehouse.rows("attribution", **EVERYTHING)[0]
 
 
 def slices(
@@ -81,7 +82,7 @@ def slices(
     last: date | None = None,
 ) -> list[Row]:
     """One row per slice that was tried, or is expected up to yesterday, from first to last, by day and source."""
-    rows = _merged(warehouse.rows("listed_slices", **_bounds(settings, ALL_THAT_IS_LOADED)), settings, waivers, today)
+    rows = _merged(warehouse.rows("listed_slices", **EVERYTHING), settings, waivers, today)
     return [row for row in rows if (first or date.min) <= row["load_date"] <= (last or date.max)]
 
 
@@ -93,8 +94,8 @@ def failed_slices(warehouse: Warehouse) -> set[tuple[str, date]]:
 
 def oddities(warehouse: Warehouse, settings: Settings, source: str, day: date) -> list[str]:
     """What is merely odd about a loaded slice, by the limits of ``[validation]``: a sentence each, without full stop."""
-    limits = settings.validation.model_dump()
-    rows = warehouse.rows("slice_oddities", source=source, load_date=day, **limits)
+    limits = settings.validation.model_dump(include=_ODDITY_LIMITS)
+    rows = warehouse.rows("slice_oddities", **EVERYTHING | {"source": source, "load_date": day}, **limits)
     return [_ODDITIES[row["oddity"]].format(**row) for row in rows]
 
 
@@ -121,38 +122,49 @@ def land_figures(
     waivers: Waivers,
     today: date,
 ) -> str:
-    """Lands all that one report shows as ``reports/<subscription_id>/<period>/figures.json``; gives its path.
+    """Land all that one report shows as ``reports/<subscription_id>/<period>/figures.json``; return its path.
 
     ``subscription`` is a row of ``subscriptions``.
     """
+    document = figures(warehouse, settings, subscription, period, waivers, today)
+    path = landing.path("reports", subscription["subscription_id"], period.name, "figures.json")
+    landing.write(path, documents.serialise(document))
+    return path
+
+
+def figures(
+    warehouse: Warehouse,
+    settings: Settings,
+    subscription: Mapping[str, Any],
+    period: Period,
+    waivers: Waivers,
+    today: date,
+) -> Figures:
+    """Return all that one report shows; UnknownName where the registry no longer has its issuer."""
     issuer = warehouse.rows("issuer", issuer_id=subscription["issuer_id"])
     if not issuer:
         raise UnknownName("issuer", subscription["issuer_id"])
     bounds = _bounds(settings, period.end_at, subscription["issuer_id"])
-    named = ("subscription_id", "email", "frequency", "timezone", "locale")
-    figures = {
-        "metric_catalogue_version": METRIC_CATALOGUE_VERSION,
-        "subscription": {name: subscription[name] for name in named},
-        "issuer": issuer[0],
-        "period": _described(period),
-        "counts_share_links": settings.credential.count_share_links,
-        "quality": _quality(warehouse, settings, period, waivers, today),
-        "certificates": _with_reasons(
-            warehouse,
-            _with_shares(warehouse, warehouse.rows("certificate_figures", **bounds), period.last, bounds),
-            bounds,
-        ),
-        "recipients": warehouse.rows("listed_recipients", **bounds),
-        "totals": warehouse.rows("totals", **bounds)[0],
-    }
-    path = landing.path("reports", subscription["subscription_id"], period.name, "figures.json")
-    landing.write(path, json.dumps(figures, ensure_ascii=False, indent=1, default=_as_text).encode())
-    return path
+    catalogue_rows = _with_shares(warehouse, warehouse.rows("certificate_figures", **bounds), period.last, bounds)
+    document: Figures = _as_text(
+        {
+            "metric_catalogue_version": METRIC_CATALOGUE_VERSION,
+            "subscription": {name: subscription[name] for name in documents.Subscription.__annotations__},
+            "issuer": issuer[0],
+            "period": _described(period),
+            "counts_share_links": settings.credential.count_share_links,
+            "quality": _quality(warehouse, settings, period, waivers, today),
+            "totals": warehouse.rows("totals", **bounds)[0],
+            "certificates": _with_reasons(warehouse, catalogue_rows, bounds),
+            "recipients": warehouse.rows("listed_recipients", **bounds),
+        }
+    )
+    return document
 
 
 def _bounds(settings: Settings, end: datetime, issuer: str | None = None, certificate: str | None = None) -> Row:
-    scope = {"period_end": end, "issuer_id": issuer, "certificate_id": certificate, "only_stale": False}
-    return scope | _rules(settings)
+    scope = {"period_end": end, "issuer_id": issuer, "certificate_id": certificate}
+    return EVERYTHING | scope | _rules(settings)
 
 
 def _rules(settings: Settings) -> Row:
@@ -172,7 +184,7 @@ def _require(warehouse: Warehouse, kind: str, name: str | None) -> None:
 
 def _with_shares(warehouse: Warehouse, rows: list[Row], as_of: date, bounds: Row) -> list[Row]:
     shares: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in warehouse.rows("certificate_shares", **bounds):
+    for row in warehouse.rows("channel_shares", **bounds):
         shares[row["certificate_id"]][row["channel"]] = row["recipients_count"]
     keys = ("certificate_id", "name", "kind", "issuer_id", "created_at")
     return [
@@ -270,7 +282,12 @@ def _quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: 
     }
 
 
-def _as_text(value: date) -> str:
-    if not isinstance(value, datetime):
-        return value.isoformat()
-    return f"{(value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat()}Z"
+def _as_text(value: Any) -> Any:
+    """Return a value with all dates and times in it as the figures document writes them."""
+    if isinstance(value, dict):
+        return {name: _as_text(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_as_text(part) for part in value]
+    if isinstance(value, datetime):
+        return f"{(value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat()}Z"
+    return value.isoformat() if isinstance(value, date) else value

@@ -18,9 +18,9 @@ import duckdb
 from sqlalchemy import event
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 
-from etl import settings
+from etl import settings, sql
 from etl.errors import NotLanded, RefusedSlice, SliceError
-from etl.landing import Counts, Landing, Manifest, slice_shelf
+from etl.landing import Counts, Landing, Manifest, slice_prefix
 
 PAGE = "validation.html"
 """The name of the Data Docs page, in the folder of the version that was validated."""
@@ -45,7 +45,6 @@ VOCABULARIES = {
     "machine_reason": ("provider_flag", "proxy_ua", "scanner_ua", "crawler_ua", "method"),
 }  # fmt: skip
 
-_SQL = Path(__file__).parent.parent / "sql" / "validate"
 _QUERY_ONLY = {
     "result_format": "BASIC",
     "return_unexpected_index_query": True,
@@ -63,28 +62,24 @@ td, th {border: 1px solid #bbb; padding: .3rem .6rem; text-align: left; vertical
 
 
 def validate_slice(landing: Landing, limits: settings.Validation, source: str, day: date) -> Manifest:
-    """Publishes a slice's normalised version as valid, with its Data Docs page beside it; without raw files at once.
+    """Publish a slice's normalised version as valid, with its Data Docs page beside it.
 
-    Raises NotLanded, and RefusedSlice for a version that fails: it is published as refused, with the reason.
+    A version without raw files is valid at once. NotLanded where there is none, RefusedSlice where it fails.
     """
-    manifest = landing.newest(slice_shelf(source, day))
+    manifest = landing.newest(slice_prefix(source, day))
     if manifest is None:
         raise NotLanded(source, day)
     if manifest.raw:
         if manifest.events is None:
             raise SliceError(source, day, "the version landed last is not normalised; run the day again")
-        try:
-            _require_valid(landing, limits, manifest, source, day)
-        except RefusedSlice as refusal:
-            landing.publish(manifest.model_copy(update={"status": "refused", "reason": refusal.reason}))
-            raise
+        _require_valid(landing, limits, manifest, source, day)
     valid = manifest.model_copy(update={"status": "valid", "reason": None})
     landing.publish(valid)
     return valid
 
 
 def _require_valid(landing: Landing, limits: settings.Validation, manifest: Manifest, source: str, day: date) -> None:
-    with landing.local(landing.path(manifest.shelf, str(manifest.events))) as parquet:
+    with landing.local(landing.path(manifest.prefix, str(manifest.events))) as parquet:
         results = _run(f"{source} {day}", _expectations(limits, manifest.counts, day), parquet)
     failures = {
         _sentence(result, manifest.counts): _query(result, landing, manifest)
@@ -92,7 +87,7 @@ def _require_valid(landing: Landing, limits: settings.Validation, manifest: Mani
         if not result.success
     }
     version = str(manifest.events).split("/", 1)[0]
-    landing.write(landing.path(manifest.shelf, version, PAGE), _page(results, failures).encode())
+    landing.write(landing.path(manifest.prefix, version, PAGE), _page(results, failures).encode())
     if failures:
         raise RefusedSlice(source, day, list(failures), "; ".join(dict.fromkeys(failures.values())))
 
@@ -222,10 +217,10 @@ def _sentence(result: Any, counts: Counts) -> str:
 def _query(result: Any, landing: Landing, manifest: Manifest) -> str:
     """One line for DuckDB that shows the rows: our named SELECT, else the one that Great Expectations writes."""
     rows = result.expectation_config.meta.get("rows")
-    query = (_SQL / f"{rows}.sql").read_text() if rows else result.result["unexpected_index_query"]
-    query = " ".join(re.sub(r"(?m)^--.*$", "", query).split()).rstrip(" ;")
+    query = sql.read("validate", rows).text if rows else result.result["unexpected_index_query"]
+    query = " ".join(query.split()).rstrip(" ;")
     for table, file in (("events", manifest.events), ("rejects", manifest.rejects)):
-        place = landing.shown(_files(landing.path(manifest.shelf, str(file)))).replace("'", "''")
+        place = landing.shown(_files(landing.path(manifest.prefix, str(file)))).replace("'", "''")
         query = query.replace(f"FROM {table}", f"FROM read_parquet('{place}')")
     return query
 

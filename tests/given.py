@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from etl import load, settings
-from etl.landing import Counts, LandedFile, Landing, Manifest, slice_shelf
+from etl.landing import Counts, LandedFile, Landing, Manifest, slice_prefix
 from etl.warehouse import Warehouse
 
 Row = Mapping[str, Any]
@@ -80,14 +80,14 @@ def bring_slice(
 
 def land_slice(landing: Landing, source: str, day: date, rows: Sequence[Row]) -> Manifest:
     """Lands a slice of complete events as a valid version; without rows it has no raw file."""
-    shelf, version = slice_shelf(source, day), landing.fresh_version()
+    prefix, version = slice_prefix(source, day), landing.fresh_version()
     raw = (LandedFile(path=f"{version}/raw", size=0, sha256=""),) if rows else ()
     manifest = Manifest(
-        shelf=shelf, raw=raw, events=f"{version}/events" if rows else None, status="valid",
+        prefix=prefix, raw=raw, events=f"{version}/events" if rows else None, status="valid",
         counts=Counts(raw=len(rows), event=len(rows)),
     )  # fmt: skip
     if rows:
-        with landing.local_folder(landing.path(shelf, f"{version}/events")) as folder:
+        with landing.local_folder(landing.path(prefix, f"{version}/events")) as folder:
             half = len(rows) // 2
             for name, part in (("one", rows[:half]), ("two", rows[half:])):
                 parquet.write_table(_events(part), folder / f"{name}.parquet")
@@ -101,7 +101,7 @@ def bring_registry(warehouse: Warehouse, landing: Landing, given: Mapping[str, A
     with landing.local_folder(landing.path("registry", f"{version}/tables")) as folder:
         for table, rows in registry(given).items():
             parquet.write_table(_registry_table(table, rows), folder / f"{table}.parquet")
-    landing.publish(Manifest(shelf="registry", events=f"{version}/tables", status="valid"))
+    landing.publish(Manifest(prefix="registry", events=f"{version}/tables", status="valid"))
     load.load_registry(warehouse, landing)
 
 

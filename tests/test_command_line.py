@@ -278,10 +278,14 @@ def test_a_table_shows_a_count_beside_its_rate(loaded):
         (
             ["reports", "--send", "--test-to", "a@b.example"],
             2,
-            "error: --test-to goes to the tester alone; leave out --send, or --test-to",
+            "error: a test goes to the tester alone; leave out send and resend, or the test address",
         ),
-        (["reports", "--send"], 2, "error: mail is switched off; set enabled = true under [mail], or use --test-to"),
-        (["reports", "--resend"], 2, "--resend goes with --send"),
+        (
+            ["reports", "--send"],
+            2,
+            "error: mail is switched off; set enabled = true under [mail], or send a test to one address",
+        ),
+        (["reports", "--resend"], 2, "resend goes with send and a period"),
         (["statistics", "--as-of", TWO, "--timezone", "Mars"], 2, "unknown time zone 'Mars'; use an IANA name"),
         (["nightly", "--day", ONE, "--source", "nobody"], 2, "there is no source 'nobody'; there are mail, view"),
         (["nightly", "--day", TWO, "--to", ONE], 2, "--to lies before --day"),

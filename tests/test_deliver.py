@@ -314,23 +314,6 @@ def test_a_resend_goes_out_under_a_new_id(ledger, first):
     assert row.message_id != former
 
 
-def test_nothing_leaves_while_mail_is_off(ledger):
-    """Reports can be tried out without mailing anybody, and --send says why."""
-    postman = Postman()
-    with serving(postman) as mail, pytest.raises(DeliveryError, match="enabled = true"):
-        send(ledger, mail.model_copy(update={"enabled": False}))
-    assert (postman.tries, ledger.delivery("s1", "2026-11")) == (0, None)
-
-
-def test_nothing_goes_to_who_has_unsubscribed(ledger):
-    """Not even a period asked for by name."""
-    postman = Postman()
-    ledger.unsubscribe("s1", NOW)
-    with serving(postman) as mail, pytest.raises(DeliveryError, match="unsubscribed"):
-        send(ledger, mail, resend=True)
-    assert postman.tries == 0
-
-
 def test_a_test_goes_to_the_tester_alone(ledger):
     """A test reaches no reader, works with mail off, and cannot unsubscribe anybody from its header."""
     postman = Postman()

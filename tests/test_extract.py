@@ -11,11 +11,11 @@ from pyarrow import parquet
 
 from etl import extract, settings
 from etl.errors import ConfigurationError, NoFiles, NotLanded, RegistryError, UnreadableFile
-from etl.landing import Counts, slice_shelf
+from etl.landing import Counts, slice_prefix
 from etl.normalise import registry
 
 DAY = date(2026, 3, 2)
-SHELF = slice_shelf("mail", DAY)
+PREFIX = slice_prefix("mail", DAY)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def pull(landing, mail, **options):
 
 def landed(landing, manifest):
     """What lies in the landing now, file by file."""
-    return [landing.read(landing.path(SHELF, file.path)) for file in manifest.raw]
+    return [landing.read(landing.path(PREFIX, file.path)) for file in manifest.raw]
 
 
 def load(landing, manifest, raw=1):
@@ -65,7 +65,7 @@ def test_files_are_landed_byte_for_byte_in_the_order_of_their_names(landing, log
     manifest = pull(landing, source(logs))
     assert landed(landing, manifest) == contents
     assert [file.path.rsplit("-", 1)[-1] for file in manifest.raw] == ["a.json.gz", "b.json", "c.json"]
-    assert manifest == landing.newest(SHELF)
+    assert manifest == landing.newest(PREFIX)
 
 
 def test_a_file_is_known_by_where_it_came_from(landing, logs):
@@ -117,7 +117,7 @@ def test_a_day_without_files_fails_and_names_the_pattern(landing, logs):
         NoFiles, match=r"mail 2026-03-02: no file matches .*2026-03-02/\*; bring the files, or set may_be"
     ):
         pull(landing, source(logs))
-    assert landing.newest(SHELF) is None
+    assert landing.newest(PREFIX) is None
 
 
 def test_a_day_may_be_empty_where_somebody_says_so(landing, logs):
@@ -131,7 +131,7 @@ def test_nothing_never_replaces_something(landing, logs, may_be_empty):
     load(landing, manifest := _one_file(landing, logs))
     with pytest.raises(NoFiles):
         pull(landing, source(logs, may_be_empty=may_be_empty))
-    assert landing.newest(SHELF) == manifest
+    assert landing.newest(PREFIX) == manifest
 
 
 def test_nothing_replaces_something_when_somebody_says_so(landing, logs):
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_read_keeps_the_former_version(landing, logs):
     (logs / DAY.isoformat() / "b.json").symlink_to("/proc/self/mem")
     with pytest.raises(UnreadableFile, match=r"mail 2026-03-02: .*/b\.json cannot be read \(.+\); have it"):
         pull(landing, source(logs))
-    assert landing.newest(SHELF) == former
+    assert landing.newest(PREFIX) == former
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_refused_version_gives_way_to_the_loaded_one(landing, logs):
     write(logs, "a.json")
     load(landing, pull(landing, source(logs)))
     landing.publish(pull(landing, source(logs)).model_copy(update={"status": "refused"}))
-    assert extract.reuse_landed(landing, "mail", DAY) == landing.loaded(SHELF) == landing.newest(SHELF)
+    assert extract.reuse_landed(landing, "mail", DAY) == landing.loaded(PREFIX) == landing.newest(PREFIX)
 
 
 def test_a_slice_that_was_never_landed_cannot_be_taken(landing):

@@ -13,13 +13,13 @@ from pyarrow import parquet
 from etl import extract, normalise, settings
 from etl.errors import ConfigurationError, ExpiredSlice, RefusedKey, SliceError, UnreachableSource
 from etl.extract import PROVIDERS, api
-from etl.landing import Landing, slice_shelf
+from etl.landing import Landing, slice_prefix
 from tests.provider_server import KEY, serve
 
 DAY = date(2026, 11, 2)
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 TODAY = DAY + timedelta(days=1)
-SHELF = slice_shelf("mail", DAY)
+PREFIX = slice_prefix("mail", DAY)
 AT_ONCE = {**api.PATIENCE, "backoff_factor": 0}
 DOMAINS = {"mailgun": "mail.example.com", "mailersend": "jpzkmgq7"}
 CASES = [
@@ -97,18 +97,18 @@ def events(landing, server):
     manifest = normalise.normalise_slice(
         landing, settings.Normalise(), "mail", source(server), DAY, hash_key="of the tests"
     )
-    rows = parquet.read_table(landing.path(SHELF, manifest.events)).to_pylist()
+    rows = parquet.read_table(landing.path(PREFIX, manifest.events)).to_pylist()
     return manifest.counts, sorted(rows, key=lambda row: (row["occurred_at"], row["event_key"]))
 
 
 def raw(landing, manifest):
     """The bytes of the landed answers, in their order."""
-    return [landing.read(landing.path(SHELF, file.path)) for file in manifest.raw]
+    return [landing.read(landing.path(PREFIX, file.path)) for file in manifest.raw]
 
 
 def progress(landing):
     """What is kept of a pull under way."""
-    return landing.read(landing.path(SHELF, "progress.json"))
+    return landing.read(landing.path(PREFIX, "progress.json"))
 
 
 # What comes
@@ -252,7 +252,7 @@ def test_a_wrong_key_is_said_and_not_shown(landing, caplog, kind, status):
         server.faults = {0: status} if status == 403 else {}
         with pytest.raises(RefusedKey, match="secret KEY") as caught:
             pull(landing, server, kind, key="wrong-9b1d" if status == 401 else KEY)
-    said = f"{caught.value!r} {caplog.text} {landing.newest(SHELF)} {progress(landing)!r}"
+    said = f"{caught.value!r} {caplog.text} {landing.newest(PREFIX)} {progress(landing)!r}"
     assert KEY not in said
     assert "wrong-9b1d" not in said
 
@@ -322,7 +322,7 @@ def test_a_provider_that_stays_away_is_an_error_with_its_status(landing, kind):
         server.down_from = 1
         with pytest.raises(UnreachableSource, match="it answered 503"):
             pull(landing, server, kind)
-    assert landing.newest(SHELF) is None
+    assert landing.newest(PREFIX) is None
 
 
 def test_a_provider_that_cannot_be_reached_is_an_error_without_its_url(landing):
@@ -422,7 +422,7 @@ def test_the_stage_pulls_a_source_with_an_api(landing):
     """Files or API: the configuration says which."""
     with holding("brevo", count=1) as server:
         extract.extract_slice(landing, "mail", source(server), DAY, {"KEY": KEY}.get, today=TODAY)
-    assert landing.newest(SHELF).raw
+    assert landing.newest(PREFIX).raw
 
 
 def test_check_says_whether_an_api_answers(landing):

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from etl.landing import Landing, Manifest, slice_shelf
+from etl.landing import Landing, Manifest, slice_prefix
 
-SHELF = "slices/mail/2026-03-02"
+PREFIX = "slices/mail/2026-03-02"
 LATER = timedelta(days=1)
 
 
@@ -22,35 +22,35 @@ def landing(request, tmp_path):
 
 def store(landing, content=b"raw", version=None, name="raw/0000-a.json"):
     """A version with one raw file, which nothing names yet."""
-    return landing.store(SHELF, f"{version or landing.fresh_version()}/{name}", io.BytesIO(content), origin="a.json")
+    return landing.store(PREFIX, f"{version or landing.fresh_version()}/{name}", io.BytesIO(content), origin="a.json")
 
 
 def manifest(*raw, **differing):
-    """A version of the shelf."""
-    return Manifest(shelf=SHELF, raw=raw, **differing)
+    """A version of the prefix."""
+    return Manifest(prefix=PREFIX, raw=raw, **differing)
 
 
 def versions(landing):
-    """What lies in the shelf."""
-    return {entry.rsplit("/", 1)[-1] for entry in landing.filesystem.ls(landing.path(SHELF), detail=False)}
+    """What lies in the prefix."""
+    return {entry.rsplit("/", 1)[-1] for entry in landing.filesystem.ls(landing.path(PREFIX), detail=False)}
 
 
 def test_a_slice_has_its_own_shelf():
     """Whoever looks for the files of a source and a day finds them by these two words."""
-    assert slice_shelf("mail", date(2026, 3, 2)) == SHELF
+    assert slice_prefix("mail", date(2026, 3, 2)) == PREFIX
 
 
 def test_a_shelf_that_nobody_filled_holds_nothing(landing):
     """A first night is no error."""
-    assert landing.newest(SHELF) is None
-    assert landing.loaded(SHELF) is None
+    assert landing.newest(PREFIX) is None
+    assert landing.loaded(PREFIX) is None
 
 
 def test_a_stored_file_is_the_file_that_was_given_byte_for_byte(landing):
     """Raw stays raw, whatever bytes it is made of; its size and SHA-256 are on record."""
     content = bytes(range(256)) * 40_000
     landed = store(landing, content)
-    assert landing.read(landing.path(SHELF, landed.path)) == content
+    assert landing.read(landing.path(PREFIX, landed.path)) == content
     assert (landed.size, landed.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
@@ -67,23 +67,23 @@ def test_a_file_is_copied_in_bounded_memory(landing):
             return b"x" * given
 
     stream = Endless()
-    assert landing.store(SHELF, "v/raw", stream, origin="").size == 40 << 20
+    assert landing.store(PREFIX, "v/raw", stream, origin="").size == 40 << 20
     assert stream.largest <= 8 << 20
 
 
 def test_a_version_is_seen_when_its_manifest_is_written_and_not_before(landing):
     """Readers never meet half a version."""
     landed = store(landing)
-    assert landing.newest(SHELF) is None
+    assert landing.newest(PREFIX) is None
     landing.publish(manifest(landed))
-    assert landing.newest(SHELF) == manifest(landed)
+    assert landing.newest(PREFIX) == manifest(landed)
 
 
 def test_the_loaded_version_is_named_beside_the_newest(landing):
     """A refused version does not hide the one that the warehouse was loaded from."""
     landing.mark_loaded(good := manifest(store(landing), status="valid"))
     landing.publish(bad := manifest(store(landing), status="refused", reason="12 % rejects"))
-    assert (landing.newest(SHELF), landing.loaded(SHELF)) == (bad, good)
+    assert (landing.newest(PREFIX), landing.loaded(PREFIX)) == (bad, good)
 
 
 def test_two_versions_never_share_a_folder(landing):
@@ -96,9 +96,9 @@ def test_old_folders_that_no_manifest_names_are_swept(landing):
     newest, loaded, orphan = store(landing), store(landing), store(landing)
     landing.publish(manifest(newest))
     landing.mark_loaded(manifest(loaded))
-    landing.sweep(SHELF, before=datetime.now(UTC) - LATER)
+    landing.sweep(PREFIX, before=datetime.now(UTC) - LATER)
     assert orphan.path.split("/")[0] in versions(landing)
-    landing.sweep(SHELF, before=datetime.now(UTC) + LATER)
+    landing.sweep(PREFIX, before=datetime.now(UTC) + LATER)
     kept = {landed.path.split("/")[0] for landed in (newest, loaded)}
     assert versions(landing) == {"newest.json", "loaded.json", *kept}
 
@@ -107,19 +107,19 @@ def test_the_folders_of_events_and_rejects_are_named_too(landing):
     """A version is kept whole: its raw files, its events, its rejects."""
     parts = [store(landing, version=name, name="x.parquet").path for name in ("events", "rejects")]
     landing.publish(manifest(store(landing, version="raw"), events=parts[0], rejects=parts[1]))
-    landing.sweep(SHELF, before=datetime.now(UTC) + LATER)
+    landing.sweep(PREFIX, before=datetime.now(UTC) + LATER)
     assert versions(landing) == {"newest.json", "raw", "events", "rejects"}
 
 
 def test_sweeping_a_shelf_that_is_not_there_is_no_error(landing):
     """A slice that never came has nothing to sweep."""
-    landing.sweep(SHELF, before=datetime.now(UTC))
-    assert landing.newest(SHELF) is None
+    landing.sweep(PREFIX, before=datetime.now(UTC))
+    assert landing.newest(PREFIX) is None
 
 
 def test_a_folder_written_here_lies_in_the_landing_and_comes_back(landing):
     """DuckDB writes and reads local files, wherever the landing is."""
-    path = landing.path(SHELF, "v")
+    path = landing.path(PREFIX, "v")
     with landing.local_folder(path) as folder:
         (folder / "tables").mkdir()
         (folder / "tables" / "a.parquet").write_bytes(b"rows")
@@ -132,10 +132,10 @@ def test_a_folder_written_here_lies_in_the_landing_and_comes_back(landing):
 def test_a_folder_whose_writing_failed_is_named_by_nothing(landing):
     """A stage that breaks half way leaves the former version in place."""
     landing.publish(former := manifest(store(landing)))
-    with pytest.raises(ZeroDivisionError), landing.local_folder(landing.path(SHELF, "v")) as folder:
+    with pytest.raises(ZeroDivisionError), landing.local_folder(landing.path(PREFIX, "v")) as folder:
         (folder / "events.parquet").write_bytes(b"half")
         raise ZeroDivisionError
-    assert landing.newest(SHELF) == former
+    assert landing.newest(PREFIX) == former
 
 
 KILLED = """
@@ -144,7 +144,7 @@ from etl.landing import Landing, Manifest
 def die(event, arguments):
     if event == sys.argv[2] and "newest" in str(arguments[0]): os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(die)
-Landing(sys.argv[1]).publish(Manifest(shelf="slices/mail/2026-03-02", reason="new"))
+Landing(sys.argv[1]).publish(Manifest(prefix="slices/mail/2026-03-02", reason="new"))
 """
 
 
@@ -155,6 +155,6 @@ def test_a_manifest_whose_writing_is_killed_leaves_the_former_one(tmp_path, mome
     landing.publish(manifest(reason="former"))
     killed = subprocess.run([sys.executable, "-c", KILLED, f"file://{tmp_path}/landing", moment], check=False)
     assert killed.returncode == -9
-    assert landing.newest(SHELF).reason == "former"
-    landing.sweep(SHELF, before=datetime.now(UTC) + LATER)
+    assert landing.newest(PREFIX).reason == "former"
+    landing.sweep(PREFIX, before=datetime.now(UTC) + LATER)
     assert versions(landing) == {"newest.json"}

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from etl import load, statistics
 from etl import warehouse as warehouses
 from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
-from etl.landing import Counts, Landing, slice_shelf
+from etl.landing import Counts, Landing, slice_prefix
 from etl.warehouse import Warehouse
 from tests import given as case_tables
 
@@ -75,7 +75,7 @@ def test_a_slice_loaded_twice_is_there_once(open_warehouse: Opener, warehouse_ur
         with open_warehouse() as opened:
             case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"))
     assert len(table(warehouse_url, "events")) == 2
-    assert landing.loaded(slice_shelf("mail", DAY)) == landing.newest(slice_shelf("mail", DAY))
+    assert landing.loaded(slice_prefix("mail", DAY)) == landing.newest(slice_prefix("mail", DAY))
 
 
 def test_slices_in_any_order_give_the_same_warehouse(tmp_path: Path, postgres_url: str) -> None:
@@ -119,12 +119,12 @@ def test_a_load_killed_before_its_commit_leaves_what_was(
     with open_warehouse() as opened:
         case_tables.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}]})
         case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"))
-    before, loaded = content(warehouse_url), landing.loaded(slice_shelf("mail", DAY))
+    before, loaded = content(warehouse_url), landing.loaded(slice_prefix("mail", DAY))
     case_tables.land_slice(landing, "mail", DAY, events("r7", "r8", "r9"))
     command = [sys.executable, "-c", KILLED, warehouse_url, landing.root]
     killed = subprocess.run(command, cwd=Path(__file__).parent.parent, check=False)
     assert killed.returncode == 9
-    assert (content(warehouse_url), landing.loaded(slice_shelf("mail", DAY))) == (before, loaded)
+    assert (content(warehouse_url), landing.loaded(slice_prefix("mail", DAY))) == (before, loaded)
 
 
 def test_a_slice_under_half_its_size_needs_to_be_asked_for(opened: Warehouse, landing: Landing) -> None:
@@ -170,7 +170,9 @@ def test_loading_gives_the_counts_of_the_manifest(opened: Warehouse, landing: La
     counts = Counts(raw=9, event=2, duplicate=1, reject=2, ignored=4)
     manifest = case_tables.land_slice(landing, "mail", DAY, events("r1", "r2")).model_copy(update={"counts": counts})
     landing.publish(manifest)
-    assert load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT) == counts
+    assert (
+        load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT).counts == counts
+    )
     held = opened.rows("held_slices", source="mail", load_date=DAY)[0]
     assert {name: held[f"{name}_count"] for name in counts.model_fields_set} == counts.model_dump()
 

@@ -80,7 +80,7 @@ def test_the_warehouse_is_not_empty(wanted):
     assert {name: len(rows) for name, rows in wanted.items() if name in ("events", "slices", "recipients")} == {
         "events": 42, "slices": 4, "recipients": 20
     }  # fmt: skip
-    assert [name for name, rows in wanted.items() if not rows] == ["stale_certificates"]
+    assert [name for name, rows in wanted.items() if not rows] == ["stale_certificates", "touched_identities"]
 
 
 def test_a_night_run_twice_is_a_night(loaded, wanted):
@@ -112,12 +112,12 @@ MAIL = ("nightly", "--day", str(ONE), "--source", "mail")
 STAGES = {
     "extract, before the file lies there": ("etl.landing.Landing.store", 5),
     "extract, before it says so": ("etl.landing.Landing.publish", 3),
-    "normalise, with the events written": ("etl.normalise._define", 1, "rejects"),
+    "normalise, with the events written": ("etl.normalise.define", 1, "rejects"),
     "validate, before it says so": ("etl.landing.Landing.publish", 5),
     "load, within the transaction": ("etl.warehouse.Warehouse._record", 1),
     "load, before the landing knows": ("etl.landing.Landing.mark_loaded", 2),
     "statistics, before it begins": ("etl.statistics.refresh", 1),
-    "statistics, within the transaction": ("etl.warehouse.questions.question", 1, "certificate_shares"),
+    "statistics, within the transaction": ("etl.sql.compose", 1, "channel_shares"),
 }
 
 

@@ -16,10 +16,10 @@ import yaml
 
 from etl import normalise, settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
-from etl.landing import Counts, Landing, Manifest, slice_shelf
+from etl.landing import Counts, Landing, Manifest, slice_prefix
 
 DAY = date(2026, 11, 2)
-SHELF = slice_shelf("mail", DAY)
+PREFIX = slice_prefix("mail", DAY)
 CASES = Path(__file__).parent / "cases" / "normalise"
 LINKS = yaml.safe_load((CASES / "links.yaml").read_text())
 SHARE_LINKS = yaml.safe_load((CASES / "share_links.yaml").read_text())
@@ -54,10 +54,10 @@ def normalised(landing: Landing) -> Normalised:
     def run(*contents: bytes, form: str = "sendgrid", ending: str = "json", hash_key: str = "k") -> Manifest:
         version = landing.fresh_version()
         raw = [
-            landing.store(SHELF, f"{version}/raw/{number}.{ending}", io.BytesIO(content), f"logs/{number}.{ending}")
+            landing.store(PREFIX, f"{version}/raw/{number}.{ending}", io.BytesIO(content), f"logs/{number}.{ending}")
             for number, content in enumerate(contents)
         ]
-        landing.publish(Manifest(shelf=SHELF, raw=tuple(raw)))
+        landing.publish(Manifest(prefix=PREFIX, raw=tuple(raw)))
         source = settings.Source(format=form, files="*")
         return normalise.normalise_slice(landing, settings.Normalise(), "mail", source, DAY, hash_key=hash_key)
 
@@ -67,7 +67,7 @@ def normalised(landing: Landing) -> Normalised:
 def rows(landing: Landing, path: str | None) -> list[dict[str, Any]]:
     """The rows of a landed Parquet file."""
     assert path is not None
-    return pa.parquet.read_table(landing.path(SHELF, path)).to_pylist()
+    return pa.parquet.read_table(landing.path(PREFIX, path)).to_pylist()
 
 
 def keys(landing: Landing, manifest: Manifest) -> list[str]:
@@ -78,7 +78,7 @@ def keys(landing: Landing, manifest: Manifest) -> list[str]:
 def test_landed_events_have_the_agreed_columns(normalised: Normalised, landing: Landing) -> None:
     """Names and types are those that the load, and whoever reads the landing, rely on."""
     path = normalised(lines(event(category="a"))).events
-    schema = pa.parquet.read_schema(landing.path(SHELF, str(path)))
+    schema = pa.parquet.read_schema(landing.path(PREFIX, str(path)))
     text, flag = pa.string(), pa.bool_()
     others = {"load_date": pa.date32(), "occurred_at": pa.timestamp("us"), "tags": pa.list_(text)}
     columns = dict.fromkeys(TEXTS.split(), text) | dict.fromkeys(FLAGS.split(), flag) | others
@@ -160,7 +160,7 @@ def test_no_address_and_no_ip_is_landed(normalised: Normalised, landing: Landing
             event(event="", reason=told),
         )
     )
-    for path in Path(landing.path(SHELF, str(manifest.events))).parent.glob("*.parquet"):
+    for path in Path(landing.path(PREFIX, str(manifest.events))).parent.glob("*.parquet"):
         text = json.dumps(pa.parquet.read_table(path).to_pylist(), default=str).encode() + path.read_bytes()
         assert not [secret for secret in (b"ada@", b"ada%40", b"198.51.100.8", b"k1") if secret in text]
 
@@ -184,7 +184,7 @@ class DyingLanding(Landing):
 
     def publish(self, manifest: Manifest) -> None:
         """Never comes to it."""
-        raise KeyboardInterrupt(manifest.shelf)
+        raise KeyboardInterrupt(manifest.prefix)
 
 
 def test_a_killed_run_leaves_the_former_version(normalised: Normalised, landing: Landing, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_killed_run_leaves_the_former_version(normalised: Normalised, landing:
     source = settings.Source(format="sendgrid", files="*")
     with pytest.raises(KeyboardInterrupt):
         normalise.normalise_slice(dying, settings.Normalise(), "mail", source, DAY, hash_key="k")
-    assert landing.newest(SHELF) == former
+    assert landing.newest(PREFIX) == former
     assert len(rows(landing, former.events)) == 1
 
 
@@ -201,7 +201,7 @@ def test_a_damaged_file_fails_the_slice_by_its_name(normalised: Normalised, land
     """A transfer that broke off is never taken for a short day."""
     with pytest.raises(UnreadableFile, match=r"logs/0\.json\.gz cannot be read"):
         normalised(gzip.compress(lines(*[event()] * 50))[:-9], ending="json.gz")
-    newest = landing.newest(SHELF)
+    newest = landing.newest(PREFIX)
     assert newest is not None
     assert newest.status == "extracted"
 
@@ -271,8 +271,8 @@ def link_rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 def landed(landing: Landing, clicks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The events that a slice of such clicks lands."""
-    raw = landing.store(SHELF, "v/raw.json", io.BytesIO(lines(*clicks)), "raw.json")
-    landing.publish(Manifest(shelf=SHELF, raw=(raw,)))
+    raw = landing.store(PREFIX, "v/raw.json", io.BytesIO(lines(*clicks)), "raw.json")
+    landing.publish(Manifest(prefix=PREFIX, raw=(raw,)))
     source = settings.Source(format="sendgrid", files="*")
     manifest = normalise.normalise_slice(landing, settings.Normalise(), "mail", source, DAY, hash_key="k")
     return rows(landing, manifest.events)

@@ -11,9 +11,9 @@ import pytest
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
-from etl import extract, porch
+from etl import extract, pipeline
 from etl.errors import ConfigurationError, LandingError
-from etl.landing import Landing, Manifest, slice_shelf
+from etl.landing import Landing, Manifest, slice_prefix
 from etl.settings import Source
 from tests import object_storage
 from tests import platform_by_hand as platform
@@ -67,7 +67,7 @@ class Platform:
 
     def manifest(self, source, day, name="newest"):
         """A manifest of a slice, read as JSON."""
-        content = self.storage.get(f"{self.prefix}landing/{slice_shelf(source, day)}/{name}.json")
+        content = self.storage.get(f"{self.prefix}landing/{slice_prefix(source, day)}/{name}.json")
         return Manifest.model_validate_json(content)
 
 
@@ -115,7 +115,7 @@ def test_raw_files_lie_in_the_landing_as_they_are_at_home(night):
     loaded, _ = night
     (raw,) = loaded.manifest("mail", TWO_DATE).raw
     assert raw.origin == f"s3://{object_storage.BUCKET}/{loaded.prefix}{MAIL_TWO}events.json.gz"
-    landed = loaded.storage.get(f"{loaded.prefix}landing/{slice_shelf('mail', TWO_DATE)}/{raw.path}")
+    landed = loaded.storage.get(f"{loaded.prefix}landing/{slice_prefix('mail', TWO_DATE)}/{raw.path}")
     assert landed == loaded.storage.get(f"{loaded.prefix}{MAIL_TWO}events.json.gz")
 
 
@@ -146,11 +146,12 @@ def test_the_files_of_a_report_are_kept_in_the_landing(night, landing, monkeypat
     """Whoever runs many hosts finds every report in one place, and is told its URL."""
     loaded, _ = night
     monkeypatch.setenv("ANALYTICS_CONFIG", str(loaded.configuration))
-    house = porch.enter({"HASH_KEY": platform.KEY}.get)
-    reports = porch.named_reports(house, subscription="s2", period=TWO, as_of=None)
-    porch.land_figures(house, reports, TWO_DATE)
-    (told,) = porch.make(house, reports, None, send=False, test_to=None, resend=False)
-    assert told == f"s2 {TWO}: s3://{object_storage.BUCKET}/{loaded.prefix}landing/reports/s2/{TWO}"
+    context = pipeline.open_context({"HASH_KEY": platform.KEY}.get)
+    request, told = pipeline.ReportRequest("s2", TWO), []
+    reports = pipeline.plan_reports(context, request, datetime.now(UTC)).reports
+    pipeline.land_figures(context, reports, TWO_DATE)
+    assert pipeline.make_reports(context, reports, request, None, told.append) == 0
+    assert told[0] == f"s2 {TWO}: s3://{object_storage.BUCKET}/{loaded.prefix}landing/reports/s2/{TWO}"
     kept = loaded.storage.keys(f"{loaded.prefix}landing/reports/s2/{TWO}/")
     assert kept == ["figures.json", "message.eml", "recipients.csv", "report.html", "report.pdf"]
 
@@ -262,9 +263,9 @@ def test_a_landing_of_a_kind_that_nobody_knows_is_a_matter_of_the_configuration(
 def test_a_file_of_many_parts_comes_back_as_it_was(landing):
     """Larger than a part of an upload, by a length that nothing divides."""
     content = bytes(range(256)) * 160_000 + b"end"
-    landed = landing.store("shelf", "v/raw/0000-a", io.BytesIO(content), origin="")
+    landed = landing.store("prefix", "v/raw/0000-a", io.BytesIO(content), origin="")
     assert landed.size == len(content) > 2 * 16 << 20
-    with landing.local(landing.path("shelf", landed.path)) as copy:
+    with landing.local(landing.path("prefix", landed.path)) as copy:
         assert copy.read_bytes() == content
 
 
@@ -276,31 +277,31 @@ def test_trouble_with_a_source_is_not_laid_to_the_landing(landing):
             raise TimeoutError("the provider hung up")
 
     with pytest.raises(TimeoutError, match="hung up"):
-        landing.store("shelf", "v/raw", Torn(), origin="")
+        landing.store("prefix", "v/raw", Torn(), origin="")
 
 
 def test_what_another_process_wrote_is_seen_at_once(landing, storage):
     """A worker that lives for days goes by no listing of the morning."""
-    prefix = landing.path("shelf").removeprefix(f"{object_storage.BUCKET}/")
-    landing.publish(Manifest(shelf="shelf", reason="first"))
-    landing.sweep("shelf", before=datetime.now(UTC) - LATER)
-    second = Manifest(shelf="shelf", reason="second, and longer")
+    prefix = landing.path("prefix").removeprefix(f"{object_storage.BUCKET}/")
+    landing.publish(Manifest(prefix="prefix", reason="first"))
+    landing.sweep("prefix", before=datetime.now(UTC) - LATER)
+    second = Manifest(prefix="prefix", reason="second, and longer")
     storage.put(f"{prefix}/newest.json", second.model_dump_json().encode())
     storage.put(f"{prefix}/v/tables/a.parquet", b"rows")
-    assert landing.newest("shelf") == second
-    with landing.local(landing.path("shelf", "v/tables")) as folder:
+    assert landing.newest("prefix") == second
+    with landing.local(landing.path("prefix", "v/tables")) as folder:
         assert [file.name for file in folder.iterdir()] == ["a.parquet"]
 
 
 def test_a_sweep_removes_what_is_old_and_unnamed_and_nothing_else(landing, storage):
-    """Not the versions that are named, and not the shelf for the empty object that a browser made of it."""
-    prefix = landing.path("shelf").removeprefix(f"{object_storage.BUCKET}/")
-    named, orphan = (landing.store("shelf", f"{v}/raw/a", io.BytesIO(b"{}"), origin="") for v in ("named", "orphan"))
-    landing.publish(Manifest(shelf="shelf", raw=(named,)))
+    """Not the versions that are named, and not the prefix for the empty object that a browser made of it."""
+    prefix = landing.path("prefix").removeprefix(f"{object_storage.BUCKET}/")
+    named, orphan = (landing.store("prefix", f"{v}/raw/a", io.BytesIO(b"{}"), origin="") for v in ("named", "orphan"))
+    landing.publish(Manifest(prefix="prefix", raw=(named,)))
     storage.put(f"{prefix}/", b"")
-    landing.sweep("shelf", before=datetime.now(UTC) - LATER)
+    landing.sweep("prefix", before=datetime.now(UTC) - LATER)
     assert orphan.path in storage.keys(f"{prefix}/")
-    landing.sweep("shelf", before=datetime.now(UTC) + LATER)
+    landing.sweep("prefix", before=datetime.now(UTC) + LATER)
     assert storage.keys(f"{prefix}/") == ["", named.path, "newest.json"]
 
 
@@ -316,7 +317,7 @@ def test_a_file_that_came_after_the_first_look_is_found_by_the_same_process(land
     for name in ("", "a 'quoted' \"name\".json", "Übersicht+李#1.json"):
         storage.put(f"{tmp_path.name}/logs/{ONE}/{name}", name.encode())
     assert len(_pull(landing, source).raw) == 2
-    loaded = landing.newest(slice_shelf("mail", ONE_DATE))
+    loaded = landing.newest(slice_prefix("mail", ONE_DATE))
     landing.mark_loaded(loaded)
     assert not extract.has_more(landing, "mail", source, ONE_DATE, today=TWO_DATE, has_failed=False)
     storage.put(f"{tmp_path.name}/logs/{ONE}/later.json", b"{}")

@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from demo.platform import simulate
-from etl import porch, statistics
-from etl.landing import slice_shelf
+from etl import pipeline, statistics
+from etl.landing import slice_prefix
 
 FIRST = date(2026, 3, 1)
 SWITCH = FIRST + timedelta(days=14)
@@ -88,7 +88,7 @@ def posted(folder, day):
 
 def write_mail(folder):
     """Every day's mail as SendGrid posts it, and once more, in another folder, as Mailgun does."""
-    for day in porch.days(FIRST, LAST):
+    for day in pipeline.days(FIRST, LAST):
         events = list(posted(folder, day))
         for provider, said in (("sendgrid", events), ("mailgun", map(as_mailgun, events))):
             path = folder / "mail" / provider / f"{day}.json"
@@ -109,18 +109,18 @@ def entered(folder, simulated, **sources):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANALYTICS_CONFIG", str(path))
-        return porch.enter({}.get)
+        return pipeline.open_context({}.get)
 
 
-def bring(house, first, last):
+def bring(context, first, last):
     """Nights without their validation, which is slow and not asked about here."""
-    for name, day in porch.slices_to_bring(house, None, first, last, from_landing=False):
-        porch.extract_slice(house, name, day, from_landing=False, replace=False)
-        porch.normalise_slice(house, name, day)
-        landed = house.landing.newest(slice_shelf(name, day))
-        house.landing.publish(landed.model_copy(update={"status": "valid"}))
-        porch.load_slice(house, name, day, replace=False, now=datetime(LAST.year + 1, 1, 1, tzinfo=UTC))
-    porch.refresh(house)
+    for name, day in pipeline.slices_to_bring(context, None, first, last, from_landing=False):
+        pipeline.extract_slice(context, name, day, from_landing=False, replace=False)
+        pipeline.normalise_slice(context, name, day)
+        landed = context.landing.newest(slice_prefix(name, day))
+        context.landing.publish(landed.model_copy(update={"status": "valid"}))
+        pipeline.load_slice(context, name, day, replace=False, now=datetime(LAST.year + 1, 1, 1, tzinfo=UTC))
+    pipeline.refresh(context)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def platforms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stayed")
     copy = folder.with_name("switched")
     stayed = entered(folder, simulated, sendgrid=(FIRST, LAST))
-    porch.pull_registry(stayed)
+    pipeline.pull_registry(stayed)
     bring(stayed, FIRST, SWITCH)
     shutil.copytree(folder, copy)
     switched = entered(copy, simulated, sendgrid=(FIRST, SWITCH), mailgun=(SWITCH + timedelta(days=1), LAST))
@@ -140,16 +140,16 @@ def platforms(tmp_path_factory):
     return stayed, switched
 
 
-def catalogue(house, as_of):
+def catalogue(context, as_of):
     """The catalogue of every certificate at the end of a day."""
-    with house.warehouse() as opened:
-        return statistics.catalogue(opened, house.settings, as_of, "UTC", None, None)
+    with context.warehouse() as opened:
+        return statistics.catalogue(opened, context.settings, as_of, "UTC", None, None)
 
 
-def recipients(house, as_of):
+def recipients(context, as_of):
     """What became of every recipient of one certificate by the end of a day."""
-    with house.warehouse() as opened:
-        rows = statistics.recipients(opened, house.settings, as_of, "UTC", CERTIFICATE)
+    with context.warehouse() as opened:
+        rows = statistics.recipients(opened, context.settings, as_of, "UTC", CERTIFICATE)
     untried = {"bounce_class": None, "bounce_reason": None}
     return [row | untried if row["status"] == "rejected" else row for row in rows]
 
@@ -158,7 +158,7 @@ def recipients(house, as_of):
 @pytest.mark.parametrize("as_of", [SWITCH - timedelta(days=5), SWITCH, LAST])
 def test_figures_are_those_of_one_provider_after_a_switch(platforms, question, as_of):
     """Whoever changes the provider half-way reads the same figures, row by row, as whoever stays."""
-    stayed, switched = (question(house, as_of) for house in platforms)
+    stayed, switched = (question(context, as_of) for context in platforms)
     assert len(stayed) == len(switched) > 5
     for one, other in zip(stayed, switched, strict=True):
         assert other == one

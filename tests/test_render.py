@@ -15,10 +15,10 @@ import yaml
 from pypdf import PdfReader
 
 from etl.errors import AnalyticsError
-from etl.render import MailOptions, html, message, pdf, recipients_csv, render
+from etl.render import MailOptions, html, message, recipients_csv, render, to_pdf
 from etl.render.colours import contrast_with_white, palette
+from etl.render.formatter import formatter
 from etl.render.mail import MOST_BYTES
-from etl.render.reader import reader
 from etl.render.table import COLUMNS, defused
 
 CASES = Path(__file__).parent / "cases" / "render"
@@ -76,7 +76,7 @@ def mail(name: str, **changes: dict[str, Any]) -> EmailMessage:
 
 def on_paper(name: str, **changes: dict[str, Any]) -> Any:
     """The PDF of a report."""
-    return PdfReader(io.BytesIO(pdf(html(figures(name, **changes)))))
+    return PdfReader(io.BytesIO(to_pdf(html(figures(name, **changes)))))
 
 
 def bookmarks(paper: Any) -> list[tuple[str, int]]:
@@ -114,7 +114,7 @@ def test_page_needs_no_network() -> None:
 
 def test_page_is_the_same_twice() -> None:
     """A report that is rendered again has the same bytes, its mail too."""
-    first, again = (message(figures("usual"), pdf(html(figures("usual"))), b"", MAIL) for _ in range(2))
+    first, again = (message(figures("usual"), to_pdf(html(figures("usual"))), b"", MAIL) for _ in range(2))
     assert first.as_bytes() == again.as_bytes()
 
 
@@ -170,7 +170,7 @@ def test_logo_is_shown() -> None:
     """The issuer's logo stands on the first page."""
     logo = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/%3E"
     page = html(figures("usual", issuer={"logo": logo}))
-    assert 'alt="Northwind Academy"' in page and pdf(page)
+    assert 'alt="Northwind Academy"' in page and to_pdf(page)
 
 
 def test_logo_fetches_nothing() -> None:
@@ -188,7 +188,7 @@ def test_logo_fetches_nothing() -> None:
 def test_numbers(case: dict[str, Any]) -> None:
     """Rates have one decimal, half up; numbers, days and times are the reader's own."""
     method = next(key for key in case if key not in {"locale", "timezone", "expect"})
-    reads = reader(case["locale"], case.get("timezone", "UTC"))
+    reads = formatter(case["locale"], case.get("timezone", "UTC"))
     assert getattr(reads, method)(case[method]) == case["expect"]
 
 

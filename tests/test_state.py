@@ -187,7 +187,7 @@ def test_unsubscribing_and_forgetting_twice_is_as_once(ledger):
 
 def test_a_missing_slice_is_told_once(ledger):
     """An hourly run does not write every hour that the same slice is missing."""
-    told = [ledger.tell("sendgrid", date(2026, 11, day), NOW) for day in (3, 3, 4)]
+    told = [ledger.mark_reported("sendgrid", date(2026, 11, day), NOW) for day in (3, 3, 4)]
     assert told == [True, False, True]
 
 

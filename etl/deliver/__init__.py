@@ -9,13 +9,13 @@ import base64
 import hashlib
 import hmac
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Literal
 
 import tenacity
 
@@ -24,11 +24,11 @@ from etl.deliver.smtp import MailServer
 from etl.errors import (
     ConfigurationError,
     DeferredDelivery,
-    DeliveryError,
     DoubtfulDelivery,
     RefusedDelivery,
     UnusableServer,
 )
+from etl.figures import ListedSubscription
 from etl.periods import Period
 from etl.state import Delivery, State
 
@@ -44,14 +44,14 @@ class Due:
     because its grace time is over and the data are not whole.
     """
 
-    subscription: Mapping[str, Any]
+    subscription: ListedSubscription
     period: Period
     action: Literal["send", "hold", "baseline"]
     superseded: tuple[Period, ...] = ()
 
 
 def due(
-    subscriptions: Iterable[Mapping[str, Any]],
+    subscriptions: Iterable[ListedSubscription],
     state: State,
     whole_through: date | None,
     now: datetime,
@@ -94,22 +94,16 @@ def send(
     resend: bool = False,
     pauses: tuple[float, ...] = PAUSES,
 ) -> bool:
-    """Sends a landed ``message.eml`` once; True when it left now, False when it left before.
+    """Send a landed ``message.eml`` once; True when it left now, False when it left before.
 
-    What fails for now is tried again after each of ``pauses`` (at least one) under the same Message-ID, then
-    left to the next run. DeliveryErrors say the rest: deferred, refused for good, in doubt, mail off,
-    unsubscribed. ``figures`` is the JSON text that the ledger keeps. ``resend`` sends what was sent, refused
-    or in doubt once more, under a new Message-ID.
+    Whether it may be mailed at all is the caller's decision. A temporary failure is tried again after each of ``pauses``
+    (at least one) under the same Message-ID, then left to the next run. DeliveryErrors say the rest: deferred, refused
+    for good, in doubt. ``figures`` is the JSON text that the ledger keeps. ``resend`` sends what was sent, refused or in
+    doubt once more, under a new Message-ID.
     """
     what = f"the report {subscription_id} {period.name}"
-    if not mail.enabled:
-        raise DeliveryError("mail is switched off; set enabled = true under [mail], or use --test-to")
-    if subscription_id in state.unsubscribed():
-        raise DeliveryError(f"{what} is not sent: its reader has unsubscribed")
-    parsed, server = (
-        _parse(message),
-        MailServer.configured(mail, lookup),
-    )  # errors in these come before the claim
+    # Errors in these two come before the claim.
+    parsed, server = _parse(message), MailServer.configured(mail, lookup)
 
     former = state.delivery(subscription_id, period.name) if resend else None
     takes_over = former.message_id if former else None
@@ -177,7 +171,7 @@ def unsubscribed_by(token: str, key: str) -> str | None:
 
 
 def _due(
-    subscription: Mapping[str, Any],
+    subscription: ListedSubscription,
     newest: Delivery | None,
     whole_until: datetime | None,
     now: datetime,

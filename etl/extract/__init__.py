@@ -15,7 +15,7 @@ from etl.extract import (
     sendgrid,
     sparkpost,
 )
-from etl.landing import Landing, Manifest, slice_shelf
+from etl.landing import Landing, Manifest, slice_prefix
 from etl.settings import SecretLookup, Source
 
 __all__ = [
@@ -80,8 +80,8 @@ def has_more(landing: Landing, name: str, source: Source, day: date, *, today: d
     What failed is held against what was landed of it. Places that cannot be read have nothing to bring; the day itself,
     whose turn it is, says why.
     """
-    shelf = slice_shelf(name, day)
-    known = landing.loaded(shelf) or (landing.newest(shelf) or Manifest(shelf=shelf) if has_failed else None)
+    prefix = slice_prefix(name, day)
+    known = landing.loaded(prefix) or (landing.newest(prefix) or Manifest(prefix=prefix) if has_failed else None)
     if known is None:
         return False
     if source.api is not None:
@@ -94,7 +94,7 @@ def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
 
     NotLanded where there is neither.
     """
-    manifest = _reusable(landing, slice_shelf(name, day))
+    manifest = _reusable(landing, slice_prefix(name, day))
     if manifest is None:
         raise NotLanded(name, day)
     landing.publish(manifest)
@@ -110,8 +110,8 @@ def reuse_registry(landing: Landing) -> Manifest:
     return manifest
 
 
-def _reusable(landing: Landing, shelf: str) -> Manifest | None:
-    newest, loaded = landing.newest(shelf), landing.loaded(shelf)
+def _reusable(landing: Landing, prefix: str) -> Manifest | None:
+    newest, loaded = landing.newest(prefix), landing.loaded(prefix)
     return loaded if loaded and (newest is None or newest.status == "refused") else newest
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from etl import periods
 from etl.errors import ExpiredSlice, UnreachableSource
 from etl.extract.connection import HURRY, PATIENCE, Connection, Patience, connected
-from etl.landing import LandedFile, Landing, Manifest, slice_shelf
+from etl.landing import LandedFile, Landing, Manifest, slice_prefix
 from etl.settings import SecretLookup, Source
 
 _REFUSED = range(400, 500)
@@ -116,21 +116,21 @@ def extract(
     """
     if is_expired(provider, day, today) and not replace:
         raise ExpiredSlice(name, day, provider.RETENTION_DAYS)
-    shelf = slice_shelf(name, day)
+    prefix = slice_prefix(name, day)
     first = tuple(provider.first(source, day))
     fresh = partial(_fresh, landing, source, first, today)
-    progress = _resumed(landing, shelf, like=fresh())
+    progress = _resumed(landing, prefix, like=fresh())
     with connected(name, source, day, provider.headers, lookup, patience=patience) as connection:
-        pull = partial(_pull, landing, shelf, provider, connection)
+        pull = partial(_pull, landing, prefix, provider, connection)
         try:
             raw = pull(progress or fresh())
         except UnreachableSource as error:
             if progress is None or error.status not in _REFUSED:
                 raise
             raw = pull(fresh())  # the page where it stopped is there no more
-    manifest = Manifest(shelf=shelf, raw=raw)
+    manifest = Manifest(prefix=prefix, raw=raw)
     landing.publish(manifest)
-    landing.remove(_progress_path(landing, shelf))
+    landing.remove(_progress_path(landing, prefix))
     return manifest
 
 
@@ -142,23 +142,23 @@ def probe(source: Source, provider: Provider, day: date, lookup: SecretLookup) -
 
 
 def _pull(
-    landing: Landing, shelf: str, provider: Provider, connection: Connection, progress: _Progress
+    landing: Landing, prefix: str, provider: Provider, connection: Connection, progress: _Progress
 ) -> tuple[LandedFile, ...]:
     """Asks until nothing is pending; lands every answer before it is read."""
-    _keep(landing, shelf, progress)
+    _keep(landing, prefix, progress)
     while progress.pending:
         request, *rest = progress.pending
         answers = _ask(connection, request)
         position = len(progress.landed)
         landed = landing.store(
-            shelf,
+            prefix,
             f"{progress.version}/raw/{position:04}-{request.listing}.json",
             BytesIO(b"\n".join(answers)),
             origin=f"{request.listing} {position:04}: {request.paths[0]}",
         )
         further = _further(provider, connection, request, answers)
         progress = progress.model_copy(update={"pending": (*further, *rest), "landed": (*progress.landed, landed)})
-        _keep(landing, shelf, progress)
+        _keep(landing, prefix, progress)
     return progress.landed
 
 
@@ -184,17 +184,17 @@ def _fresh(landing: Landing, source: Source, first: tuple[Request, ...], today: 
     return _Progress(begun_on=today, api=str(source.api), first=first, version=version, pending=first)
 
 
-def _progress_path(landing: Landing, shelf: str) -> str:
-    return landing.path(shelf, "progress.json")
+def _progress_path(landing: Landing, prefix: str) -> str:
+    return landing.path(prefix, "progress.json")
 
 
-def _keep(landing: Landing, shelf: str, progress: _Progress) -> None:
-    landing.write(_progress_path(landing, shelf), progress.model_dump_json().encode())
+def _keep(landing: Landing, prefix: str, progress: _Progress) -> None:
+    landing.write(_progress_path(landing, prefix), progress.model_dump_json().encode())
 
 
-def _resumed(landing: Landing, shelf: str, *, like: _Progress) -> _Progress | None:
+def _resumed(landing: Landing, prefix: str, *, like: _Progress) -> _Progress | None:
     """The progress of a pull that began today with the same questions, if any; later days may know later events."""
-    content = landing.read(_progress_path(landing, shelf))
+    content = landing.read(_progress_path(landing, prefix))
     try:
         progress = _Progress.model_validate_json(content) if content else None
     except ValidationError:  # another release wrote it

@@ -5,7 +5,7 @@ from datetime import date
 import fsspec
 
 from etl.errors import AnalyticsError, NoFiles, UnreadableFile, reason_of
-from etl.landing import LandedFile, Landing, Manifest, is_object_store, slice_shelf
+from etl.landing import LandedFile, Landing, Manifest, is_object_store, slice_prefix
 from etl.settings import Source
 
 _BLOCK = 16 << 20  # what is held of a file while it is copied
@@ -17,20 +17,20 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
     NoFiles where the pattern matches nothing, unless the source may be empty and nothing is loaded, or ``replace``.
     UnreadableFile where one of them, or their place, cannot be read.
     """
-    shelf, version = slice_shelf(name, day), landing.fresh_version()
+    prefix, version = slice_prefix(name, day), landing.fresh_version()
     place = str(source.files).format(day=day)
     try:
         filesystem, found = _found(source, day)
-        if not found and not replace and (not source.may_be_empty or _holds_records(landing, shelf)):
+        if not found and not replace and (not source.may_be_empty or _holds_records(landing, prefix)):
             raise NoFiles(name, day, place)
         raw = []
         for position, place in enumerate(found):
-            raw.append(_copied(landing, filesystem, place, shelf, f"{version}/raw/{position:04}"))
+            raw.append(_copied(landing, filesystem, place, prefix, f"{version}/raw/{position:04}"))
     except AnalyticsError:
         raise
     except Exception as error:  # every kind of store has exceptions of its own
         raise UnreadableFile(name, day, place, reason_of(error)) from error
-    manifest = Manifest(shelf=shelf, raw=tuple(raw))
+    manifest = Manifest(prefix=prefix, raw=tuple(raw))
     landing.publish(manifest)
     return manifest
 
@@ -80,12 +80,12 @@ def _require_bucket(filesystem: fsspec.AbstractFileSystem, path: str) -> None:
         raise FileNotFoundError(f"there is no bucket {bucket}") from None
 
 
-def _holds_records(landing: Landing, shelf: str) -> bool:
-    loaded = landing.loaded(shelf)
+def _holds_records(landing: Landing, prefix: str) -> bool:
+    loaded = landing.loaded(prefix)
     return loaded is not None and loaded.counts.raw > 0
 
 
-def _copied(landing: Landing, filesystem: fsspec.AbstractFileSystem, file: str, shelf: str, prefix: str) -> LandedFile:
+def _copied(landing: Landing, filesystem: fsspec.AbstractFileSystem, file: str, prefix: str, path: str) -> LandedFile:
     origin = filesystem.unstrip_protocol(file)
     with filesystem.open(file, "rb", block_size=_BLOCK) as content:
-        return landing.store(shelf, f"{prefix}-{file.rsplit('/', 1)[-1]}", content, origin=origin)
+        return landing.store(prefix, f"{path}-{file.rsplit('/', 1)[-1]}", content, origin=origin)

@@ -32,7 +32,7 @@ def pull(landing: Landing, registry: Registry, lookup: SecretLookup) -> Manifest
     for table in TABLES:
         with open_table(registry, table, lookup) as content:
             raw.append(landing.store("registry", f"{version}/raw/{table}.csv", content, origin=table))
-    manifest = Manifest(shelf="registry", raw=tuple(raw))
+    manifest = Manifest(prefix="registry", raw=tuple(raw))
     landing.publish(manifest)
     return manifest
 

@@ -1,31 +1,23 @@
 """Turns a slice's raw bytes into events and rejects: one vocabulary for every provider and access log.
 
 The work is SQL (``sql/normalise/``), run by DuckDB in this process, in the memory that the configuration grants, spilling
-to disk beyond it. A format is a view over the records; what all formats share is in ``judged.sql``.
+to disk beyond it. A format is a view over the records; what all formats share is in ``classified.sql``.
 """
 
-import functools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import duckdb
-import pyarrow as pa
-from crawlerdetect import CrawlerDetect
-from duckdb.func import ARROW
-from duckdb.sqltypes import BOOLEAN, VARCHAR
 
 from etl import settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
-from etl.landing import Counts, Landing, Manifest, slice_shelf
+from etl.landing import Counts, Landing, Manifest, slice_prefix
 from etl.normalise import documents
-
-_SQL = Path(__file__).parents[2] / "sql" / "normalise"
+from etl.normalise.session import bind, connected, define, relation, rows, write
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ def normalise_slice(
 
     Raises NotLanded without raw files, UnreadableFile for a file that cannot be decompressed.
     """
-    manifest = landing.newest(slice_shelf(name, day))
+    manifest = landing.newest(slice_prefix(name, day))
     if manifest is None:
         raise NotLanded(name, day)
     if not manifest.raw:
@@ -88,10 +80,10 @@ def normalise_slice(
     version = landing.fresh_version()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder = stack.enter_context(landing.local_folder(landing.path(manifest.shelf, version)))
+        folder = stack.enter_context(landing.local_folder(landing.path(manifest.prefix, version)))
         texts = []
         for file in manifest.raw:
-            path = stack.enter_context(landing.local(landing.path(manifest.shelf, file.path)))
+            path = stack.enter_context(landing.local(landing.path(manifest.prefix, file.path)))
             try:
                 texts.append((file.origin, documents.clean(path, FORMATS[source.format].layout, scratch)))
             except documents.UnreadableError as error:
@@ -141,43 +133,11 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
                 unreadable[str(path)] = str(error)
         _stage(connection, source, texts, scratch, before=today + timedelta(days=2), hash_key="", in_order=True)
         yield Explanation(
-            events=_rows(connection, "explained"),
-            rejects=_rows(connection, "rejects"),
+            events=rows(connection, "explained"),
+            rejects=rows(connection, "rejects"),
             counts=_counts(connection),
             unreadable=unreadable,
         )
-
-
-@contextmanager
-def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB with our functions that keeps to the limits and spills into the scratch folder."""
-    options: dict[str, Any] = {"memory_limit": limits.memory_limit, "temp_directory": str(scratch / "spill")}
-    if limits.threads:
-        options["threads"] = str(limits.threads)
-    with duckdb.connect(config=options) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        # A join, which is what the optimizer makes of IN, loses the order of the files.
-        connection.execute("SET disabled_optimizers = 'in_clause'")
-        connection.create_function("crawler", _are_crawlers(), [VARCHAR], BOOLEAN, type=ARROW)
-        connection.create_function("unquoted", _unquoted, [VARCHAR], VARCHAR)
-        connection.execute((_SQL / "functions.sql").read_text())
-        yield connection
-
-
-def _are_crawlers() -> Callable[[Any], Any]:
-    """Tells crawlers among an Arrow column of agents, asking once for each different one."""
-    is_crawler = functools.lru_cache(maxsize=100_000)(CrawlerDetect().isCrawler)
-
-    def over_column(column: Any) -> Any:
-        texts = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
-        return pa.array([is_crawler(text) for text in texts.dictionary.to_pylist()], pa.bool_()).take(texts.indices)
-
-    return over_column
-
-
-def _unquoted(text: str) -> str:
-    """Percent-decoded. By the row: DuckDB 1.5 frees the texts that a function over an Arrow column returns inside CASE."""
-    return unquote(text, errors="replace")
 
 
 def _stage(
@@ -199,14 +159,14 @@ def _stage(
     bind(connection, id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)], hash_key=hash_key)
     connection.execute(f"SET preserve_insertion_order = {in_order}")
     _stage_records(connection, source.format, texts, scratch)
-    unparsed = query(connection, "unparsed").fetchall()
+    unparsed = relation(connection, "unparsed").fetchall()
     untangled = [
         (origin, documents.untangled(text, scratch) if (str(text.path),) in unparsed else text)
         for origin, text in texts
     ]
     if untangled != texts:
         _stage_records(connection, source.format, untangled, scratch)
-    query(connection, "repeats").create("repeats")
+    relation(connection, "repeats").create("repeats")
 
 
 def _stage_records(
@@ -226,62 +186,34 @@ def _stage_records(
         one_line_files=[str(text.path) for _, text in texts if text.is_all_line_one],
     )
     for stem in ("lines", "documents", "records", form):
-        _define(connection, stem)
+        define(connection, stem)
     if FORMATS[form].is_pixel:
         connection.view(form).create_view("requests")
-        _define(connection, "pixel")
+        define(connection, "pixel")
     connection.view("pixel" if FORMATS[form].is_pixel else form).create_view("format_events")
-    for stem in ("raw_events", "judged"):
-        _define(connection, stem)
-    _write(connection, "staged", staged, compression="uncompressed")
+    for stem in ("raw_events", "classified"):
+        define(connection, stem)
+    write(connection, "staged", staged, compression="uncompressed")
     connection.read_parquet(str(staged), file_row_number=True).create_view("staged")
 
 
 def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
     counts = _counts(connection)
-    _write(connection, "events", folder / "events.parquet", compression="zstd, COMPRESSION_LEVEL 1")
+    write(connection, "events", folder / "events.parquet", compression="zstd, COMPRESSION_LEVEL 1")
     connection.execute("SET preserve_insertion_order = true")  # rejects are numbered by the lines of the files
-    _define(connection, "rejects")
-    rejects = query(connection, "landed_rejects").limit(counts.reject)  # none: then no line is looked for
+    define(connection, "rejects")
+    rejects = relation(connection, "landed_rejects").limit(counts.reject)  # none: then no line is looked for
     rejects.write_parquet(str(folder / "rejects.parquet"), compression="zstd")
     return counts
 
 
-def _write(connection: duckdb.DuckDBPyConnection, stem: str, file: Path, *, compression: str) -> None:
-    """Writes a SELECT's rows as Parquet; dictionaries of keys and hashes would cost more than they save."""
-    select = (_SQL / f"{stem}.sql").read_text()
-    options = f"FORMAT parquet, COMPRESSION {compression}, DICTIONARY_SIZE_LIMIT 1000, PARQUET_VERSION V2"
-    connection.execute(f"COPY (\n{select}) TO $1 ({options})", [str(file)])
-
-
 def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
-    raw, event, duplicate, reject, ignored = query(connection, "outcomes").fetchall()[0]
+    raw, event, duplicate, reject, ignored = relation(connection, "outcomes").fetchall()[0]
     if raw != event + duplicate + reject + ignored:
         raise AssertionError(
             f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored"
         )
     return Counts(raw=raw, event=event, duplicate=duplicate, reject=reject, ignored=ignored)
-
-
-def query(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBPyRelation:
-    """The SELECT of one of the stage's SQL files, which runs when its rows are asked for."""
-    return connection.sql((_SQL / f"{stem}.sql").read_text())
-
-
-def _define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
-    query(connection, stem).create_view(stem)
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
-    result = query(connection, stem)
-    while rows := result.fetchmany(10_000):
-        yield from rows
-
-
-def bind(connection: duckdb.DuckDBPyConnection, **variables: str | bool | date | list[str]) -> None:
-    """Sets variables that the SQL reads."""
-    for name, value in variables.items():
-        connection.execute(f"SET VARIABLE {name} = ?", [value])
 
 
 def _pointer(key: str) -> str:

@@ -16,10 +16,11 @@ from zoneinfo import available_timezones
 import duckdb
 import pyarrow as pa
 
-from etl import normalise, settings
+from etl import settings
 from etl.errors import RegistryError
 from etl.landing import Counts, Landing, Manifest
 from etl.normalise import documents
+from etl.normalise.session import bind, connected, relation
 
 HEADERS = {
     "issuers": ("issuer_id", "name", "logo", "color"),
@@ -39,7 +40,6 @@ _OPTIONAL = ("logo", "color")
 _KEPT_SHARE = 0.9
 _LONGEST_FIELD = 1 << 20  # a logo; a quote that nobody closed is sought that far
 _BATCH = 50_000
-_SQL = Path(__file__).parents[2] / "sql" / "normalise" / "registry"
 
 
 def normalise_registry(
@@ -50,27 +50,24 @@ def normalise_registry(
     forgotten: Iterable[str],
     replace: bool = False,
 ) -> Manifest:
-    """Judges the registry landed last and publishes it: ``counts.event`` rows hold, ``counts.reject`` are left out.
+    """Classify the rows of the registry landed last, and publish it as valid.
 
-    RegistryError, and the version is refused, where a table or a column is missing, or where under 90 % of the rows
-    of the loaded version are left, unless ``replace``.
+    ``counts.event`` rows are kept, ``counts.reject`` are left out. A RegistryError where a table or a column is missing,
+    or where under 90 % of the rows of the loaded version are left, unless ``replace``.
     """
     manifest = landing.newest("registry")
     if manifest is None:
         raise RegistryError("no registry was landed; pull it first")
-    judged = manifest
-    try:
-        judged = _judged(landing, limits, manifest, hash_key=hash_key, forgotten=list(forgotten))
-        if not replace:
-            _require_most(judged.counts, landing.loaded("registry"))
-    except RegistryError as error:
-        landing.publish(judged.model_copy(update={"status": "refused", "reason": str(error)}))
-        raise
-    landing.publish(judged)
-    return judged
+    classified = _classified(landing, limits, manifest, hash_key=hash_key, forgotten=list(forgotten))
+    landing.publish(classified)
+    if not replace:
+        _require_most(classified.counts, landing.loaded("registry"))
+    valid = classified.model_copy(update={"status": "valid"})
+    landing.publish(valid)
+    return valid
 
 
-def _judged(
+def _classified(
     landing: Landing, limits: settings.Normalise, manifest: Manifest, *, hash_key: str, forgotten: list[str]
 ) -> Manifest:
     """The manifest with the four tables and the rejects, which are written now."""
@@ -78,14 +75,14 @@ def _judged(
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(landing.local_folder(landing.path("registry", version)))
-        connection = stack.enter_context(normalise.connected(limits, scratch))
-        normalise.bind(connection, hash_key=hash_key, forgotten=forgotten, timezones=sorted(available_timezones()))
+        connection = stack.enter_context(connected(limits, scratch))
+        bind(connection, hash_key=hash_key, forgotten=forgotten, timezones=sorted(available_timezones()))
         for raw in manifest.raw:
             path = stack.enter_context(landing.local(landing.path("registry", raw.path)))
             _read(connection, raw.origin, documents.clean(path, "lines", scratch).path)
         counts = _write(connection, folder)
     places = {"events": f"{version}/tables", "rejects": f"{version}/rejects.parquet"}
-    return manifest.model_copy(update={**places, "counts": counts, "status": "valid", "reason": None})
+    return manifest.model_copy(update={**places, "counts": counts, "status": "normalised", "reason": None})
 
 
 def _require_most(counts: Counts, loaded: Manifest | None) -> None:
@@ -173,9 +170,9 @@ def _records(text: Iterable[str]) -> Iterator[_Record]:
 def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
     (folder / "tables").mkdir()
     for table in HEADERS:
-        normalise.query(connection, f"registry/{table}").create(table)
+        relation(connection, f"registry/{table}").create(table)
         connection.table(table).filter("reason IS NULL").write_parquet(str(folder / "tables" / f"{table}.parquet"))
-    rejects = normalise.query(connection, "registry/rejects")
+    rejects = relation(connection, "registry/rejects")
     rejects.write_parquet(str(folder / "rejects.parquet"))
     kept = sum(len(connection.table(table).filter("reason IS NULL")) for table in HEADERS)
     left_out = len(rejects)

@@ -8,29 +8,29 @@ chart library keeps threads: a pool of renderers uses ``spawn`` or ``forkserver`
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from etl.figures import Figures
 from etl.render.mail import MailOptions, message
 from etl.render.page import html
-from etl.render.paper import pdf
+from etl.render.pdf import to_pdf
 from etl.render.table import recipients_csv
 
-__all__ = ["MailOptions", "html", "message", "pdf", "recipients_csv", "render"]
+__all__ = ["MailOptions", "html", "message", "recipients_csv", "render", "to_pdf"]
 
 
-def render(figures: dict[str, Any], folder: Path, *, mail: MailOptions) -> None:
+def render(figures: Figures, folder: Path, *, mail: MailOptions) -> None:
     """Write the four files of one report into a folder, which is made where it is missing.
 
     All four are made before the first is written, and each is there whole or not at all. ``AnalyticsError``
     where no mail can be sent to the subscription's address.
     """
     page = html(figures)
-    paper, table = pdf(page), recipients_csv(figures)
+    report_pdf, table = to_pdf(page), recipients_csv(figures)
     files = {
         "report.html": page.encode(),
-        "report.pdf": paper,
+        "report.pdf": report_pdf,
         "recipients.csv": table,
-        "message.eml": message(figures, paper, table, mail).as_bytes(),
+        "message.eml": message(figures, report_pdf, table, mail).as_bytes(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():

@@ -11,8 +11,9 @@ from typing import Any
 import css_inline
 
 from etl.errors import AnalyticsError
+from etl.figures import Figures, Subscription
+from etl.render.formatter import formatter, without_controls
 from etl.render.page import context, environment
-from etl.render.reader import reader, without_controls
 
 MOST_BYTES = 5_000_000  # of both attachments together; many servers refuse 10 MB, and base64 adds a third
 MOST_LISTED = 25  # certificates in the mail's own table: Gmail cuts a mail at 102 KB
@@ -43,7 +44,7 @@ class _MailPolicy(EmailPolicy):
         return self.fold(name, value).encode("ascii", "surrogateescape")
 
 
-def message(figures: dict[str, Any], report_pdf: bytes, csv: bytes, mail: MailOptions) -> EmailMessage:
+def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) -> EmailMessage:
     """The mail with a text part, an HTML part, and both files as long as they are together up to 5 MB.
 
     Serialise it with its own policy (``as_bytes()``), and send those bytes: other policies encode a long
@@ -64,17 +65,17 @@ def message(figures: dict[str, Any], report_pdf: bytes, csv: bytes, mail: MailOp
     return made
 
 
-def _words(figures: dict[str, Any], mail: MailOptions, is_attached: bool) -> dict[str, str]:
+def _words(figures: Figures, mail: MailOptions, is_attached: bool) -> dict[str, str]:
     """Subject, text and HTML of the mail, the HTML with its CSS inlined as mail programs need it."""
-    reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
-    seen = context(figures, reads) | {
+    formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
+    seen = context(figures, formats) | {
         "issuer_name": without_controls(figures["issuer"]["name"])[:_LONGEST_NAME],
         "contact": mail.reply_to or mail.sender,
         "unsubscribe_url": mail.unsubscribe_url,
         "is_attached": is_attached,
         "most_listed": MOST_LISTED,
     }
-    plain, marked = environment(reads, is_html=False), environment(reads, is_html=True)
+    plain, marked = environment(formats, is_html=False), environment(formats, is_html=True)
     inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
     return {
         "subject": plain.get_template("mail.subject.j2").render(seen),
@@ -83,7 +84,7 @@ def _words(figures: dict[str, Any], mail: MailOptions, is_attached: bool) -> dic
     }
 
 
-def _address(made: EmailMessage, subscription: dict[str, Any], mail: MailOptions) -> None:
+def _address(made: EmailMessage, subscription: Subscription, mail: MailOptions) -> None:
     made["From"] = mail.sender
     try:
         made["To"] = Address(addr_spec=subscription["email"])

@@ -5,16 +5,17 @@ import json
 from collections import defaultdict
 from decimal import Decimal
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from etl import resources
+from etl.figures import CertificateFigures, Counts, Figures, Recipient
 from etl.render.colours import palette
-from etl.render.reader import Reader, reader, without_controls
+from etl.render.formatter import Formatter, formatter, without_controls
 
-TEMPLATES = Path(__file__).parents[2] / "report_templates"
+TEMPLATES = resources.folder("report_templates")
 MOST_ROWS = 40  # of one certificate; a thousand rows take WeasyPrint five seconds, and the CSV has them all
 FEWEST_FOR_RATES = 5  # recipients: a rate of fewer says nothing, so the report prints counts alone
 
@@ -25,14 +26,14 @@ _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
 _LOGOS = ("data:image/png", "data:image/svg+xml")
 
 
-def html(figures: dict[str, Any]) -> str:
+def html(figures: Figures) -> str:
     """The report of one figures document as HTML, in the reader's locale and time zone."""
-    reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
-    template = environment(reads, is_html=True).get_template("statistics.html.j2")
-    return template.render(**context(figures, reads), fonts=font_faces(), style=_style())
+    formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
+    template = environment(formats, is_html=True).get_template("statistics.html.j2")
+    return template.render(**context(figures, formats), fonts=font_faces(), style=_style())
 
 
-def context(figures: dict[str, Any], reads: Reader) -> dict[str, Any]:
+def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
     """What every template of a report sees: the figures, and what words, colours and pages are made of."""
     colours = palette(figures["issuer"]["color"])
     rows = defaultdict(list)
@@ -49,30 +50,30 @@ def context(figures: dict[str, Any], reads: Reader) -> dict[str, Any]:
         "worst": max(certificates, key=lambda one: one["bounced_count"], default=None),
         "to_remind": sum(row["status"] in _TO_REMIND for row in figures["recipients"]),
         "palette": colours,
-        "language": reads.language,
+        "language": formats.language,
         "logo": logo if logo.startswith(_LOGOS) else None,
     }
 
 
-def _page(certificate: Row, rows: list[Row], ring_colours: tuple[str, ...]) -> Row:
+def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: tuple[str, ...]) -> Row:
     """One certificate with the rows that its page shows: the bounced first, at most ``MOST_ROWS`` in all."""
     bounced = [row for row in rows if row["is_bounced"]]
     others = [row for row in rows if not row["is_bounced"]]
     shares = sorted(certificate["shares"].items(), key=lambda share: (-share[1], share[0]))
     slices = _slices(shares, ring_colours)
-    has_rates = _has_rates(certificate)
+    has_rates, reasons = _has_rates(certificate), certificate["machine_reasons"]
     return certificate | {
         "has_rates": has_rates,
         "shares": slices,
         "ring": _ring(slices) if slices and has_rates else None,
-        "machine_rules": {event: _rules(counts) for event, counts in certificate["machine_reasons"].items()},
+        "machine_rules": {"opened": _rules(reasons["opened"]), "clicked": _rules(reasons["clicked"])},
         "bounced_rows": bounced[:MOST_ROWS],
         "other_rows": others[: max(0, MOST_ROWS - len(bounced))],
         "other_count": len(others),
     }
 
 
-def _has_rates(counts: Row) -> bool:
+def _has_rates(counts: Counts) -> bool:
     """Whether rates are shown; without any recipient each is a dash."""
     return not 0 < counts["recipients_count"] < FEWEST_FOR_RATES
 
@@ -104,7 +105,7 @@ def _ring(slices: list[Row]) -> str:
 
 
 @lru_cache(maxsize=32)
-def environment(reads: Reader, *, is_html: bool) -> Environment:
+def environment(formats: Formatter, *, is_html: bool) -> Environment:
     """The templates for one reader.
 
     In HTML every value is escaped. In text there is no markup, but a name must not begin a line of its own.
@@ -118,7 +119,7 @@ def environment(reads: Reader, *, is_html: bool) -> Environment:
         lstrip_blocks=True,
     )
     for name in ("number", "percent", "day", "days", "month", "local_day", "moment"):
-        made.filters[name] = getattr(reads, name)
+        made.filters[name] = getattr(formats, name)
     made.filters["width"] = _width
     return made
 

@@ -5,7 +5,8 @@ import io
 import re
 from typing import Any
 
-from etl.render.reader import reader
+from etl.figures import Figures
+from etl.render.formatter import formatter
 
 COLUMNS = (
     "certificate_id", "certificate", "recipient_id", "name", "email",
@@ -17,18 +18,19 @@ COLUMNS = (
 _EXECUTABLE = re.compile("(^|[;\r\n])([\\s\\x00-\\x1f\u200b\ufeff]*[=+\\-@＝＋－＠])|^(?=[\t\r\n])")
 
 
-def recipients_csv(figures: dict[str, Any]) -> bytes:
+def recipients_csv(figures: Figures) -> bytes:
     """The table in UTF-8 with a byte-order mark and CRLF, for spreadsheets; times in the reader's zone."""
-    reads = reader(figures["subscription"]["locale"], figures["period"]["timezone"])
+    formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     names = {certificate["certificate_id"]: certificate["name"] for certificate in figures["certificates"]}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for recipient in sorted(figures["recipients"], key=lambda row: not row["is_bounced"]):
-        row = recipient | {
+        row: dict[str, Any] = {
+            **recipient,
             "certificate": names.get(recipient["certificate_id"]),
             "is_bounced": "true" if recipient["is_bounced"] else "false",
-            "last_event_at": reads.stamp(recipient["last_event_at"]),
+            "last_event_at": formats.stamp(recipient["last_event_at"]),
         }
         writer.writerow([defused(row[column] or "") for column in COLUMNS])
     return text.getvalue().encode("utf-8-sig")

@@ -208,9 +208,9 @@ class State:
         """The ids of the recipients that pulls and loads skip."""
         return {row.recipient_id for row in self._all(tables.FORGOTTEN)}
 
-    def tell(self, source: str, day: date, at: datetime) -> bool:
-        """True the first time that the absence of a slice is to be told, False ever after."""
-        return self._add(tables.TOLD, source=source, day=day, told_at=at)
+    def mark_reported(self, source: str, day: date, at: datetime) -> bool:
+        """Record that the absence of a slice was reported; return True the first time only."""
+        return self._add(tables.REPORTED_SLICES, source=source, day=day, reported_at=at)
 
     def hash_key(self, privacy: settings.Privacy, lookup: settings.SecretLookup) -> str:
         """The key of the hashes of addresses: the configured secret, else one made once and kept here."""

@@ -52,5 +52,5 @@ DELIVERIES = sa.Table(
 UNSUBSCRIBES = sa.Table("unsubscribes", ALL, _key("subscription_id"), _instant("unsubscribed_at"))
 WAIVERS = sa.Table("waivers", ALL, _key("source"), _key("day", sa.Date), _text("reason"), _instant("waived_at"))
 FORGOTTEN = sa.Table("forgotten", ALL, _key("recipient_id"), _instant("forgotten_at"))
-TOLD = sa.Table("told", ALL, _key("source"), _key("day", sa.Date), _instant("told_at"))
+REPORTED_SLICES = sa.Table("reported_slices", ALL, _key("source"), _key("day", sa.Date), _instant("reported_at"))
 PRIVACY = sa.Table("privacy", ALL, _key("purpose"), _text("hash_key"))

@@ -45,13 +45,18 @@ def create(connection: Connection, statement: str) -> None:
     connection.exec_driver_sql(statement)
 
 
-def alone(connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG001
-    """Nothing to do: no other process can be in."""
+def single_writer(connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG001
+    """Do nothing: no other process can have the file open."""
     return nullcontext()
 
 
-def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:  # noqa: ARG001
-    """Makes Parquet files readable under a name, in place: columns that nobody asks for cost nothing."""
+def stage_parquet(
+    connection: Connection,
+    name: str,
+    files: Sequence[Path],
+    columns: Collection[str],  # noqa: ARG001  # columns that no query reads cost nothing
+) -> None:
+    """Make Parquet files readable in place under a name."""
     paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
     view = f"CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM read_parquet([{paths}])"  # noqa: S608
     connection.exec_driver_sql(view)

@@ -53,7 +53,7 @@ def create(connection: Connection, statement: str) -> None:
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
+def single_writer(connection: Connection) -> Iterator[None]:
     """Lets one writer in at a time; readers go on.
 
     The lock is the session's and is taken before the transaction begins, so that this sees what the writer before left.
@@ -67,7 +67,7 @@ def alone(connection: Connection) -> Iterator[None]:
         connection.commit()
 
 
-def land(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
+def stage_parquet(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
     """Copies those columns of Parquet files into a temporary table of that name."""
     from pyarrow import dataset  # noqa: PLC0415  # brings pandas in, a second that only this needs
 

@@ -67,7 +67,7 @@ SELECT
         WHEN name IN ('spam', 'complaint') THEN 'complained'
         WHEN name = 'unsubscribe' THEN 'unsubscribed'
         WHEN name = 'list_addition' THEN 'subscribed'
-        WHEN told(name) IS NOT NULL THEN 'unknown'
+        WHEN nullif_blank(name) IS NOT NULL THEN 'unknown'
     END AS event_type,
     occurred_at,
     CONCAT_WS(

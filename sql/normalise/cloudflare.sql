@@ -47,5 +47,5 @@ SELECT
     CONCAT_WS(
         '|', moment, field.ClientIP, field.ClientRequestUserAgent, field.ClientRequestMethod, field.ClientRequestURI
     ) AS key_parts,
-    COALESCE(TRY_CAST(field.BotScore AS DOUBLE) BETWEEN 1 AND 29, FALSE) OR told(field.VerifiedBotCategory) IS NOT NULL AS is_flagged
+    COALESCE(TRY_CAST(field.BotScore AS DOUBLE) BETWEEN 1 AND 29, FALSE) OR nullif_blank(field.VerifiedBotCategory) IS NOT NULL AS is_flagged
 FROM timed

@@ -101,7 +101,7 @@ reduced AS (
         *,
         field."cs-method" AS method,
         field."cs-uri-stem" AS stem,
-        REGEXP_REPLACE(COALESCE(told(field."cs-uri-query"), ''), '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS query,
+        REGEXP_REPLACE(COALESCE(nullif_blank(field."cs-uri-query"), ''), '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS query,
         REGEXP_REPLACE(field."cs(User-Agent)", '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS agent,
         CONCAT_WS(' ', field.date, field.time) AS moment
     FROM parsed
@@ -114,7 +114,7 @@ SELECT
     method IS NOT NULL AND stem IS NOT NULL AND field."sc-status" IS NOT NULL AS is_readable,
     COALESCE(epoch_time(field."timestamp(ms)", 1000), iso_time(moment), epoch_time(field.timestamp, 1000000)) AS occurred_at,
     method,
-    CASE WHEN told(stem) IS NOT NULL THEN REPLACE(stem || '?' || query, '\', '%5C') END AS target,
+    CASE WHEN nullif_blank(stem) IS NOT NULL THEN REPLACE(stem || '?' || query, '\', '%5C') END AS target,
     field."sc-status" AS status,
     percent_decoded(agent) AS user_agent,
     field."x-edge-request-id" AS request_id,

@@ -1,6 +1,7 @@
 -- documents: the lines that say something.
 --
 -- Grain   one row per line that is neither blank nor a comment
+-- Reads   lines
 SELECT
     file,
     document

@@ -35,7 +35,7 @@ parsed AS (
 named AS (
     SELECT
         *,
-        LOWER(COALESCE(told(event.data.type), REGEXP_REPLACE(event.type, '^activity\.', ''))) AS name,
+        LOWER(COALESCE(nullif_blank(event.data.type), REGEXP_REPLACE(event.type, '^activity\.', ''))) AS name,
         COALESCE(event.data.created_at, event.created_at) AS moment,
         COALESCE(event.data.email.recipient.email, event.data.recipient) AS email,
         COALESCE(event.data.email.message.id, event.data.message_id) AS message_id,
@@ -61,12 +61,12 @@ SELECT
         WHEN 'spam_complaint' THEN 'complained'
         WHEN 'spam_complaints' THEN 'complained'
         WHEN 'unsubscribed' THEN 'unsubscribed'
-        ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
+        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
     END AS event_type,
     iso_time(moment) AS occurred_at,
     event.data.id AS event_key,
     CASE
-        WHEN told(event.data.id) IS NULL
+        WHEN nullif_blank(event.data.id) IS NULL
             THEN CONCAT_WS(
                 '|', name, COALESCE(message_id, ''), LOWER(TRIM(COALESCE(email, ''))), TRIM(moment), COALESCE(url, '')
             )

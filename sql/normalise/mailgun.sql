@@ -72,7 +72,7 @@ typed AS (
         *,
         post."event-data" AS event,
         post."event-data"."delivery-status" AS status,
-        LOWER(told(post."event-data".event)) AS name,
+        LOWER(nullif_blank(post."event-data".event)) AS name,
         COALESCE(epoch_time(post."event-data".timestamp, 1000000), iso_time(post."event-data"."@timestamp")) AS occurred_at,
         CASE
             WHEN name = 'failed' THEN IF(LOWER(post."event-data".severity) = 'temporary', 'deferred', 'bounced')
@@ -92,16 +92,16 @@ SELECT
     COALESCE(event.flags."is-test-mode" = 'true' OR STARTS_WITH(name, 'unique_'), FALSE) AS is_ignored,
     event_type,
     occurred_at,
-    CASE WHEN told(event.id) IS NULL THEN post.signature.token END AS event_key,
+    CASE WHEN nullif_blank(event.id) IS NULL THEN post.signature.token END AS event_key,
     CASE
-        WHEN told(event.id) IS NOT NULL THEN CONCAT_WS('|', event.id, CAST(occurred_at AS DATE))
+        WHEN nullif_blank(event.id) IS NOT NULL THEN CONCAT_WS('|', event.id, CAST(occurred_at AS DATE))
         ELSE CONCAT_WS(
             '|', name, COALESCE(bare_id(event.message.headers."message-id"), ''), LOWER(COALESCE(event.recipient, '')),
             EPOCH_US(occurred_at), COALESCE(event.url, '')
         )
     END AS key_parts,
     COALESCE(
-        told(event.recipient),
+        nullif_blank(event.recipient),
         CASE WHEN name = 'rejected' AND REGEXP_MATCHES(event.message.headers.to, '^[^@]*@[^@]*$') THEN event.message.headers.to END
     ) AS email,
     event.message.headers."message-id" AS message_id,
@@ -128,7 +128,7 @@ SELECT
         ELSE 'other'
     END AS reject_reason,
     CASE WHEN REGEXP_FULL_MATCH(status.code, '\d{3}') THEN status.code END AS smtp_code,
-    COALESCE(told(status."enhanced-code"), status.code) AS enhanced_code,
+    COALESCE(nullif_blank(status."enhanced-code"), status.code) AS enhanced_code,
     status.message AS mta_response,
     STARTS_WITH(event.reason, 'suppress-') OR status.code IN ('605', '606', '607') AS is_suppressed,
     event.tags AS tags

@@ -45,7 +45,7 @@ named AS (
         event.event IS NULL AND event."Status" IS NOT NULL AS is_message,
         COALESCE(event."OpenedAt", event."ClickedAt", event."BouncedAt", CASE WHEN event."Status" IS NOT NULL THEN event."ArrivedAt" END) AS pulled_time,
         CASE
-            WHEN event."StateID" IS NULL THEN told(LOWER(event.error))
+            WHEN event."StateID" IS NULL THEN nullif_blank(LOWER(event.error))
             ELSE [
                 'user unknown', 'mailbox inactive', 'quota exceeded', 'invalid domain', 'no mail host', 'relay/access denied',
                 'sender blocked', 'content blocked', 'policy issue', 'system issue', 'protocol issue', 'connection issue',
@@ -71,7 +71,7 @@ typed AS (
             WHEN name = 'click' THEN 'clicked'
             WHEN name = 'spam' THEN 'complained'
             WHEN name = 'unsub' THEN 'unsubscribed'
-            WHEN told(name) IS NOT NULL THEN 'unknown'
+            WHEN nullif_blank(name) IS NOT NULL THEN 'unknown'
         END AS event_type
     FROM named
 )
@@ -92,7 +92,7 @@ SELECT
     -- Rows of bouncestatistics and message have the message's id as their own.
     COALESCE(event."MessageID", CASE WHEN event."BouncedAt" IS NOT NULL OR is_message THEN event."ID" END) AS message_id,
     CASE
-        WHEN told(event."CustomID") IS NULL THEN payload
+        WHEN nullif_blank(event."CustomID") IS NULL THEN payload
         ELSE CAST(JSON_MERGE_PATCH(JSON_OBJECT('CustomID', event."CustomID"), payload) AS VARCHAR)
     END AS metadata,
     url,
@@ -113,7 +113,7 @@ SELECT
         WHEN error = 'typofix' THEN 'invalid'
         ELSE 'other'
     END AS reject_reason,
-    COALESCE(told(event.smtp_reply), event.comment) AS mta_response,
+    COALESCE(nullif_blank(event.smtp_reply), event.comment) AS mta_response,
     name = 'blocked' AND error IN ('preblocked', 'spam preblocked', 'blacklisted', 'spam reporter') AS is_suppressed,
     event.customcampaign AS tags
 FROM typed

@@ -53,7 +53,7 @@ SELECT
         WHEN 'click' THEN 'clicked'
         WHEN 'spam' THEN 'complained'
         WHEN 'unsubscribe' THEN 'unsubscribed'
-        ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
+        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
     END AS event_type,
     epoch_time(event.timestamp, 1000000) AS occurred_at,
     event.event_id AS event_key,

@@ -46,7 +46,7 @@ parsed AS (
 named AS (
     SELECT
         *,
-        LOWER(COALESCE(told(event.event), told(event.type))) AS name,
+        LOWER(COALESCE(nullif_blank(event.event), nullif_blank(event.type))) AS name,
         LOWER(event.msg.reject) AS refusal,
         COALESCE(event._id, event.msg._id) AS message_id,
         COALESCE(event.msg.email, event.reject.email) AS email,

@@ -6,7 +6,7 @@
 --         them cannot be read. Without escape=json nginx writes \xHH into the JSON, which is none then: the escape is kept as
 --         text and decoded with the bytes beside it. A backslash of sound JSON is the client's own. An epoch is in seconds.
 --         nginx.org/en/docs/http/ngx_http_log_module.html#log_format
-WITH judged AS (
+WITH classified AS (
     SELECT
         file,
         document,
@@ -30,7 +30,7 @@ parsed AS (
                 "remote_addr": "VARCHAR", "http_x_forwarded_for": "VARCHAR", "request_id": "VARCHAR"
             }'
         )) AS field
-    FROM judged
+    FROM classified
 ),
 
 named AS (
@@ -41,8 +41,8 @@ named AS (
         COALESCE(field.args, field.query_string, field.query, '') AS arguments,
         COALESCE(field.status, field.status_code) AS status,
         COALESCE(
-            told(field.msec), told(field.time_iso8601), told(field.time_local), told(field."@timestamp"), told(field.timestamp),
-            told(field.time)
+            nullif_blank(field.msec), nullif_blank(field.time_iso8601), nullif_blank(field.time_local), nullif_blank(field."@timestamp"), nullif_blank(field.timestamp),
+            nullif_blank(field.time)
         ) AS moment,
         COALESCE(field.http_user_agent, field.user_agent, field.agent) AS agent
     FROM parsed

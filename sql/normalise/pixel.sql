@@ -11,7 +11,7 @@ WITH asked AS (
     FROM requests
 ),
 
-judged AS (
+classified AS (
     SELECT
         *,
         COALESCE(
@@ -34,13 +34,13 @@ read AS (
                     'ch': query_value(query, 'ch'), 'm': query_value(query, 'm'), 'n': query_value(query, 'n')
                 }
         END AS field
-    FROM judged
+    FROM classified
 ),
 
 named AS (
     SELECT
         *,
-        CASE LOWER(told(field.e))
+        CASE LOWER(nullif_blank(field.e))
             WHEN 'open' THEN 'opened'
             WHEN 'view' THEN 'viewed'
             WHEN 'claim' THEN 'claimed'
@@ -49,10 +49,10 @@ named AS (
             WHEN 'profile' THEN 'added_to_profile'
             WHEN 'verify' THEN 'verified'
         END AS event_type,
-        CASE LOWER(told(field.e))
+        CASE LOWER(nullif_blank(field.e))
             WHEN 'profile' THEN 'linkedin'
             WHEN 'share'
-                THEN CASE LOWER(told(field.ch))
+                THEN CASE LOWER(nullif_blank(field.ch))
                     WHEN 'twitter' THEN 'x'
                     WHEN 'linkedin' THEN 'linkedin'
                     WHEN 'facebook' THEN 'facebook'
@@ -82,20 +82,20 @@ SELECT
         WHEN GREATEST(LENGTH(field.e), LENGTH(field.c), LENGTH(field.r), LENGTH(field.ch), LENGTH(field.m), LENGTH(field.n)) > 128
             THEN 'a value over 128 characters'
         WHEN event_type IS NULL THEN 'unknown action'
-        WHEN COALESCE(told(field.r), told(field.c)) IS NULL THEN 'neither r nor c'
+        WHEN COALESCE(nullif_blank(field.r), nullif_blank(field.c)) IS NULL THEN 'neither r nor c'
     END AS reject,
     event_type,
     occurred_at,
     CASE
-        WHEN told(field.n) IS NOT NULL
+        WHEN nullif_blank(field.n) IS NOT NULL
             THEN MD5(CONCAT_WS(
-                '|', event_type, COALESCE(told(field.c), ''), COALESCE(told(field.r), ''), COALESCE(channel, LOWER(told(field.ch)), ''), told(field.n)
+                '|', event_type, COALESCE(nullif_blank(field.c), ''), COALESCE(nullif_blank(field.r), ''), COALESCE(channel, LOWER(nullif_blank(field.ch)), ''), nullif_blank(field.n)
             ))
-        ELSE told(request_id)
+        ELSE nullif_blank(request_id)
     END AS event_key,
     key_parts,
-    told(field.r) AS recipient_id,
-    told(field.c) AS certificate_id,
+    nullif_blank(field.r) AS recipient_id,
+    nullif_blank(field.c) AS certificate_id,
     field.m AS message_id,
     channel,
     user_agent,

@@ -32,10 +32,10 @@ named AS (
         COALESCE(event.payload.message, event.payload.original_message) AS message,
         TRIM(event.payload.output, E' \t\r\n') AS output,
         CASE
-            WHEN told(event.payload.status) IS NOT NULL THEN 'status ' || event.payload.status
+            WHEN nullif_blank(event.payload.status) IS NOT NULL THEN 'status ' || event.payload.status
             WHEN event.payload.bounce IS NOT NULL THEN 'bounce'
-            WHEN told(event.payload.url) IS NOT NULL THEN 'url'
-            ELSE told(event.event)
+            WHEN nullif_blank(event.payload.url) IS NOT NULL THEN 'url'
+            ELSE nullif_blank(event.event)
         END AS name
     FROM parsed
 )

@@ -53,7 +53,7 @@ named AS (
     SELECT
         *,
         COALESCE(
-            told(event.RecordType), page_type,
+            nullif_blank(event.RecordType), page_type,
             CASE step.Type
                 WHEN 'Delivered' THEN 'Delivery'
                 WHEN 'Opened' THEN 'Open'
@@ -63,7 +63,7 @@ named AS (
             END
         ) AS record_type,
         CASE
-            WHEN record_type = 'Bounce' THEN COALESCE(told(event.Type), 'Bounce')
+            WHEN record_type = 'Bounce' THEN COALESCE(nullif_blank(event.Type), 'Bounce')
             WHEN COALESCE(record_type, '') != 'SubscriptionChange' THEN record_type
             WHEN LOWER(event.SuppressSending) = 'false' THEN 'Subscribe'
             WHEN event.SuppressionReason IN ('HardBounce', 'SpamComplaint') THEN event.SuppressionReason
@@ -79,7 +79,7 @@ named AS (
             'AddressChange': 'autoresponded', 'ChallengeVerification': 'autoresponded'
         }[name], 'unknown') END AS event_type,
         iso_time(COALESCE(step.ReceivedAt, event.DeliveredAt, event.BouncedAt, event.ReceivedAt, event.ChangedAt)) AS occurred_at,
-        COALESCE(step.Recipient, told(event.Email), event.Recipient) AS email,
+        COALESCE(step.Recipient, nullif_blank(event.Email), event.Recipient) AS email,
         COALESCE(event.OriginalLink, step.Details.Link) AS url
     FROM stepped
 )

@@ -1,6 +1,7 @@
 -- records: documents of JSON, arrays unwrapped.
 --
 -- Grain   one row per document that is no array, and per element of one that is; an empty array has none
+-- Reads   documents
 -- Counts  what does not parse stays one record, for the format to reject
 SELECT
     file,

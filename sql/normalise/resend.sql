@@ -90,12 +90,12 @@ SELECT
         WHEN 'email.opened' THEN 'opened'
         WHEN 'email.clicked' THEN 'clicked'
         WHEN 'email.complained' THEN 'complained'
-        ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
+        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
     END AS event_type,
     iso_time(event.created_at) AS occurred_at,
     svix_id AS event_key,
     CASE
-        WHEN told(svix_id) IS NULL
+        WHEN nullif_blank(svix_id) IS NULL
             THEN CONCAT_WS('|', name, COALESCE(event.data.email_id, ''), TRIM(event.created_at), COALESCE(event.data.click.link, ''))
     END AS key_parts,
     CASE WHEN LEN(addressees) = 1 AND COALESCE(header_values[3], header_values[4]) IS NULL THEN addressees[1] END AS email,

@@ -92,19 +92,19 @@ SELECT
         WHEN 'open' THEN 'opened' WHEN 'click' THEN 'clicked' WHEN 'spamreport' THEN 'complained'
         WHEN 'unsubscribe' THEN 'unsubscribed' WHEN 'group_unsubscribe' THEN 'unsubscribed'
         WHEN 'group_resubscribe' THEN 'subscribed'
-        ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
+        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
     END AS event_type,
     epoch_time(event.timestamp, 1000000) AS occurred_at,
     event.sg_event_id AS event_key,
     CASE
-        WHEN told(event.sg_event_id) IS NULL
+        WHEN nullif_blank(event.sg_event_id) IS NULL
             THEN CONCAT_WS(
                 '|', name, COALESCE(event.sg_message_id, event."smtp-id", ''), LOWER(TRIM(COALESCE(event.email, ''))),
                 TRIM(event.timestamp), COALESCE(event.url, '')
             )
     END AS key_parts,
     event.email AS email,
-    COALESCE(told(SPLIT_PART(event.sg_message_id, '.', 1)), event."smtp-id") AS message_id,
+    COALESCE(nullif_blank(SPLIT_PART(event.sg_message_id, '.', 1)), event."smtp-id") AS message_id,
     custom AS metadata,
     event.url AS url,
     event.useragent AS user_agent,

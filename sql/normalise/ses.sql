@@ -45,7 +45,7 @@ parsed AS (
 named AS (
     SELECT
         *,
-        LOWER(COALESCE(told(event.eventType), told(event.notificationType), told(envelope."detail-type"))) AS name,
+        LOWER(COALESCE(nullif_blank(event.eventType), nullif_blank(event.notificationType), nullif_blank(envelope."detail-type"))) AS name,
         TRY(JSON_TRANSFORM(
             COALESCE(event.bounce, event.complaint, event.delivery, event.deliveryDelay, event.open, event.click, event.subscription),
             '{

@@ -42,8 +42,8 @@ named AS (
         *,
         LOWER(event.type) AS name,
         LOWER(event.type) IN ('bounce', 'out_of_band') AS is_bounce,
-        COALESCE(told(event.raw_reason), event.reason) AS response,
-        LIST_FILTER([told(event.campaign_id)] || COALESCE(event.rcpt_tags, []), lambda tag : tag IS NOT NULL) AS tag_words
+        COALESCE(nullif_blank(event.raw_reason), event.reason) AS response,
+        LIST_FILTER([nullif_blank(event.campaign_id)] || COALESCE(event.rcpt_tags, []), lambda tag : tag IS NOT NULL) AS tag_words
     FROM parsed
 ),
 
@@ -66,7 +66,7 @@ typed AS (
             WHEN name IN ('click', 'amp_click') THEN 'clicked'
             WHEN name = 'spam_complaint' THEN 'complained'
             WHEN name IN ('list_unsubscribe', 'link_unsubscribe') THEN 'unsubscribed'
-            WHEN told(name) IS NOT NULL THEN 'unknown'
+            WHEN nullif_blank(name) IS NOT NULL THEN 'unknown'
         END AS event_type
     FROM named
 )
@@ -82,13 +82,13 @@ SELECT
     COALESCE(epoch_time(event.timestamp, 1000000), iso_time(event.timestamp)) AS occurred_at,
     event.event_id AS event_key,
     CASE
-        WHEN told(event.event_id) IS NULL
+        WHEN nullif_blank(event.event_id) IS NULL
             THEN CONCAT_WS(
                 '|', name, COALESCE(event.transmission_id, ''), LOWER(TRIM(COALESCE(event.rcpt_to, event.raw_rcpt_to, ''))),
                 TRIM(event.timestamp), COALESCE(event.target_link_url, '')
             )
     END AS key_parts,
-    COALESCE(told(event.raw_rcpt_to), event.rcpt_to) AS email,
+    COALESCE(nullif_blank(event.raw_rcpt_to), event.rcpt_to) AS email,
     event.transmission_id AS message_id,
     object_text(event.rcpt_meta) AS metadata,
     event.target_link_url AS url,
@@ -104,7 +104,7 @@ SELECT
     END AS bounce_class,
     CASE
         WHEN event_type = 'complained' THEN 'spam'
-        WHEN event_type NOT IN ('bounced', 'rejected') OR told(event.bounce_class) IS NULL THEN NULL
+        WHEN event_type NOT IN ('bounced', 'rejected') OR nullif_blank(event.bounce_class) IS NULL THEN NULL
         WHEN event.bounce_class = '10' THEN 'invalid'
         WHEN event.bounce_class = '24' THEN 'timed_out'
         WHEN event.bounce_class IN ('20', '21', '22', '23', '30', '40', '70') THEN 'bounced'

@@ -69,7 +69,7 @@ SELECT
         WHEN 'spam' THEN 'complained'
         WHEN 'unsubscribed' THEN 'unsubscribed'
         WHEN 'subscribed' THEN 'subscribed'
-        ELSE CASE WHEN told(name) IS NOT NULL THEN 'unknown' END
+        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
     END AS event_type,
     iso_time(facts.event_time) AS occurred_at,
     CONCAT_WS(

@@ -1,8 +1,8 @@
 -- certificate_figures: the catalogue of a certificate, its bounces by class, and the industry's own rates.
 --
 -- Grain   one row per certificate in scope that was created before period_end
--- Reads   certificate_statistics, recipient_states, latest_bounces
--- Params  those of certificate_statistics
+-- Reads   metric_catalogue, recipient_states, latest_bounces
+-- Params  those of metric_catalogue
 -- Counts  opened and clicked among the delivered, over delivered; bounced over sent; a bounce without class is
 --         undetermined, so that the classes add up to bounced_count
 WITH
@@ -24,48 +24,48 @@ mail_counts AS (
 )
 
 SELECT
-    certificate_statistics.certificate_id,
-    certificate_statistics.name,
-    certificate_statistics.kind,
-    certificate_statistics.issuer_id,
-    certificate_statistics.created_at,
-    certificate_statistics.recipients_count,
-    certificate_statistics.claimed_count,
-    certificate_statistics.claimed_rate,
-    certificate_statistics.shared_or_downloaded_count,
-    certificate_statistics.shared_or_downloaded_rate,
-    certificate_statistics.added_to_linkedin_count,
-    certificate_statistics.added_to_linkedin_rate,
-    certificate_statistics.sent_count,
-    certificate_statistics.sent_rate,
-    certificate_statistics.delivered_count,
-    certificate_statistics.delivered_rate,
-    certificate_statistics.bounced_count,
-    certificate_statistics.bounced_rate,
-    certificate_statistics.rejected_count,
-    certificate_statistics.rejected_rate,
-    certificate_statistics.opened_count,
-    certificate_statistics.opened_rate,
-    certificate_statistics.machine_only_opened_count,
-    certificate_statistics.machine_only_opened_rate,
-    certificate_statistics.clicked_count,
-    certificate_statistics.clicked_rate,
-    certificate_statistics.machine_only_clicked_count,
-    certificate_statistics.machine_only_clicked_rate,
-    certificate_statistics.complained_count,
-    certificate_statistics.complained_rate,
-    certificate_statistics.unsubscribed_count,
-    certificate_statistics.unsubscribed_rate,
+    metric_catalogue.certificate_id,
+    metric_catalogue.name,
+    metric_catalogue.kind,
+    metric_catalogue.issuer_id,
+    metric_catalogue.created_at,
+    metric_catalogue.recipients_count,
+    metric_catalogue.claimed_count,
+    metric_catalogue.claimed_rate,
+    metric_catalogue.shared_or_downloaded_count,
+    metric_catalogue.shared_or_downloaded_rate,
+    metric_catalogue.added_to_linkedin_count,
+    metric_catalogue.added_to_linkedin_rate,
+    metric_catalogue.sent_count,
+    metric_catalogue.sent_rate,
+    metric_catalogue.delivered_count,
+    metric_catalogue.delivered_rate,
+    metric_catalogue.bounced_count,
+    metric_catalogue.bounced_rate,
+    metric_catalogue.rejected_count,
+    metric_catalogue.rejected_rate,
+    metric_catalogue.opened_count,
+    metric_catalogue.opened_rate,
+    metric_catalogue.machine_only_opened_count,
+    metric_catalogue.machine_only_opened_rate,
+    metric_catalogue.clicked_count,
+    metric_catalogue.clicked_rate,
+    metric_catalogue.machine_only_clicked_count,
+    metric_catalogue.machine_only_clicked_rate,
+    metric_catalogue.complained_count,
+    metric_catalogue.complained_rate,
+    metric_catalogue.unsubscribed_count,
+    metric_catalogue.unsubscribed_rate,
     COALESCE(mail_counts.bounced_hard_count, 0) AS bounced_hard_count,
     COALESCE(mail_counts.bounced_soft_count, 0) AS bounced_soft_count,
     COALESCE(mail_counts.bounced_block_count, 0) AS bounced_block_count,
     COALESCE(mail_counts.bounced_undetermined_count, 0) AS bounced_undetermined_count,
     COALESCE(mail_counts.opened_of_delivered_count, 0) AS opened_of_delivered_count,
-    1.0 * mail_counts.opened_of_delivered_count / NULLIF(certificate_statistics.delivered_count, 0) AS opened_of_delivered_rate,
+    1.0 * mail_counts.opened_of_delivered_count / NULLIF(metric_catalogue.delivered_count, 0) AS opened_of_delivered_rate,
     COALESCE(mail_counts.clicked_of_delivered_count, 0) AS clicked_of_delivered_count,
-    1.0 * mail_counts.clicked_of_delivered_count / NULLIF(certificate_statistics.delivered_count, 0) AS clicked_of_delivered_rate,
-    1.0 * certificate_statistics.bounced_count / NULLIF(certificate_statistics.sent_count, 0) AS bounced_of_sent_rate
-FROM certificate_statistics
+    1.0 * mail_counts.clicked_of_delivered_count / NULLIF(metric_catalogue.delivered_count, 0) AS clicked_of_delivered_rate,
+    1.0 * metric_catalogue.bounced_count / NULLIF(metric_catalogue.sent_count, 0) AS bounced_of_sent_rate
+FROM metric_catalogue
 LEFT JOIN mail_counts
-    ON certificate_statistics.certificate_id = mail_counts.certificate_id
-ORDER BY certificate_statistics.name NULLS LAST, certificate_statistics.certificate_id NULLS LAST
+    ON metric_catalogue.certificate_id = mail_counts.certificate_id
+ORDER BY metric_catalogue.name NULLS LAST, metric_catalogue.certificate_id NULLS LAST

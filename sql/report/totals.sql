@@ -1,8 +1,8 @@
 -- totals: what a report's first page shows, summed over its certificates.
 --
 -- Grain   one row
--- Reads   certificate_statistics
--- Params  those of certificate_statistics
+-- Reads   metric_catalogue
+-- Params  those of metric_catalogue
 -- Counts  a person with two certificates is two recipients
 WITH
 sums AS (
@@ -17,7 +17,7 @@ sums AS (
         CAST(COALESCE(SUM(bounced_count), 0) AS BIGINT) AS bounced_count,
         CAST(COALESCE(SUM(opened_count), 0) AS BIGINT) AS opened_count,
         CAST(COALESCE(SUM(clicked_count), 0) AS BIGINT) AS clicked_count
-    FROM certificate_statistics
+    FROM metric_catalogue
 )
 
 SELECT

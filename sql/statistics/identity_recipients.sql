@@ -1,12 +1,22 @@
 -- identity_recipients: whose events carry an identity.
 --
 -- Grain   one row per identity_key that matches a recipient of the latest registry; complete for recipients in scope
--- Reads   candidate_identities, recipients
--- Params  those of candidate_identities
+-- Reads   identity_candidates, recipients
+-- Params  those of identity_candidates
 -- Counts  three rules, the first match wins: the recipient id; the message id; the certificate id with the address.
 --         A message id that several recipients share is decided by the event's address; where that leaves none, or
 --         several, the third rule is asked
 WITH
+candidate_identities AS (
+    SELECT DISTINCT
+        identity_key,
+        recipient_id,
+        certificate_id,
+        message_id,
+        address_hash
+    FROM identity_candidates
+),
+
 sole_messages AS (
     SELECT
         message_id,

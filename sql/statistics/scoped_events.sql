@@ -2,7 +2,8 @@
 --
 -- Grain   one row per event; one that came in several slices stands several times
 -- Reads   events, scoped_identities, timed_clicks
--- Params  credential_hosts VARCHAR, each host between bars as in |a.example|b.example|, or '' for any host
+-- Params  period_end TIMESTAMP, the first instant that does not count
+--         credential_hosts VARCHAR, each host between bars as in |a.example|b.example|, or '' for any host
 --         count_share_links BOOLEAN, whether a click on a share page is a share too; and those of timed_clicks
 -- Counts  a bounce of which the provider did not even try to send is a rejection. With hosts given the host alone makes
 --         a click count; otherwise, and for a click without url, every click counts but one on an opt-out link. What the

@@ -1,11 +1,12 @@
--- slice_oddities: what is merely odd about a loaded slice: worth a look, and no reason to keep it out.
+-- slice_oddities: what is unusual about a loaded slice: worth a look, and no reason to keep it out.
 --
 -- Grain   one row per oddity of the slice: duplicates, unattributed, volume; none where all is as usual
--- Reads   slices, identities, recipients
--- Params  source VARCHAR, load_date DATE: the slice; duplicate_rate_maximum, unattributed_rate_maximum, volume_factor DOUBLE
--- Counts  found_count beside compared_count: duplicates of the raw records; events without a recipient, by the rules of
---         identity_recipients, of the events, where the registry has anybody; raw records beside the rounded average of
---         the source's loaded slices of the 14 days before, where there are at least 3. Looks at identities of the slice alone
+-- Reads   slices, identities, identity_recipients, recipients
+-- Params  source VARCHAR, load_date DATE, the slice; duplicate_rate_maximum, unattributed_rate_maximum, volume_factor DOUBLE;
+--         and those of identity_recipients
+-- Counts  found_count beside compared_count: duplicates of the raw records; events without a recipient of the events, where
+--         the registry has any recipient; raw records beside the rounded average of the source's loaded slices of the 14
+--         days before, where there are at least 3
 WITH
 asked_slice AS (
     SELECT
@@ -33,34 +34,13 @@ former_slices AS (
 unattributed AS (
     SELECT CAST(SUM(identities.event_count) AS BIGINT) AS event_count
     FROM identities
+    LEFT JOIN identity_recipients
+        ON identities.identity_key = identity_recipients.identity_key
     WHERE
         identities.source = :source
         AND identities.load_date = :load_date
+        AND identity_recipients.recipient_id IS NULL
         AND EXISTS (SELECT 1 FROM recipients)
-        AND NOT EXISTS (
-            SELECT 1
-            FROM recipients
-            WHERE recipients.recipient_id = identities.recipient_id
-        )
-        AND (
-            SELECT COUNT(*)
-            FROM recipients
-            WHERE recipients.message_id = identities.message_id
-        ) <> 1
-        AND (
-            SELECT COUNT(*)
-            FROM recipients
-            WHERE
-                recipients.message_id = identities.message_id
-                AND recipients.address_hash = identities.address_hash
-        ) <> 1
-        AND NOT EXISTS (
-            SELECT 1
-            FROM recipients
-            WHERE
-                recipients.certificate_id = identities.certificate_id
-                AND recipients.address_hash = identities.address_hash
-        )
 )
 
 SELECT

@@ -7,7 +7,7 @@
 --         links_at_once INTEGER, how many different links are too many, or 0 for off
 --         links_at_once_seconds INTEGER; and those of scoped_identities
 -- Counts  both limits are included. Of both rules timing is the reason. A click in the very second of the delivery is after
---         it, since some providers tell whole seconds; one before is judged by its record alone. A click without url is no
+--         it, since some providers tell whole seconds; one before is classified by its record alone. A click without url is no
 --         link of its own, but falls with the links around it
 WITH
 clicks AS (

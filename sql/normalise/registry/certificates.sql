@@ -1,15 +1,16 @@
--- certificates: the registry's certificates and badges, judged.
+-- certificates: the registry's certificates and badges, classified.
 --
 -- Grain   one row per row of certificates.csv
+-- Reads   raw_certificates, issuers
 -- Counts  reason is NULL for the rows that hold; of an id that stands twice the first row that breaks no other rule counts.
 --         A date without a time is midnight UTC
 WITH read AS (
     SELECT
         line,
         is_malformed,
-        told(certificate_id) AS certificate_id,
-        told(issuer_id) AS issuer_id,
-        told(name) AS name,
+        nullif_blank(certificate_id) AS certificate_id,
+        nullif_blank(issuer_id) AS issuer_id,
+        nullif_blank(name) AS name,
         LOWER(TRIM(kind)) AS kind,
         iso_time_or_date(created_at) AS created_at
     FROM raw_certificates

@@ -1,19 +1,20 @@
--- issuers: the registry's issuers, judged.
+-- issuers: the registry's issuers, classified.
 --
 -- Grain   one row per row of issuers.csv
+-- Reads   raw_issuers
 -- Counts  reason is NULL for the rows that hold; of an id that stands twice the first row that breaks no other rule counts.
 --         A colour or logo that cannot be used is left out, its issuer is not
 WITH checked AS (
     SELECT
         line,
-        told(issuer_id) AS issuer_id,
-        told(name) AS name,
+        nullif_blank(issuer_id) AS issuer_id,
+        nullif_blank(name) AS name,
         CASE WHEN REGEXP_FULL_MATCH(TRIM(logo), 'data:image/(png|svg\+xml)[;,].*', 's') THEN TRIM(logo) END AS logo,
         CASE WHEN REGEXP_FULL_MATCH(TRIM(color), '#[0-9A-Fa-f]{6}') THEN LOWER(TRIM(color)) END AS color,
         CASE
             WHEN is_malformed THEN 'not the columns of the header'
-            WHEN told(raw_issuers.issuer_id) IS NULL THEN 'no issuer_id'
-            WHEN told(raw_issuers.name) IS NULL THEN 'no name'
+            WHEN nullif_blank(raw_issuers.issuer_id) IS NULL THEN 'no issuer_id'
+            WHEN nullif_blank(raw_issuers.name) IS NULL THEN 'no name'
         END AS broken_rule
     FROM raw_issuers
 )

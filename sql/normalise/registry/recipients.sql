@@ -1,24 +1,25 @@
--- recipients: the registry's recipients, judged.
+-- recipients: the registry's recipients, classified.
 --
 -- Grain   one row per row of recipients.csv whose recipient is not forgotten
+-- Reads   raw_recipients, certificates
 -- Counts  reason is NULL for the rows that hold; of an id that stands twice, over all certificates, the first row that breaks
---         no other rule counts. A date without a time is midnight UTC. The hash of the address is made as judged.sql makes
+--         no other rule counts. A date without a time is midnight UTC. The hash of the address is made as classified.sql makes
 --         that of an event's
 WITH read AS (
     SELECT
         line,
         is_malformed,
-        told(recipient_id) AS recipient_id,
-        told(certificate_id) AS certificate_id,
+        nullif_blank(recipient_id) AS recipient_id,
+        nullif_blank(certificate_id) AS certificate_id,
         TRIM(email) AS email,
         COALESCE(TRIM(name), '') AS name,
         bare_id(message_id) AS message_id,
-        told(access_email_sent_at) AS sent_at,
+        nullif_blank(access_email_sent_at) AS sent_at,
         iso_time_or_date(sent_at) AS access_email_sent_at,
         iso_time_or_date(raw_recipients.created_at) AS created_at,
-        address_hash(COALESCE(address(raw_recipients.email), TRIM(raw_recipients.email))) AS address_hash
+        address_hash(COALESCE(address(raw_recipients.email), TRIM(raw_recipients.email)), GETVARIABLE('hash_key')) AS address_hash
     FROM raw_recipients
-    WHERE COALESCE(NOT LIST_CONTAINS(CAST(GETVARIABLE('forgotten') AS VARCHAR[]), told(raw_recipients.recipient_id)), TRUE)
+    WHERE COALESCE(NOT LIST_CONTAINS(CAST(GETVARIABLE('forgotten') AS VARCHAR[]), nullif_blank(raw_recipients.recipient_id)), TRUE)
 ),
 
 checked AS (
@@ -28,7 +29,7 @@ checked AS (
             WHEN read.is_malformed THEN 'not the columns of the header'
             WHEN read.recipient_id IS NULL THEN 'no recipient_id'
             WHEN certificates.certificate_id IS NULL THEN 'unknown certificate'
-            WHEN told(read.email) IS NULL THEN 'no email'
+            WHEN nullif_blank(read.email) IS NULL THEN 'no email'
             WHEN read.created_at IS NULL THEN 'bad created_at'
             WHEN read.sent_at IS NOT NULL AND read.access_email_sent_at IS NULL THEN 'bad access_email_sent_at'
         END AS broken_rule

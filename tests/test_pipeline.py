@@ -1,15 +1,20 @@
-"""Which slices a night brings: the days asked for, and before them what may have come late."""
+"""The policies of the pipeline: which slices a night brings, what a failure does, what may be mailed."""
 
+import dataclasses
+import gzip
 import json
+import re
+import shutil
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from etl import porch, settings
-from etl.errors import NoFiles
+from etl import periods, pipeline, settings, state
+from etl.errors import AnalyticsError, ConfigurationError, ExpiredSlice, LandingError, NoFiles, RefusedKey, SliceError
 from etl.extract import files
-from etl.landing import LandedFile, Manifest, slice_shelf
+from etl.landing import LandedFile, Manifest, slice_prefix
+from etl.pipeline import failures, reports
 from tests import platform_by_hand as platform
 from tests.command import run
 from tests.provider_server import KEY, serve
@@ -18,11 +23,12 @@ TODAY = datetime.now(UTC).date()
 YESTERDAY, BEFORE, LONG_BEFORE, EVER_BEFORE = (TODAY - timedelta(days=days) for days in range(1, 5))
 
 
-def house(landing, **sources):
+def context(landing, **sources):
     """The places of a configuration that has these sources."""
     warehouse = settings.Warehouse(url=f"duckdb:///{landing.root}/warehouse.duckdb")
+    ledger = state.open(f"sqlite:///{landing.root}.db", None, {}.get)
     configured = settings.Settings.model_construct(sources=sources, warehouse=warehouse)
-    return porch.House(configured, {}.get, landing, None, "")
+    return pipeline.Context(configured, {}.get, landing, ledger, "")
 
 
 def api(name="brevo", **differing):
@@ -38,7 +44,7 @@ def from_files(folder, **differing):
 def load(landing, name, *days, raw=()):
     """Says that these slices are in the warehouse."""
     for day in days:
-        landing.mark_loaded(Manifest(shelf=slice_shelf(name, day), raw=tuple(raw), status="valid"))
+        landing.mark_loaded(Manifest(prefix=slice_prefix(name, day), raw=tuple(raw), status="valid"))
 
 
 def load_files(landing, source, day):
@@ -55,41 +61,41 @@ def write(folder, day, name="a.json", content="{}"):
 
 def brought(opened, first=YESTERDAY, last=YESTERDAY, names=None, *, from_landing=False):
     """What a night brings, in its order."""
-    return porch.slices_to_bring(opened, names, first, last, from_landing=from_landing)
+    return pipeline.slices_to_bring(opened, names, first, last, from_landing=from_landing)
 
 
 def test_what_never_came_is_not_late(landing):
     """The first night brings its day and no other."""
-    assert brought(house(landing, mail=api())) == [("mail", YESTERDAY)]
+    assert brought(context(landing, mail=api())) == [("mail", YESTERDAY)]
 
 
 def test_the_last_days_of_an_api_are_pulled_again(landing):
     """Providers learn of opens late: the days before, as many as late_days says, come first."""
     load(landing, "mail", BEFORE, LONG_BEFORE, EVER_BEFORE)
     wanted = [("mail", LONG_BEFORE), ("mail", BEFORE), ("mail", YESTERDAY)]
-    assert brought(house(landing, mail=api())) == wanted
-    assert brought(house(landing, mail=api(late_days=1))) == wanted[1:]
-    assert brought(house(landing, mail=api(late_days=0))) == wanted[2:]
+    assert brought(context(landing, mail=api())) == wanted
+    assert brought(context(landing, mail=api(late_days=1))) == wanted[1:]
+    assert brought(context(landing, mail=api(late_days=0))) == wanted[2:]
 
 
 def test_days_before_the_first_of_several_are_late(landing):
     """Days that are asked for are not brought twice."""
-    load(landing, "mail", *porch.days(EVER_BEFORE, YESTERDAY))
+    load(landing, "mail", *pipeline.days(EVER_BEFORE, YESTERDAY))
     wanted = [("mail", LONG_BEFORE), ("mail", BEFORE), ("mail", YESTERDAY)]
-    assert brought(house(landing, mail=api(late_days=1)), first=BEFORE) == wanted
+    assert brought(context(landing, mail=api(late_days=1)), first=BEFORE) == wanted
 
 
 def test_what_a_provider_keeps_no_more_is_left_as_it_was_loaded(landing):
     """Mailgun promises three days: the fourth back stays, without an error in every night."""
     load(landing, "mail", BEFORE, LONG_BEFORE)
-    assert brought(house(landing, mail=api("mailgun"))) == [("mail", BEFORE), ("mail", YESTERDAY)]
+    assert brought(context(landing, mail=api("mailgun"))) == [("mail", BEFORE), ("mail", YESTERDAY)]
 
 
 def test_files_that_stayed_the_same_are_not_read_again(landing, tmp_path):
     """A night costs what it brought."""
     write(tmp_path, BEFORE)
     load_files(landing, logs := from_files(tmp_path), BEFORE)
-    assert brought(house(landing, logs=logs)) == [("logs", YESTERDAY)]
+    assert brought(context(landing, logs=logs)) == [("logs", YESTERDAY)]
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.json", '{"grown": 1}'), ("b.json", "{}")])
@@ -98,13 +104,13 @@ def test_files_that_grew_or_came_later_are_read_again(landing, tmp_path, name, c
     write(tmp_path, BEFORE)
     load_files(landing, logs := from_files(tmp_path), BEFORE)
     write(tmp_path, BEFORE, name, content)
-    assert brought(house(landing, logs=logs)) == [("logs", BEFORE), ("logs", YESTERDAY)]
+    assert brought(context(landing, logs=logs)) == [("logs", BEFORE), ("logs", YESTERDAY)]
 
 
 def test_files_that_came_after_their_night_failed_are_read(landing, tmp_path):
     """A collector that was down for a night mends itself; what failed and stayed the same is not tried again."""
-    opened = house(landing, logs=from_files(tmp_path))
-    porch.record_failure(opened, NoFiles("logs", BEFORE, "*"))
+    opened = context(landing, logs=from_files(tmp_path))
+    failures.record(opened, "logs", BEFORE, "no file matches *")
     assert brought(opened) == [("logs", YESTERDAY)]
     write(tmp_path, BEFORE)
     assert brought(opened) == [("logs", BEFORE), ("logs", YESTERDAY)]
@@ -117,29 +123,114 @@ def test_files_that_are_gone_leave_the_slice_alone(landing, files_pattern):
     """A bucket that deletes after a day does not make every night red."""
     load(landing, "logs", BEFORE, raw=[LandedFile(path="v/raw", size=1, sha256="", origin="a")])
     logs = settings.Source(format="sendgrid", files=files_pattern)
-    assert brought(house(landing, logs=logs)) == [("logs", YESTERDAY)]
+    assert brought(context(landing, logs=logs)) == [("logs", YESTERDAY)]
 
 
 def test_from_the_landing_nothing_is_late(landing):
     """Where no network is asked, nothing new can come."""
     load(landing, "mail", BEFORE)
-    assert brought(house(landing, mail=api()), from_landing=True) == [("mail", YESTERDAY)]
+    assert brought(context(landing, mail=api()), from_landing=True) == [("mail", YESTERDAY)]
 
 
 def test_late_slices_are_of_the_named_sources(landing):
     """Whoever names a source brings that one."""
     load(landing, "mail", BEFORE)
     load(landing, "other", BEFORE)
-    opened = house(landing, mail=api(), other=api())
+    opened = context(landing, mail=api(), other=api())
     assert brought(opened, names=["other"]) == [("other", BEFORE), ("other", YESTERDAY)]
 
 
 def test_days_that_a_source_does_not_cover_are_not_brought(landing):
     """But by name, for whoever knows better."""
     load(landing, "mail", BEFORE)
-    opened = house(landing, mail=api(since=YESTERDAY), ended=api(until=BEFORE))
+    opened = context(landing, mail=api(since=YESTERDAY), ended=api(until=BEFORE))
     assert brought(opened) == [("mail", YESTERDAY)]
     assert brought(opened, names=["ended"]) == [("ended", YESTERDAY)]
+
+
+NOON = int(datetime.combine(BEFORE, time(12), UTC).timestamp())
+DAMAGE = {"normalise": b"not compressed", "validate": gzip.compress(b'{"event": "teleported", "timestamp": %d}' % NOON)}
+
+
+@pytest.mark.parametrize("step", DAMAGE)
+def test_a_version_that_cannot_be_used_is_on_record(landing, tmp_path, step):
+    """The landed version is refused and the warehouse knows the reason, whichever entry point ran the step."""
+    opened = context(landing, logs=from_files(tmp_path))
+    path = tmp_path / str(BEFORE) / "a.json.gz"
+    path.parent.mkdir()
+    path.write_bytes(DAMAGE[step])
+    with pytest.raises(SliceError) as failure:
+        for run_step in (extracted, pipeline.normalise_slice, pipeline.validate_slice):
+            run_step(opened, "logs", BEFORE)
+    newest = landing.newest(slice_prefix("logs", BEFORE))
+    assert (newest.status, newest.reason) == ("refused", failure.value.reason)
+    assert pipeline.not_loaded(opened, [(("logs", BEFORE), False)]) == {f"logs {BEFORE}": failure.value.reason}
+
+
+def extracted(opened, name, day):
+    """The first step of a slice."""
+    return pipeline.extract_slice(opened, name, day, from_landing=False, replace=False)
+
+
+def test_files_that_cannot_be_read_refuse_nothing_that_was_landed(landing, tmp_path):
+    """The source is at fault, not the version that was landed before."""
+    write(tmp_path, BEFORE)
+    opened = context(landing, logs=from_files(tmp_path))
+    extracted(opened, "logs", BEFORE)
+    shutil.rmtree(tmp_path / str(BEFORE))
+    with pytest.raises(NoFiles):
+        extracted(opened, "logs", BEFORE)
+    assert landing.newest(slice_prefix("logs", BEFORE)).status == "extracted"
+
+
+FINAL = [
+    NoFiles("logs", BEFORE, "*"), ExpiredSlice("logs", BEFORE, 3), RefusedKey("logs", BEFORE, "KEY", 401),
+    ConfigurationError("unknown key"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
+def test_what_another_try_cannot_change_is_final(error):
+    """A mistake of the configuration does not hold a run open for twenty minutes."""
+    assert pipeline.is_final(error)
+    assert not pipeline.is_final(LandingError("s3://bucket", "timed out"))
+
+
+def test_each_step_says_in_one_line_what_it_did(landing, tmp_path, caplog):
+    """A green task's log has the counts and the seconds."""
+    write(tmp_path, BEFORE)
+    with caplog.at_level("INFO", "etl.pipeline"):
+        result = extracted(context(landing, logs=from_files(tmp_path)), "logs", BEFORE)
+    assert (result.files, result.bytes) == (1, 2)
+    (line,) = caplog.messages
+    assert re.fullmatch(rf"extract logs {BEFORE}: 1 files, 2 bytes in \d\.\d s", line)
+
+
+REPORT = {"subscription_id": "s1", "frequency": "monthly", "timezone": "UTC"}
+UNMAILABLE = {
+    "mail is off": ({"enabled": False}, {}, "mail is switched off"),
+    "the reader has unsubscribed": ({}, {"unsubscribed": True}, "its reader has unsubscribed"),
+    "a day is missing": ({}, {"is_whole": False}, "its data are not whole"),
+    "a week of a monthly subscription": ({}, {"period": "2026-W44"}, "the subscription is monthly"),
+}
+
+
+@pytest.mark.parametrize("reason", UNMAILABLE)
+def test_what_may_not_be_mailed_says_why(landing, reason, monkeypatch):
+    """Rendered it may be, sent it is not: nothing speaks to a mail server."""
+    mail, given, words = UNMAILABLE[reason]
+    monkeypatch.setattr(reports.deliver, "send", lambda *_, **__: pytest.fail("it was sent"))
+    opened = context(landing)
+    if given.get("unsubscribed"):
+        opened.state.unsubscribe("s1", datetime.now(UTC))
+    opened = dataclasses.replace(
+        opened, settings=opened.settings.model_copy(update={"mail": settings.Mail(**{"enabled": True} | mail)})
+    )
+    report = pipeline.Report(REPORT, periods.parse(given.get("period", "2026-10"), "UTC"))
+    with pytest.raises(AnalyticsError, match=words):
+        reports._send(
+            opened, report, {"quality": {"is_whole": given.get("is_whole", True)}}, landing.root, resend=False
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The configuration, and the places it names, opened: what every step of the porches is handed."""
+"""The context: the configuration, and the places that it names, opened. Every step of the pipeline gets it."""
 
 import hashlib
 from contextlib import AbstractContextManager
@@ -13,8 +13,8 @@ from etl.settings import SecretLookup, Settings, Source
 
 
 @dataclass(frozen=True)
-class House:
-    """The configuration, and the places it names."""
+class Context:
+    """The configuration, and the places that it names."""
 
     settings: Settings
     lookup: SecretLookup
@@ -23,16 +23,16 @@ class House:
     hash_key: str
 
     def warehouse(self) -> AbstractContextManager[warehouse.Warehouse]:
-        """The warehouse, open until the block ends; keep it short where it lets one process in."""
+        """Open the warehouse until the block ends. Keep the block short: DuckDB lets one process in."""
         fingerprint = hashlib.sha256(b"fingerprint:" + self.hash_key.encode()).hexdigest()[:32]
         return warehouse.open(self.settings.warehouse, self.lookup, key_fingerprint=fingerprint)
 
     def waivers(self) -> list[tuple[str, date, str]]:
-        """What will never come, as the stage statistics wants it."""
+        """Return source, day and reason of each waived slice."""
         return [(source, day, reason) for (source, day), reason in self.state.waivers().items()]
 
     def source(self, name: str) -> Source:
-        """The configured source of that name; a ConfigurationError lists those that there are."""
+        """Return the configured source of that name; a ConfigurationError lists those that there are."""
         if name not in self.settings.sources:
             raise ConfigurationError(
                 f"there is no source {name!r}; there are {', '.join(self.settings.sources) or 'none'}"
@@ -40,15 +40,15 @@ class House:
         return self.settings.sources[name]
 
 
-def enter(lookup: SecretLookup) -> House:
-    """Reads the configuration and opens the state."""
+def open_context(lookup: SecretLookup) -> Context:
+    """Read the configuration and open the state."""
     settings = configuration.load()
     normalise.check_formats(settings.sources)
     extract.check_sources(settings.sources)
     opened = state.open(settings.state_url, settings.state.secret, lookup)
-    return House(settings, lookup, Landing(settings.landing.url), opened, opened.hash_key(settings.privacy, lookup))
+    return Context(settings, lookup, Landing(settings.landing.url), opened, opened.hash_key(settings.privacy, lookup))
 
 
 def now_utc() -> datetime:
-    """The porches' clock; the stages are handed instants."""
+    """Return the present instant. Stages never ask for it: they get it as an argument."""
     return datetime.now(UTC)

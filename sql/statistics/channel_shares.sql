@@ -1,4 +1,4 @@
--- certificate_shares: how many recipients shared a certificate on a channel.
+-- channel_shares: how many recipients shared a certificate on a channel.
 --
 -- Grain   one row per certificate in scope and channel with at least one share
 -- Reads   scoped_events, scoped_identities

@@ -1,4 +1,4 @@
--- certificate_statistics: the metric catalogue, version 1, of a certificate at an instant.
+-- metric_catalogue: the metric catalogue, version 1, of a certificate at an instant.
 --
 -- Grain   one row per certificate in scope that was created before period_end
 -- Reads   recipient_states, scoped_certificates

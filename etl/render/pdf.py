@@ -9,7 +9,7 @@ from weasyprint.urls import URLFetcher  # type: ignore[import-untyped]
 from etl.render.page import font_faces
 
 
-def pdf(html: str) -> bytes:
+def to_pdf(html: str) -> bytes:
     """The PDF of a page made by ``html``, which gives it title, language and bookmarks.
 
     Only data: URLs are fetched. A logo that refers to anything else stays blank, which is logged.

@@ -1,4 +1,4 @@
--- judged: every record of a slice as an event of the one vocabulary, with the verdict on it.
+-- classified: every record of a slice as an event of the one vocabulary, with the verdict on it.
 --
 -- Grain   one row per record
 -- Reads   raw_events
@@ -9,8 +9,8 @@ WITH trimmed AS (
     SELECT
         *,
         address(email) AS mail_address,
-        told(user_agent) AS agent,
-        told(url) AS link
+        nullif_blank(user_agent) AS agent,
+        nullif_blank(url) AS link
     FROM raw_events
 ),
 
@@ -22,15 +22,15 @@ identified AS (
         machine_agent(agent, event_type) AS agent_rule,
         unwrapped(link) AS unwrapped_link,
         reply(mta_response) AS reply_text,
-        address_hash(mail_address) AS known_address_hash
+        address_hash(mail_address, GETVARIABLE('hash_key')) AS known_address_hash
     FROM trimmed
 ),
 
 known AS (
     SELECT
         *,
-        COALESCE(told(recipient_id), told(ids[1])) AS known_recipient_id,
-        COALESCE(told(certificate_id), told(ids[2])) AS known_certificate_id,
+        COALESCE(nullif_blank(recipient_id), nullif_blank(ids[1])) AS known_recipient_id,
+        COALESCE(nullif_blank(certificate_id), nullif_blank(ids[2])) AS known_certificate_id,
         bare_id(message_id) AS known_message_id,
         CASE
             WHEN event_type NOT IN ('opened', 'clicked') AND NOT GETVARIABLE('is_pixel') THEN NULL
@@ -64,7 +64,7 @@ SELECT
     file,
     document,
     record,
-    COALESCE(told(event_key), MD5(key_parts)) AS event_key,
+    COALESCE(nullif_blank(event_key), MD5(key_parts)) AS event_key,
     event_type,
     occurred_at,
     mail_address AS email,
@@ -77,12 +77,12 @@ SELECT
     redacted(agent) AS user_agent,
     bounce_class,
     reject_reason,
-    COALESCE(told(smtp_code), NULLIF(REGEXP_EXTRACT(reply_text, '^(\d{3})(?:\D|$)', 1), '')) AS smtp_code,
+    COALESCE(nullif_blank(smtp_code), NULLIF(REGEXP_EXTRACT(reply_text, '^(\d{3})(?:\D|$)', 1), '')) AS smtp_code,
     COALESCE(
         NULLIF(REGEXP_EXTRACT(enhanced_code, '^\s*(\d\.\d{1,3}\.\d{1,3})', 1), ''),
         NULLIF(REGEXP_EXTRACT(reply_text, '(?:^|[^\d.])([245]\.\d{1,3}\.\d{1,3})(?:[^\d.]|\.?$)', 1), '')
     ) AS enhanced_code,
-    redacted(told(mta_response)) AS mta_response,
+    redacted(nullif_blank(mta_response)) AS mta_response,
     machine_rule IS NOT NULL AS is_machine,
     machine_rule AS machine_reason,
     COALESCE(is_suppressed, FALSE) AS is_suppressed,

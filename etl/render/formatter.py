@@ -20,7 +20,7 @@ _CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029\u202a-\u202e\u2066-\
 
 
 @dataclass(frozen=True)
-class Reader:
+class Formatter:
     """Who reads: every method makes text of a value of the figures document, as it stands there."""
 
     locale: Locale
@@ -72,13 +72,13 @@ class Reader:
         return datetime.fromisoformat(moment).astimezone(self.zone)
 
 
-def reader(locale: str, timezone: str) -> Reader:
+def formatter(locale: str, timezone: str) -> Formatter:
     """The reader of a BCP 47 locale and an IANA zone. The words are English, so other locales read ``en``."""
     try:
         spoken = Locale.parse(locale, sep="-")
     except (UnknownLocaleError, ValueError):
         spoken = Locale("en")
-    return Reader(spoken if spoken.language == "en" else Locale("en"), zone(timezone))
+    return Formatter(spoken if spoken.language == "en" else Locale("en"), zone(timezone))
 
 
 def without_controls(text: str) -> str:

@@ -1,0 +1,73 @@
+"""What the command line and the DAGs share: the context, the steps of a night, the steps of a report, every policy.
+
+An entry point decides when a step runs and how its result is printed. What is done, retried, recorded, refused or mailed
+is decided here, once.
+"""
+
+from etl.normalise import FORMATS, explain
+from etl.pipeline.checks import findings
+from etl.pipeline.context import Context, open_context
+from etl.pipeline.failures import is_final
+from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
+from etl.pipeline.nights import (
+    SliceResult,
+    bring,
+    days,
+    event_counts,
+    extract_slice,
+    load_slice,
+    normalise_slice,
+    not_loaded,
+    pull_registry,
+    refresh,
+    slices_to_bring,
+    validate_slice,
+)
+from etl.pipeline.reports import (
+    Plan,
+    Report,
+    ReportRequest,
+    land_figures,
+    landed_report,
+    make_reports,
+    newly_missing,
+    plan_reports,
+    planned_reports,
+    record_plan,
+    unsubscribe,
+)
+
+__all__ = [
+    "FORMATS",
+    "Context",
+    "Plan",
+    "Report",
+    "ReportRequest",
+    "SliceResult",
+    "bring",
+    "days",
+    "event_counts",
+    "explain",
+    "extract_slice",
+    "findings",
+    "is_final",
+    "land_figures",
+    "landed_report",
+    "list_catalogue",
+    "list_recipients",
+    "list_slices",
+    "load_slice",
+    "make_reports",
+    "newly_missing",
+    "normalise_slice",
+    "not_loaded",
+    "open_context",
+    "plan_reports",
+    "planned_reports",
+    "pull_registry",
+    "record_plan",
+    "refresh",
+    "slices_to_bring",
+    "unsubscribe",
+    "validate_slice",
+]

@@ -1,0 +1,236 @@
+"""The steps of a night: the registry, then each slice from the raw bytes to the figures."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+
+from etl import extract, load, normalise, statistics, validate
+from etl.errors import AnalyticsError, LandingError, RegistryError, SliceError
+from etl.landing import Counts, Manifest, slice_prefix
+from etl.normalise import registry
+from etl.pipeline.context import Context, now_utc
+from etl.pipeline.failures import recorded, refuse_newest
+from etl.settings import Source
+from etl.warehouse import Row
+
+SWEPT_AFTER = timedelta(days=1)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """What one step did with a slice: what the landed version holds, in how many seconds, and what is unusual."""
+
+    step: str
+    source: str
+    day: date
+    files: int
+    bytes: int
+    counts: Counts
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Describe the result on one line."""
+        return f"{self.source} {self.day}: {self._found()}"
+
+    def _found(self) -> str:
+        if self.step == "extract":
+            return f"{self.files} files, {self.bytes:,} bytes"
+        counts = self.counts
+        return (
+            f"{counts.event} events, {counts.duplicate} duplicates, {counts.reject} rejects, {counts.ignored} ignored"
+        )
+
+    def log(self) -> "SliceResult":
+        """Log the result with its seconds, and a warning for everything unusual; return the result."""
+        _log.info("%s %s in %.1f s", self.step, self, self.seconds)
+        for warning in self.warnings:
+            _log.warning("%s %s: %s", self.source, self.day, warning)
+        return self
+
+
+def pull_registry(context: Context, *, from_landing: bool = False, replace: bool = False) -> Manifest:
+    """Bring the registry, as it is now, into the warehouse."""
+    started = time.monotonic()
+    if from_landing:
+        extract.reuse_registry(context.landing)
+    else:
+        extract.pull_registry(context.landing, context.settings.registry, context.lookup)
+    try:
+        manifest = registry.normalise_registry(
+            context.landing,
+            context.settings.normalise,
+            hash_key=context.hash_key,
+            forgotten=context.state.forgotten(),
+            replace=replace,
+        )
+    except RegistryError as error:
+        refuse_newest(context, "registry", str(error))
+        raise
+    with context.warehouse() as opened:
+        load.load_registry(opened, context.landing)
+    context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
+    counts = manifest.counts
+    _log.info("registry: %d rows, %d left out in %.1f s", counts.event, counts.reject, time.monotonic() - started)
+    return manifest
+
+
+def is_expected(source: Source, day: date) -> bool:
+    """Tell whether the source covers that day."""
+    return (source.since or date.min) <= day <= (source.until or date.max)
+
+
+def slices_to_bring(
+    context: Context, names: Sequence[str] | None, first: date, last: date, *, from_landing: bool
+) -> list[tuple[str, date]]:
+    """Return the slices of some days, and before them those that may have more events by now.
+
+    They are of the named sources, or of all sources that cover a day. A slice of a source's ``late_days`` before the
+    first day may have more where it is loaded or failed. With ``from_landing`` none has: nothing is pulled.
+    """
+    sources = {name: context.source(name) for name in names or context.settings.sources}
+    late = [] if from_landing else list(_late(context, sources, first))
+    asked = [(name, day) for day in days(first, last) for name in sources]
+    return [(name, day) for name, day in (*late, *asked) if names or is_expected(sources[name], day)]
+
+
+def _late(context: Context, sources: Mapping[str, Source], first: date) -> Iterator[tuple[str, date]]:
+    with context.warehouse() as opened:
+        failed = statistics.failed_slices(opened)
+    has_more, today = partial(extract.has_more, context.landing), now_utc().date()
+    for name, source in sources.items():
+        for day in days(first - timedelta(days=source.late_days), first - timedelta(days=1)):
+            if has_more(name, source, day, today=today, has_failed=(name, day) in failed):
+                yield name, day
+
+
+def extract_slice(context: Context, name: str, day: date, *, from_landing: bool, replace: bool) -> SliceResult:
+    """Land a slice's raw records, or take those that were landed before."""
+    started, source = time.monotonic(), context.source(name)
+    with recorded(context, name, day, is_landed=False):
+        if from_landing:
+            manifest = extract.reuse_landed(context.landing, name, day)
+        else:
+            today = now_utc().date()
+            manifest = extract.extract_slice(
+                context.landing, name, source, day, context.lookup, today=today, replace=replace
+            )
+    return _result("extract", name, day, manifest, started)
+
+
+def normalise_slice(context: Context, name: str, day: date) -> SliceResult:
+    """Turn a slice's raw records into events and rejects."""
+    started, limits, source = time.monotonic(), context.settings.normalise, context.source(name)
+    with recorded(context, name, day, is_landed=True):
+        manifest = normalise.normalise_slice(context.landing, limits, name, source, day, hash_key=context.hash_key)
+    return _result("normalise", name, day, manifest, started)
+
+
+def validate_slice(context: Context, name: str, day: date) -> SliceResult:
+    """Keep a slice out whose events are not plausible."""
+    started = time.monotonic()
+    with recorded(context, name, day, is_landed=True):
+        manifest = validate.validate_slice(context.landing, context.settings.validation, name, day)
+    return _result("validate", name, day, manifest, started)
+
+
+def load_slice(context: Context, name: str, day: date, *, replace: bool, now: datetime) -> SliceResult:
+    """Load a slice's events into the warehouse, and remove the landed versions that no manifest names."""
+    started, prefix = time.monotonic(), slice_prefix(name, day)
+    with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
+        manifest = load.load_slice(opened, context.landing, name, day, replace=replace, loaded_at=now)
+        oddities = statistics.oddities(opened, context.settings, name, day)
+    context.landing.sweep(prefix, before=now - SWEPT_AFTER)
+    return _result("load", name, day, manifest, started, oddities)
+
+
+def _result(
+    step: str, name: str, day: date, manifest: Manifest, started: float, warnings: Sequence[str] = ()
+) -> SliceResult:
+    size = sum(file.size for file in manifest.raw)
+    seconds = time.monotonic() - started
+    return SliceResult(step, name, day, len(manifest.raw), size, manifest.counts, seconds, tuple(warnings)).log()
+
+
+def bring(
+    context: Context,
+    slices: Iterable[tuple[str, date]],
+    *,
+    from_landing: bool,
+    replace: bool,
+    now: datetime,
+    report: Callable[[SliceResult | AnalyticsError], None],
+) -> int:
+    """Bring slices one after another into the warehouse, then the figures up to date; return how many failed.
+
+    ``report`` gets the result or the failure of each slice. A failing slice stops no other, and what was loaded before
+    stays. A failing landing stops them all, since all share it.
+    """
+    failures = 0
+    for name, day in slices:
+        try:
+            extract_slice(context, name, day, from_landing=from_landing, replace=replace)
+            normalise_slice(context, name, day)
+            validate_slice(context, name, day)
+            result = load_slice(context, name, day, replace=replace, now=now)
+        except (SliceError, LandingError) as error:
+            failures += 1
+            report(error)
+            if isinstance(error, LandingError):
+                break
+        else:
+            report(result)
+    refresh(context)
+    return failures
+
+
+def refresh(context: Context) -> None:
+    """Bring the stored figures up to date with what was loaded."""
+    started = time.monotonic()
+    with context.warehouse() as opened:
+        statistics.refresh(opened, context.settings)
+    _log.info("statistics: the stored figures are up to date, in %.1f s", time.monotonic() - started)
+
+
+def event_counts(context: Context, slices: Sequence[tuple[str, date]]) -> dict[str, dict[str, int]]:
+    """Return how many events the warehouse holds of each of some slices, by day and source."""
+    counts: dict[str, dict[str, int]] = {}
+    for (source, day), row in _listed(context, slices).items():
+        counts.setdefault(str(day), {})[source] = row.get("event_count", 0)
+    return counts
+
+
+def not_loaded(context: Context, slices: Iterable[tuple[tuple[str, date], bool]]) -> dict[str, str]:
+    """Return the reason of each slice that was not loaded, by its name; a waived one is left out.
+
+    ``slices`` says of each slice whether its load succeeded.
+    """
+    failed = [each for each, is_loaded in slices if not is_loaded]
+    return {
+        f"{source} {day}": row.get("last_error") or "see its red task"
+        for (source, day), row in _listed(context, failed).items()
+        if row.get("status") != "waived"
+    }
+
+
+def _listed(context: Context, slices: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Row]:
+    """Return the row of ``slices`` of each slice; an empty one where the warehouse knows nothing of it."""
+    if not slices:
+        return {}
+    first, last = min(day for _, day in slices), max(day for _, day in slices)
+    with context.warehouse() as opened:
+        rows = statistics.slices(
+            opened, context.settings, context.waivers(), last + timedelta(days=1), first=first, last=last
+        )
+    found = {(row["source"], row["load_date"]): row for row in rows}
+    return {each: found.get(each, {}) for each in slices}
+
+
+def days(first: date, last: date) -> Iterator[date]:
+    """Yield every day from the first to the last, both included."""
+    return (date.fromordinal(ordinal) for ordinal in range(first.toordinal(), last.toordinal() + 1))

@@ -1,0 +1,308 @@
+"""The steps of a report: which are wanted, their figures, their files, their mails."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from etl import deliver, figures, periods, statistics
+from etl.deliver import Due
+from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, UnknownName
+from etl.figures import Figures, Subscription
+from etl.periods import Period
+from etl.pipeline.context import Context, now_utc
+from etl.pipeline.nights import is_expected
+from etl.settings import Settings
+
+DOUBTFUL_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report to make: whose, and of which period."""
+
+    subscription: Subscription
+    period: Period
+
+    @property
+    def name(self) -> str:
+        """Return the name that messages use."""
+        return f"{self.subscription['subscription_id']} {self.period.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Return where its files lie below the output."""
+        return Path(self.subscription["subscription_id"], self.period.name)
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What somebody, or the schedule, asks for: which reports, and where they go.
+
+    Without ``period`` and ``as_of``: what is due. ``as_of`` means the latest period that ended on or before that day.
+    ``send`` mails each report to its subscriber once; ``resend`` mails it again. ``test_to`` mails it to one address alone.
+    """
+
+    subscription: str | None = None
+    period: str | None = None
+    as_of: date | None = None
+    send: bool = False
+    test_to: str | None = None
+    resend: bool = False
+
+    def check(self, settings: Settings) -> None:
+        """Raise a ConfigurationError for a request that contradicts itself, or for sending while mail is off."""
+        if self.as_of and self.period:
+            raise ConfigurationError("as-of and period both name a period; give one of them")
+        if self.test_to and (self.send or self.resend):
+            raise ConfigurationError("a test goes to the tester alone; leave out send and resend, or the test address")
+        if self.resend and not (self.send and (self.period or self.as_of)):
+            raise ConfigurationError("resend goes with send and a period; name both")
+        if self.send:
+            _require_mail_on(settings)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request comes to: the reports to make, what is due at all, and what the data engineer should know."""
+
+    reports: tuple[Report, ...]
+    dues: tuple[Due, ...]
+    notices: tuple[str, ...]
+
+
+def plan_reports(context: Context, request: ReportRequest, now: datetime) -> Plan:
+    """Return what a request comes to at an instant. Write nothing; ``record_plan`` does."""
+    request.check(context.settings)
+    dues = tuple(
+        due for due in _due_reports(context, now) if request.subscription in (None, due.subscription["subscription_id"])
+    )
+    if request.period or request.as_of:
+        return Plan(tuple(_named_reports(context, request)), dues, ())
+    reports = tuple(Report(due.subscription, due.period) for due in dues if due.action == "send")
+    return Plan(reports, dues, tuple(_notices(context, dues, now)))
+
+
+def record_plan(context: Context, plan: Plan, now: datetime, *, send: bool) -> None:
+    """Write into the ledger what will not be sent: baselines, and with ``send`` the superseded periods."""
+    deliver.record([due for due in plan.dues if send or due.action == "baseline"], context.state, now)
+
+
+def _due_reports(context: Context, now: datetime) -> list[Due]:
+    with context.warehouse() as opened:
+        subscriptions = statistics.subscriptions(opened)
+        through = statistics.whole_through(opened, context.settings, context.waivers())
+    return deliver.due(subscriptions, context.state, through, now, context.settings.mail)
+
+
+def _named_reports(context: Context, request: ReportRequest) -> list[Report]:
+    """Return the reports of one named period.
+
+    Without a subscription: those of every subscription whose frequency the period has, but for the paused.
+    """
+    wanted = request.subscription
+    with context.warehouse() as opened:
+        known = statistics.subscriptions(opened)
+    chosen = [row for row in known if wanted == row["subscription_id"] or not (wanted or row["is_paused"])]
+    if wanted and not chosen:
+        raise UnknownName("subscription", wanted)
+    reports = [Report(row, _period(row, request)) for row in chosen]
+    return [report for report in reports if wanted or report.period.frequency == report.subscription["frequency"]]
+
+
+def _period(subscription: Subscription, request: ReportRequest) -> Period:
+    if request.period:
+        return periods.parse(request.period, subscription["timezone"])
+    return periods.latest_ended_by(request.as_of or date.max, subscription["frequency"], subscription["timezone"])
+
+
+def _notices(context: Context, dues: Iterable[Due], now: datetime) -> Iterator[str]:
+    """Yield a sentence for each report that is held back, and for each that may or may not have left."""
+    for due in dues:
+        if due.action == "hold":
+            yield (
+                f"{due.subscription['subscription_id']} {due.period.name} is held back until its days are whole;"
+                " see the verb slices"
+            )
+    for delivery in context.state.doubtful(now - DOUBTFUL_AFTER):
+        what = f"the report {delivery.subscription_id} {delivery.period}"
+        yield str(DoubtfulDelivery(what, delivery.message_id or ""))
+
+
+def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> list[Report]:
+    """Return reports by the ids of their subscriptions and the names of their periods, as a plan names them.
+
+    Who has left the registry since then gets none.
+    """
+    with context.warehouse() as opened:
+        known = {row["subscription_id"]: row for row in statistics.subscriptions(opened)}
+    return [
+        Report(known[name], periods.parse(period, known[name]["timezone"])) for name, period in planned if name in known
+    ]
+
+
+def newly_missing(context: Context, now: datetime) -> list[str]:
+    """Return the slices that hold reports back and that were not reported before; record that they are reported now."""
+    held = [due.period for due in _due_reports(context, now) if due.action == "hold"]
+    if not held:
+        return []
+    last = max(period.end_at - timedelta.resolution for period in held).date()
+    with context.warehouse() as opened:
+        rows = statistics.slices(opened, context.settings, context.waivers(), now.date(), last=last)
+    missing = [
+        row
+        for row in rows
+        if row["status"] in ("missing", "failed")
+        and row["source"] in context.settings.sources
+        and is_expected(context.source(row["source"]), row["load_date"])
+    ]
+    return [
+        f"{row['source']} {row['load_date']}: {row['last_error'] or row['status']}"
+        for row in missing
+        if context.state.mark_reported(row["source"], row["load_date"], now)
+    ]
+
+
+def land_figures(context: Context, reports: Iterable[Report], today: date) -> None:
+    """Land the figures of reports: the only step of a report that opens the warehouse."""
+    with context.warehouse() as opened:
+        for report in reports:
+            statistics.land_figures(
+                opened,
+                context.landing,
+                context.settings,
+                report.subscription,
+                report.period,
+                context.waivers(),
+                today,
+            )
+
+
+def landed_report(context: Context, subscription_id: str, period: str) -> Report:
+    """Return a report whose figures are landed, with the subscription as they have it; the warehouse stays closed."""
+    subscription = _landed(context, subscription_id, period)["subscription"]
+    return Report(subscription, periods.parse(period, subscription["timezone"]))
+
+
+def _landed(context: Context, subscription_id: str, period: str) -> Figures:
+    content = context.landing.read(context.landing.path("reports", subscription_id, period, "figures.json"))
+    if content is None:
+        raise DeliveryError(f"no figures are landed for the report {subscription_id} {period}; run reports for it")
+    return figures.parse(content)
+
+
+def make_reports(
+    context: Context,
+    reports: Iterable[Report],
+    request: ReportRequest,
+    output: Path | None,
+    tell: Callable[[str | AnalyticsError], None],
+) -> int:
+    """Render reports from their landed figures, and send them as requested; return how many failed.
+
+    ``tell`` gets a line or the failure of each. Without an output the files are kept in the landing, beside the figures.
+    """
+    failures = 0
+    for report in reports:
+        try:
+            done = _make(context, report, request, output)
+        except ConfigurationError:
+            raise
+        except AnalyticsError as error:
+            failures += 1
+            tell(error)
+        else:
+            tell(f"{report.name}: {', '.join(done)}")
+    return failures
+
+
+def _make(context: Context, report: Report, request: ReportRequest, output: Path | None) -> list[str]:
+    # Read once: what the ledger keeps is what was rendered, even if the figures are landed anew meanwhile.
+    document = _landed(context, report.subscription["subscription_id"], report.period.name)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = _render(context, report, document, output or Path(scratch), is_test=request.test_to is not None)
+        done = [str(folder) if output else _keep(context, report, folder)]
+        if request.test_to:
+            _send_test(context, folder, request.test_to)
+            done.append("sent as a test")
+        if request.send:
+            has_left = _send(context, report, document, folder, resend=request.resend)
+            done.append("sent" if has_left else "was sent before")
+    return done
+
+
+def _render(context: Context, report: Report, document: Figures, output: Path, *, is_test: bool) -> Path:
+    """Render a report; return the folder with its files.
+
+    A test has no link that would end the reader's subscription.
+    """
+    from etl import render  # noqa: PLC0415  # two seconds that only this step needs
+
+    mail, link = context.settings.mail, None
+    if mail.unsubscribe_url and not is_test:
+        token = deliver.unsubscribe_token(report.subscription["subscription_id"], context.hash_key)
+        link = mail.unsubscribe_url.format(token=token)
+    options = render.MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
+    folder = output / report.folder
+    render.render(document, folder, mail=options)
+    return folder
+
+
+def _require_mail_on(settings: Settings) -> None:
+    if not settings.mail.enabled:
+        raise ConfigurationError("mail is switched off; set enabled = true under [mail], or send a test to one address")
+
+
+def _require_mailable(context: Context, report: Report, document: Figures) -> None:
+    """Decide whether a rendered report may be mailed to its subscriber; the error says why not."""
+    _require_mail_on(context.settings)
+    subscription, what = report.subscription, f"the report {report.name} is not sent"
+    if subscription["subscription_id"] in context.state.unsubscribed():
+        raise DeliveryError(f"{what}: its reader has unsubscribed")
+    if not document["quality"]["is_whole"]:
+        raise DeliveryError(f"{what}: its data are not whole; see the verb slices")
+    if report.period.frequency != subscription["frequency"]:
+        raise DeliveryError(f"{what}: the subscription is {subscription['frequency']}")
+
+
+def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> bool:
+    """Send a rendered report once; True when it left now, False when it left before."""
+    _require_mailable(context, report, document)
+    return deliver.send(
+        (folder / "message.eml").read_bytes(),
+        state=context.state,
+        subscription_id=report.subscription["subscription_id"],
+        period=report.period,
+        figures=figures.for_ledger(document),
+        mail=context.settings.mail,
+        lookup=context.lookup,
+        clock=now_utc,
+        resend=resend,
+    )
+
+
+def _send_test(context: Context, folder: Path, address: str) -> None:
+    """Send a rendered report to a tester alone."""
+    deliver.send_test(
+        (folder / "message.eml").read_bytes(),
+        address,
+        mail=context.settings.mail,
+        lookup=context.lookup,
+        clock=now_utc,
+    )
+
+
+def _keep(context: Context, report: Report, folder: Path) -> str:
+    kept = context.landing.path("reports", *report.folder.parts)
+    for file in folder.iterdir():
+        context.landing.write(f"{kept}/{file.name}", file.read_bytes())
+    return context.landing.shown(kept)
+
+
+def unsubscribe(context: Context, token: str) -> None:
+    """End the mails of the subscription whose link the token comes from; ConfigurationError for any other text."""
+    subscription = deliver.unsubscribed_by(token, context.hash_key)
+    if subscription is None:
+        raise ConfigurationError("this is no unsubscribe token of ours; take the last part of the address in the mail")
+    context.state.unsubscribe(subscription, now_utc())
