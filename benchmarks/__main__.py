@@ -1,4 +1,4 @@
-"""What `make bench` runs: a night beside a bare load, every format beside a bare read, reports beside bare WeasyPrint."""
+"""Run all benchmarks: a night against a bare load, each format against a bare read, reports against bare WeasyPrint."""
 
 import subprocess
 import sys

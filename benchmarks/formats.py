@@ -1,6 +1,6 @@
-"""Events per second of every format, beside bare DuckDB reading the same file into a table of a file.
+"""Measure events per second of every format, against bare DuckDB that reads the same file into a table on disk.
 
-The file is the payloads of the format's cases, over and over. Run it as `python -m benchmarks.formats [--records 500000]`.
+The file repeats the payloads of the format's cases. Run it as `python -m benchmarks.formats [--records 500000]`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CASES = Path(__file__).parents[1] / "tests" / "cases" / "normalise"
 
 
 def main() -> None:
-    """Prints a line for each format: records a second by us and by bare DuckDB, and the ratio of the medians."""
+    """Print a line for each format: records per second of the pipeline and of bare DuckDB, and the ratio of the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=500_000)
     parser.add_argument("--runs", type=int, default=3)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _payloads(name: str) -> list[str]:
-    """The one-line payloads that become an event; CloudFront's need the headers above them."""
+    """Return the one-line payloads that become an event; those of CloudFront have their header lines above them."""
     cases = yaml.safe_load((CASES / f"{name}.yaml").read_text())
     raw = [case["raw"] for case in cases if "event" in case and "rejects" not in case and "ignored" not in case]
     lines = [each.strip() if isinstance(each, str) else json.dumps(each, default=str) for each in raw]

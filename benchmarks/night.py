@@ -1,7 +1,7 @@
-"""A night of SendGrid events from the raw file to the statistics, beside a bare `read_json` into a table of the same file.
+"""Measure a night of SendGrid events from the raw file to the statistics, against a bare `read_json` of that file.
 
-Two nights of different size give the slope: what another event costs, the fixed costs apart. Each run is a process of its
-own, so that its peak memory is its own; pipeline and bare load take turns on the same files.
+Two nights of different size give the slope, which is the cost of one more event without the fixed costs. Each run is a
+separate process, so that its peak memory can be measured. Pipeline and bare load alternate on the same files.
 
 Run it as `python -m benchmarks.night [--small 1000000] [--large 4000000] [--runs 3]`.
 """
@@ -31,7 +31,7 @@ STAGES = ("extract", "normalise", "validate", "load", "statistics")
 
 
 def main() -> None:
-    """Prints seconds a stage, events per second on the slope, the ratio to the bare load, and peak memory."""
+    """Print the seconds of each stage, events per second on the slope, the ratio to the bare load, and peak memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", type=int, default=1_000_000)
     parser.add_argument("--large", type=int, default=4_000_000)
@@ -52,7 +52,7 @@ def main() -> None:
             for size in sizes:
                 for kind in ("pipeline", "bare"):
                     measured.setdefault((kind, size), []).append(_in_a_process(kind, files[size]))
-    _tell(measured, *sizes)
+    _print_medians(measured, *sizes)
 
 
 def _in_a_process(kind: str, file: Path) -> dict[str, float]:
@@ -75,7 +75,7 @@ def _bare(file: Path) -> dict[str, float]:
 
 
 def _pipeline(file: Path) -> dict[str, float]:
-    import great_expectations  # noqa: F401  # its import is a fixed cost, measured nowhere here
+    import great_expectations  # noqa: F401  # imported before the clock starts: its import is a fixed cost
 
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
@@ -123,7 +123,7 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _tell(measured: dict[tuple[str, int], list[dict[str, float]]], small: int, large: int) -> None:
+def _print_medians(measured: dict[tuple[str, int], list[dict[str, float]]], small: int, large: int) -> None:
     def median(kind: str, size: int, what: str) -> float:
         return statistics.median(run[what] for run in measured[kind, size])
 

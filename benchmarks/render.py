@@ -1,8 +1,8 @@
-"""Reports per second in one warm process, beside bare WeasyPrint on the same HTML.
+"""Measure reports per second in one warm process, against bare WeasyPrint on the same HTML.
 
-Run ``python -m benchmarks.render``. Medians of the same documents in the same run, taken in turn. We add
-the HTML, the charts, the CSV and the mail; we save the unpacking of the fonts, which WeasyPrint alone
-does for each report anew.
+Run it as ``python -m benchmarks.render``. Both render the same documents in turn, and the medians are compared. The
+pipeline also renders the HTML, the charts, the CSV and the mail. It saves the unpacking of the fonts, which bare
+WeasyPrint repeats for each report.
 """
 
 import statistics
@@ -19,7 +19,7 @@ from etl.render import MailOptions, html, render, to_pdf
 
 CASES = Path(__file__).parents[1] / "tests" / "cases" / "render" / "reports.yaml"
 MAIL = MailOptions("reports@example.com", None, "https://example.com/unsubscribe/token")
-ROUNDS = 6  # of which the first warms up
+ROUNDS = 6  # the first warms up and is not counted
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def measure(certificates: int, recipients: int) -> None:
-    """Time one size: our four files, our HTML, our PDF, and WeasyPrint's PDF of that HTML."""
+    """Time one size of report: the four files, the HTML, the PDF, and bare WeasyPrint's PDF of that HTML."""
     document = figures(certificates, recipients)
     page = html(document)
     with tempfile.TemporaryDirectory() as folder:
@@ -41,20 +41,20 @@ def measure(certificates: int, recipients: int) -> None:
             lambda: HTML(string=page).write_pdf(pdf_variant="pdf/ua-1"),
         ]
         seconds = [[timed(work) for work in works] for _ in range(ROUNDS)][1:]
-    whole, words, paper, bare = (statistics.median(column) for column in zip(*seconds, strict=True))
-    columns = f"{certificates:>12}{recipients:>12}{whole:>10.2f} s{words:>11.3f} s{paper:>11.2f} s{bare:>15.2f} s"
-    print(f"{columns}   {1 / whole:.2f}, bare {1 / bare:.2f}")
+    four_files, page_alone, pdf_alone, bare = (statistics.median(column) for column in zip(*seconds, strict=True))
+    columns = f"{certificates:>12}{recipients:>12}{four_files:>10.2f} s{page_alone:>11.3f} s{pdf_alone:>11.2f} s{bare:>15.2f} s"
+    print(f"{columns}   {1 / four_files:.2f}, bare {1 / bare:.2f}")
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds that a piece of work takes."""
+    """Return the seconds that a function takes."""
     start = perf_counter()
     work()
     return perf_counter() - start
 
 
 def figures(certificates: int, recipients: int) -> dict[str, Any]:
-    """The usual report of the tests, grown: every twentieth recipient bounced."""
+    """Return the usual report of the tests, enlarged. Every twentieth recipient bounced."""
     usual: dict[str, Any] = yaml.safe_load(CASES.read_text())["usual"]
     claimed, bounced, *_ = usual["recipients"]
     ids = [f"c{number}" for number in range(certificates)]

@@ -1,4 +1,4 @@
-"""A large day of SendGrid events as NDJSON, one event a line, some 400 bytes each (a real export: 380).
+"""Write a large day of SendGrid events as NDJSON, one event a line, some 400 bytes each (380 in a real export).
 
 python -m benchmarks.sendgrid_events events.ndjson --events 2000000
 """
@@ -21,8 +21,8 @@ CHROME = (
 )
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 
-# How often each event comes, and the fields that it has beside those of all. An access mail that is read
-# leaves processed, delivered, one or two opens and a click; one in thirty bounces.
+# The weight of each event, its type, and its fields besides the common ones. An access mail that is read causes
+# processed, delivered, one or two opens and a click; one in thirty bounces.
 KINDS: tuple[tuple[int, str, dict[str, object]], ...] = (
     (28, "processed", {}),
     (27, "delivered", {"ip": "192.0.2.17", "response": "250 2.0.0 OK 1762160461 d9443c01a73", "tls": 1}),
@@ -38,7 +38,7 @@ KINDS: tuple[tuple[int, str, dict[str, object]], ...] = (
 
 
 def write(path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 2)) -> None:
-    """Writes `events` lines to `path`, all on one UTC day, in order; each 1,000th is a repeat.
+    """Write `events` lines to `path`, all on one UTC day, in order of time. Each 1,000th line is a repeat.
 
     The same arguments give the same bytes.
     """
@@ -49,7 +49,7 @@ def write(path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 
 
 
 def write_registry(folder: Path, *, day: date = date(2026, 11, 2)) -> None:
-    """Writes the registry whose people the events are about, as the four CSV files."""
+    """Write the registry of the events' recipients, as the four CSV files."""
     folder.mkdir(parents=True, exist_ok=True)
     created = f"{day.isoformat()}T00:00:00Z"
     tables = {
@@ -99,7 +99,7 @@ def _person(number: int) -> tuple[str, str, str, str]:
 
 
 def _template(event: str, fields: dict[str, object]) -> str:
-    """The event's JSON text with `%(name)s` where the lines differ."""
+    """Return the event's JSON text, with `%(name)s` where the lines differ."""
     record = {
         "email": "@EMAIL@", "timestamp": "@TIMESTAMP@", "smtp-id": "<@MESSAGE@@ismtpd-7>", "event": event,
         "category": ["access_email"], "sg_event_id": "@EVENT@",
@@ -115,7 +115,7 @@ def _template(event: str, fields: dict[str, object]) -> str:
 
 
 def main() -> None:
-    """Writes the file that the arguments name."""
+    """Write the file that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sendgrid_events", description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path)
     parser.add_argument("--events", type=int, default=2_000_000)

@@ -1,1 +1,1 @@
-"""The DAGs: wiring, schedules and triage notes. What a task does stands in ``etl.pipeline``."""
+"""The DAGs: wiring, schedules and triage notes. The tasks call ``etl.pipeline``, which does the work."""

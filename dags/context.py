@@ -1,4 +1,4 @@
-"""How a task gets the pipeline's context, and how the pipeline's failures become Airflow's."""
+"""The pipeline's context for tasks. It turns the pipeline's final errors into failures of Airflow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
 
     from etl.pipeline import Context
-else:
+
+BACKOFF: float = 2.0
+"""The multiplier between two retries."""
+
+if not TYPE_CHECKING:
     try:
         from airflow.sdk import CronDataIntervalTimetable
         from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
@@ -19,14 +23,16 @@ else:
         from airflow.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
         from airflow.timetables.interval import CronDataIntervalTimetable
 
-__all__ = ["AirflowFailException", "AirflowSkipException", "CronDataIntervalTimetable", "opened_context"]
+        BACKOFF = True  # Airflow 3.1 has only a switch
+
+__all__ = ["BACKOFF", "AirflowFailException", "AirflowSkipException", "CronDataIntervalTimetable", "opened_context"]
 
 
 @contextmanager
 def opened_context() -> Iterator["Context"]:
-    """Read the configuration and open the state, in tasks alone.
+    """Read the configuration and open the state. Call this only within a task.
 
-    A failure of the block that another try cannot change fails the task at once, whatever its retries.
+    If the block raises an error that a retry cannot change, the task fails at once, whatever its retries.
     """
     from etl import pipeline
 

@@ -1,24 +1,24 @@
-"""Sends each subscriber the report that is due, every hour; or, by hand, makes the reports that the form asks for.
+"""Send each subscriber the report that is due, every hour. A run by hand makes the reports that its form names.
 
 - `due` ─► `figures` ─► for each batch: `report`
 - `due` ─► `nothing_is_late`
 
-| red | means | do |
+| red task | meaning | what to do |
 |---|---|---|
-| `due` | the configuration or the form is wrong, or the warehouse is shut | mend what the last line of the log says; the next hour finds the same reports due |
-| `figures` | the warehouse is shut, or lacks what a report is about | clear the task; what was not sent stays due |
-| `report` | **its log names each report that failed, and why**; the others are sent | *for now*: nothing, the next hour tries again; else as the line says |
-| `nothing_is_late` | a slice is missing for longer than the grace time and holds reports back; each slice is told once | bring it with `nightly_events`, or `python -m etl waive` it; then the reports go out by themselves |
+| `due` | the configuration or the form is wrong, or the warehouse cannot be opened | correct what the last line of the log names; the same reports are due in the next hour |
+| `figures` | the warehouse cannot be opened, or lacks the data of a report | clear the task; reports that were not sent stay due |
+| `report` | **its log names each report that failed, and why**; the others are sent | nothing if the line says *for now*, because the next hour tries again; else do as the line says |
+| `nothing_is_late` | a slice is missing for longer than the grace time and holds reports back; each slice is reported once | load it with `nightly_events`, or waive it with `python -m etl waive`; then the reports are sent without further action |
 
-Anything may be cleared, any number of times: the ledger lets a report leave once. What is due is asked for the end of the run's interval.
-Where nothing is, `figures` and `report` are skipped. The log of `due` warns of reports that are held back, or of which nobody knows if they left.
+Any task may be cleared, any number of times: the ledger makes sure that a report is sent only once. A run makes what is due at the end of its interval.
+If nothing is due, `figures` and `report` are skipped. The log of `due` warns of reports that are held back, and of reports that may or may not have been sent.
 
-**By hand**: without a period, what is due is made now. The reports of a period are rendered, due or not; *test_to* sends them there alone,
-*resend* to their subscribers, even where they were sent before; nothing else is mailed. The files lie below `reports/` in the landing.
+**By hand**: without a period, a run makes what is due now. With a period, it renders the reports of that period, due or not, and mails them only if
+the form says so: *test_to* to that address, *resend* to their subscribers, even again. The files are below `reports/` in the landing.
 
 **Tasks stay grey?** The pool is missing: `airflow pools set warehouse 1 "tasks that open the warehouse"`
 
-**To be told** of red or late runs, set an `on_failure_callback` or a `DeadlineAlert` in a cluster policy.
+**To be notified** of red or late runs, set an `on_failure_callback` or a `DeadlineAlert` in a cluster policy.
 """  # noqa: E501
 
 import logging
@@ -45,11 +45,11 @@ NOW = "{{ (dag_run.data_interval_end or dag_run.run_after).isoformat() }}"
 log = logging.getLogger(__name__)
 
 Batch = list[list[str]]
-"""Reports, each by the id of its subscription and the name of its period."""
+"""Reports, each as the id of its subscription and the name of its period."""
 
 
 def request_of(context: "Context", params: dict[str, Any]) -> "ReportRequest":
-    """Read the form. What is due is sent where mail is on; a named period only by *resend*."""
+    """Read the form. Reports that are due are sent if mail is on; those of a named period only with *resend*."""
     from etl import pipeline
 
     form = {name: params[name] or None for name in ("subscription", "period", "test_to")}
@@ -58,7 +58,7 @@ def request_of(context: "Context", params: dict[str, Any]) -> "ReportRequest":
 
 
 def names_of(reports: "tuple[Report, ...] | list[Report]") -> Batch:
-    """Write reports for XCom."""
+    """Return reports in the form that XCom carries."""
     return [[report.subscription["subscription_id"], report.period.name] for report in reports]
 
 
@@ -78,7 +78,7 @@ def due(now: str, params: Any = None) -> Batch:
 
 @task(pool="warehouse")
 def figures(wanted: Batch, now: str) -> list[Batch]:
-    """Land what the reports show; list those that are still in the registry, in batches."""
+    """Land the figures of the reports; list those that are still in the registry, in batches."""
     from etl import pipeline
 
     if not wanted:
@@ -92,15 +92,15 @@ def figures(wanted: Batch, now: str) -> list[Batch]:
 
 @task(map_index_template="{{ task.op_kwargs.batch | map('join', ' ') | join(', ') }}")
 def report(batch: Batch, params: Any = None) -> None:
-    """Render and send, one report after the other."""
+    """Render and send the reports of a batch, one after the other."""
     from etl import errors, pipeline
 
-    def tell(outcome: Any) -> None:
+    def log_outcome(outcome: Any) -> None:
         log.log(logging.ERROR if isinstance(outcome, errors.AnalyticsError) else logging.INFO, "%s", outcome)
 
     with opened_context() as context:
         reports = [pipeline.landed_report(context, name, period) for name, period in batch]
-        failed = pipeline.make_reports(context, reports, request_of(context, params), None, tell)
+        failed = pipeline.make_reports(context, reports, request_of(context, params), None, log_outcome)
     if failed:
         raise AirflowFailException(f"{failed} of {len(batch)} reports failed; see above")
 

@@ -1,34 +1,34 @@
-"""Brings one UTC day of every source into the warehouse, at 02:00 UTC of the day after, and what came late for the days before.
+"""Load one UTC day of every source into the warehouse, at 02:00 UTC of the next day, and late records of earlier days.
 
 - `slices` ─► for each slice: `extract` ─► `normalise` ─► `validate` ─► `load` ─► `statistics` ─► `night_is_whole`
 - `registry` ─► `statistics`
 
-| red | means | do |
+| red task | meaning | what to do |
 |---|---|---|
-| `slices` | the configuration is wrong | mend what the last line of the log names |
-| `registry` | it cannot be pulled, or lost over 10 % of its rows; the former one stays | mend it, clear the task; if the loss is right, run with *replace* |
-| `extract` | the files did not come, or the provider gives nothing | do as the log says and clear the task, or `python -m etl waive` the slice |
-| `normalise` | a file cannot be decompressed | have it delivered again, clear `extract` |
-| `validate` | the events are not plausible, or too many records were rejected | look at the rows that the log names, clear `extract` |
-| `load` | under half of the records loaded before, or the warehouse is shut | if the loss is right, run with *replace*; else clear the task |
-| `statistics` | the warehouse is shut | clear the task |
-| `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded | clear what is red before it; what follows runs again |
+| `slices` | the configuration is wrong | correct what the last line of the log names |
+| `registry` | it cannot be pulled, or lost over 10 % of its rows; the former one stays | correct it and clear the task; if the loss is right, run with *replace* |
+| `extract` | the files did not come, or the provider returns nothing | do as the log says and clear the task, or waive the slice with `python -m etl waive` |
+| `normalise` | a file cannot be decompressed | have it delivered again, then clear `extract` |
+| `validate` | the events are not plausible, or too many records were rejected | look at the rows that the log names, correct the cause, then clear `extract` |
+| `load` | the slice has under half of the records loaded before, or the warehouse cannot be opened | if the loss is right, run with *replace*; else clear the task |
+| `statistics` | the warehouse cannot be opened | clear the task |
+| `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded | clear the red tasks before it; the tasks after those run again |
 
-A day's run has that day as its logical date. Anything may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
+A day's run has that day as its logical date. Any task may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
 
-**What is merely odd**, in volume, duplicates or events of no recipient, is a warning in the log of `load`.
+**A slice that is only unusual**, in its volume, duplicates or events without a recipient, is loaded with a warning in the log of `load`.
 
-**Tasks stay grey?** The pool that lets one task at a time into the warehouse is missing (PostgreSQL bears more than one):
+**Tasks stay grey?** The pool that lets one task at a time into the warehouse is missing (with PostgreSQL it may have more slots):
 `airflow pools set warehouse 1 "tasks that open the warehouse"`
 
-**Days again**, here all of November; runs are dated 02:00, so `--to-date` is the day *after* the last:
+**To run days again**, here all of November (runs are dated 02:00, so `--to-date` is the day *after* the last):
 
 `airflow backfill create --dag-id nightly_events --from-date 2026-11-01 --to-date 2026-12-01 --reprocess-behavior completed --max-active-runs 1`
 
-Without `--reprocess-behavior completed` (or `failed`) days that were run before are left alone. `--dag-run-conf '{"from_landing": true}'`
-pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the runs. *Database is locked*: SQLite was busy; give it again.
+Without `--reprocess-behavior completed` (or `failed`), days that were run before are skipped. `--dag-run-conf '{"from_landing": true}'` reads
+the landing again and pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the runs. After *database is locked*, run it again: SQLite was busy.
 
-**To be told** of red or late runs, set an `on_failure_callback` or a `DeadlineAlert` in a cluster policy.
+**To be notified** of red or late runs, set an `on_failure_callback` or a `DeadlineAlert` in a cluster policy.
 """  # noqa: E501
 
 import logging
@@ -37,16 +37,16 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task, task_group
 
-from dags.context import AirflowFailException, CronDataIntervalTimetable, opened_context
+from dags.context import BACKOFF, AirflowFailException, CronDataIntervalTimetable, opened_context
 
 NETWORK: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(minutes=1),
-    "retry_exponential_backoff": 2.0,
+    "retry_exponential_backoff": BACKOFF,
 }
 BY_SLICE: dict[str, Any] = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
 WAREHOUSE_EVENTS = Asset("warehouse_events")
-# A run by hand may have no interval: then the day with which its interval would begin.
+# A run by hand may have no interval. Its day is then the one with which its interval would begin.
 DAY = "{{ params.day or (dag_run.data_interval_start or dag_run.run_after - macros.timedelta(hours=26)).date() }}"
 FORM = {
     "day": Param(None, type=["null", "string"], format="date", description="UTC. Empty: the last that is over."),
@@ -57,12 +57,12 @@ FORM = {
 log = logging.getLogger(__name__)
 
 Slices = list[dict[str, str]]
-"""Slices by source and day, as XCom carries them."""
+"""Slices, each as its source and its day, in the form that XCom carries."""
 
 
 @task(pool="warehouse")
 def slices(day: str, params: Any = None) -> Slices:
-    """List each source that covers the day, and the slices of the days before that may have more by now."""
+    """List the slices of the day, one for each source, and earlier slices that may have more records by now."""
     from etl import pipeline
 
     first, from_landing = date.fromisoformat(day), params["from_landing"]
@@ -73,7 +73,7 @@ def slices(day: str, params: Any = None) -> Slices:
 
 @task(pool="warehouse", show_return_value_in_logs=False, **NETWORK)
 def registry(params: Any = None) -> None:
-    """Pull who issued what to whom, as it is now."""
+    """Pull the latest registry: issuers, certificates, recipients and subscriptions."""
     from etl import pipeline
 
     with opened_context() as context:
@@ -82,7 +82,7 @@ def registry(params: Any = None) -> None:
 
 @task(show_return_value_in_logs=False, **BY_SLICE, **NETWORK)
 def extract(source: str, day: str, params: Any = None) -> None:
-    """Land the raw records."""
+    """Land the raw records of the slice."""
     from etl import pipeline
 
     with opened_context() as context:
@@ -92,7 +92,7 @@ def extract(source: str, day: str, params: Any = None) -> None:
 
 @task(show_return_value_in_logs=False, **BY_SLICE)
 def normalise(source: str, day: str) -> None:
-    """Turn raw records into events."""
+    """Turn the raw records of the slice into events."""
     from etl import pipeline
 
     with opened_context() as context:
@@ -101,7 +101,7 @@ def normalise(source: str, day: str) -> None:
 
 @task(show_return_value_in_logs=False, **BY_SLICE)
 def validate(source: str, day: str) -> None:
-    """Keep implausible events out."""
+    """Refuse the slice if its events are not plausible."""
     from etl import pipeline
 
     with opened_context() as context:
@@ -120,7 +120,7 @@ def load(source: str, day: str, params: Any = None) -> None:
 
 @task(pool="warehouse", trigger_rule="all_done", outlets=[WAREHOUSE_EVENTS])
 def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
-    """Refresh the stored figures; leave an asset event with the rows of each day and source."""
+    """Refresh the stored figures, and emit an asset event with the row count of each day and source."""
     from etl import pipeline
 
     with opened_context() as context:
@@ -130,7 +130,7 @@ def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
 
 @task(pool="warehouse", trigger_rule="all_done")
 def night_is_whole(wanted: Slices | None, ti: Any = None) -> None:
-    """Fail where anything before it did, and name each slice that is missing; a waived one is not."""
+    """Fail if any task before it failed, and name each slice that is missing. A waived slice is not missing."""
     from etl import pipeline
 
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
@@ -145,13 +145,13 @@ def night_is_whole(wanted: Slices | None, ti: Any = None) -> None:
 
 
 def slices_of(wanted: Slices | None) -> list[tuple[str, date]]:
-    """Read slices from XCom; there are none where the task that lists them failed."""
+    """Read slices from XCom. There are none if the task that lists them failed."""
     return [(each["source"], date.fromisoformat(each["day"])) for each in wanted or []]
 
 
 @task_group(group_id="slice")
 def bring(source: str, day: str) -> None:
-    """Bring one slice, from its raw records into the warehouse."""
+    """Load one slice, from its raw records into the warehouse."""
     which = {"source": source, "day": day}
     extract(**which) >> normalise(**which) >> validate(**which) >> load(**which)
 
@@ -166,7 +166,7 @@ def bring(source: str, day: str) -> None:
     doc_md=__doc__,
 )
 def nightly_events() -> None:
-    """Bring one UTC day into the warehouse."""
+    """Load one UTC day into the warehouse."""
     wanted: Any = slices(DAY)  # outside a task, a call gives an XComArg
     [bring.expand_kwargs(wanted), registry()] >> statistics(wanted) >> night_is_whole(wanted)
 

@@ -1,6 +1,6 @@
-"""A small credential platform that exists nowhere: what `make demo` runs the pipeline on.
+"""A small fictitious credential platform, on which `make demo` runs the pipeline.
 
-`platform.simulate` writes the registry and the raw logs of some weeks, `sink` accepts the mails that the
-reports become. Nobody in it is real: every address lies at a reserved example domain, or at a mistyped
-look-alike that no mail ever leaves for, and every IP in a range set aside for documentation and measurements.
+`platform.simulate` writes the registry and the raw logs of some weeks. `sink` is the mail server that accepts the
+reports. No person in it is real. Every address has a reserved example domain, or a mistyped one to which no mail is
+ever sent. Every IP is in a range reserved for documentation and measurements.
 """

@@ -1,7 +1,7 @@
-"""What `make demo` runs: thirty nights of a simulated credential platform, and the reports that its issuers get.
+"""Run the demo: thirty nights of a simulated credential platform, and the reports that its issuers get.
 
-The earlier nights go through the command line while Airflow starts; the last two, and the reports, through Airflow itself.
-Everything lies in `.demo/`, is made anew each time, and listens on loopback alone.
+The command line runs the earlier nights while Airflow starts. Airflow runs the last two nights and the reports.
+All files are in `.demo/` and are made anew each time. All servers listen only on loopback.
 """
 
 import csv
@@ -26,7 +26,7 @@ SINK_PORT = 1025
 
 _POOL = {"name": "warehouse", "slots": 1, "description": "one process in DuckDB at a time"}
 _CONFIGURATION = """\
-# What a platform with SendGrid and nginx would write; the demo's own.
+# The demo's configuration, as a platform with SendGrid and nginx would write it.
 [landing]
 url = "file://{home}/landing"
 
@@ -61,7 +61,7 @@ enabled = true
 
 
 def main() -> int:
-    """Runs the demo; 0 when every night and every report came through."""
+    """Run the demo. Return 0 if every night and every report succeeded."""
     airflow.require_free(airflow.PORT, SINK_PORT)
     home = airflow.HOME
     shutil.rmtree(home, ignore_errors=True)
@@ -84,7 +84,7 @@ def main() -> int:
     finally:
         airflow.stop(process)
         server.stop()
-    _tell(home, simulation)
+    _print_summary(home, simulation)
     return 0
 
 
@@ -107,8 +107,8 @@ def _nights(first: date, last: date) -> None:
 
 
 def _backfill(first: date, last: date) -> None:
-    """What `airflow backfill create` asks for, too: a run a day, made again where there was one."""
-    backfill = _asked(
+    """Run each day in Airflow, as `airflow backfill create` does; a day that was run before is run again."""
+    backfill = _post(
         "/api/v2/backfills",
         {
             "dag_id": "nightly_events",
@@ -125,25 +125,31 @@ def _backfill(first: date, last: date) -> None:
 
 def _reports() -> None:
     path = "/api/v2/dags/issuer_reports/dagRuns"
-    runs = [_asked(path, {"logical_date": None, "conf": {"period": period, "resend": True}}) for period in PERIODS]
+    runs = [_post(path, {"logical_date": None, "conf": {"period": period, "resend": True}}) for period in PERIODS]
     _unpause("issuer_reports")
     for period, run in zip(PERIODS, runs, strict=True):
         ended = airflow.wait_for(f"{path}/{run['dag_run_id']}")
         _require(ended["state"] == "success", f"the reports of {period} failed")
 
 
-def _asked(path: str, wanted: dict[str, Any]) -> Any:
-    """The answer of an Airflow whose database is SQLite, which lets nobody in while something else writes."""
-    for patience in (1, 2, 3, 5, 8, 13, 21):
+def _post(path: str, wanted: dict[str, Any]) -> Any:
+    """Post to Airflow and return its answer; try again while Airflow is busy.
+
+    Airflow's database is SQLite, which refuses a write while another one is under way.
+    """
+    for pause in (1, 2, 3, 5, 8, 13, 21):
         try:
             return airflow.ask("POST", path, wanted)
         except airflow.BusyError:
-            time.sleep(patience)
+            time.sleep(pause)
     return airflow.ask("POST", path, wanted)
 
 
 def _unpause(dag: str) -> None:
-    """Lets a DAG begin, once its runs are made: a scheduler that makes one at the same moment may die of SQLite."""
+    """Let a DAG start. Call this after its runs are created.
+
+    If the scheduler creates a run at the same moment, SQLite may refuse and the scheduler may stop.
+    """
     airflow.ask("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
 
 
@@ -152,7 +158,7 @@ def _require(is_well: bool, failure: str) -> None:
         raise SystemExit(f"{failure}; `make airflow` shows where")
 
 
-def _tell(home: Path, simulation: Simulation) -> None:
+def _print_summary(home: Path, simulation: Simulation) -> None:
     mails = sorted((home / "mails").glob("*.eml"))
     with (home / "platform" / "registry" / "subscriptions.csv").open() as file:
         subscriptions = len(list(csv.DictReader(file)))

@@ -1,15 +1,15 @@
-"""The software that opens mails and pages, as it names itself, and the addresses that it comes from.
+"""The user agents and IP addresses of the software that opens mails and pages.
 
-Every IP lies in a reserved range: people in 198.18.0.0/15 (RFC 2544), machines in the documentation networks
-of RFC 5737.
+Every IP is in a reserved range: people have 198.18.0.0/15 (RFC 2544), machines have the documentation networks of
+RFC 5737.
 """
 
 from random import Random
 
-# Apple's Mail Privacy Protection says nothing more than this.
+# Apple's Mail Privacy Protection sends nothing more than this.
 APPLE_PRIVACY = "Mozilla/5.0"
 GMAIL_PROXY = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
-# Gmail fetches ahead of any reader with this historic Edge.
+# Gmail uses this old Edge when it fetches images before the mail is read.
 GMAIL_PREFETCH = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/42.0.2311.135 Safari/537.36 Edge/12.246 Mozilla/5.0"
@@ -33,12 +33,12 @@ BROWSERS = (
     CHROME.replace("Windows NT 10.0; Win64; x64", "Linux; Android 10; K"),
     "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0",
     f"{CHROME} Edg/142.0.0.0",
-    # nginx writes quotes and bytes above 0x7E as \xHH; people do put such things into their browsers.
+    # A few real browsers send quotes or accents. nginx writes quotes and bytes above 0x7E as \xHH.
     'Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0 "Café kiosk"',
 )
 BROWSER_WEIGHTS = (34, 28, 10, 18, 5, 5, 0.3)
 
-# People inside the apps of the networks, and the crawlers that fetch a preview once a link is posted.
+# The browsers inside the social networks' apps, and the crawlers that fetch a preview of a posted link.
 IN_APP = {
     "linkedin": f"{IPHONE} [LinkedInApp]/9.31.2201",
     "facebook": f"{IPHONE} [FBAN/FBIOS;FBAV/530.0.0.48.72;FBBV/796010478;FBDV/iPhone15,2]",
@@ -62,7 +62,7 @@ SEARCH_BOTS = (
 HEADLESS = CHROME.replace("Windows NT 10.0; Win64; x64", "X11; Linux x86_64").replace("Chrome/", "HeadlessChrome/")
 MONITOR = "Uptime-Kuma/1.23.16"
 
-# Link scanners of the receiving side. The third kind calls itself an ordinary browser: only its haste shows.
+# Link scanners of the receiving servers. The third names an ordinary browser; only its speed shows that it is a machine.
 SCANNERS = {
     "barracuda": "Barracuda Sentinel (EE)",
     "proofpoint": "Mozilla/5.0 (compatible; Proofpoint URL Defense; Windows NT 10.0)",
@@ -71,15 +71,15 @@ SCANNERS = {
 
 
 def person_ip(number: int) -> str:
-    """The address of one person's home, the same at every visit."""
+    """Return the IP of a person's home, the same at every visit."""
     return f"198.{18 + number // 65536 % 2}.{number // 256 % 256}.{number % 256}"
 
 
 def machine_ip(rng: Random, network: str = "203.0.113") -> str:
-    """An address of some data centre."""
+    """Return a random IP of a data centre."""
     return f"{network}.{rng.randrange(1, 255)}"
 
 
 def browser(rng: Random) -> str:
-    """The browser that a person happens to use."""
+    """Return the user agent of a random browser, by the weights above."""
     return rng.choices(BROWSERS, BROWSER_WEIGHTS)[0]

@@ -1,6 +1,6 @@
-"""An Airflow of the demo's own on loopback, and the few questions the demo asks of it.
+"""A separate Airflow for the demo on loopback, and the requests that the demo makes to it.
 
-`python -m demo.airflow` (what `make airflow` calls) shows its UI over what the demo left.
+`python -m demo.airflow`, which `make airflow` calls, shows the runs of the last demo in Airflow's UI.
 """
 
 import json
@@ -22,15 +22,15 @@ PORT = 8080
 URL = f"http://127.0.0.1:{PORT}"
 START_SECONDS = 180
 RUN_SECONDS = 600
-PULSE = timedelta(minutes=2)
+HEARTBEAT_LIMIT = timedelta(minutes=2)
 
 
 class BusyError(RuntimeError):
-    """Airflow answers that it cannot just now."""
+    """Airflow is busy and cannot answer the request now (HTTP status 503)."""
 
 
 def environment() -> dict[str, str]:
-    """What Airflow and the pipeline read from the environment."""
+    """Return the environment variables of Airflow and the pipeline."""
     project = Path(__file__).parent.parent
     return {
         **os.environ,
@@ -51,7 +51,7 @@ def environment() -> dict[str, str]:
 
 
 def require_free(*ports: int) -> None:
-    """Ends the process with a word where somebody listens on loopback already."""
+    """End the process with a message if a port on loopback is in use."""
     for port in ports:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -59,9 +59,9 @@ def require_free(*ports: int) -> None:
 
 
 def start() -> subprocess.Popen[bytes]:
-    """Starts `airflow standalone` in the background; its log lies beside its database.
+    """Start `airflow standalone` in the background. Its log is beside its database.
 
-    From then on SIGTERM ends this process in order, so that whoever started Airflow also stops it.
+    From then on SIGTERM raises SystemExit in this process, so that the caller's `finally` can stop Airflow.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     (HOME / "airflow").mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def start() -> subprocess.Popen[bytes]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends Airflow and all its children."""
+    """End Airflow and all its child processes."""
     for name in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, name)
@@ -81,7 +81,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until_up(process: subprocess.Popen[bytes], *dags: str) -> None:
-    """Waits until the API answers and has read the DAGs."""
+    """Wait until the API answers and Airflow has read the DAGs; raise a RuntimeError after three minutes."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -97,7 +97,10 @@ def wait_until_up(process: subprocess.Popen[bytes], *dags: str) -> None:
 
 
 def ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """One request of Airflow's REST API, and its answer."""
+    """Send a request to Airflow's REST API, and return the answer.
+
+    Raise BusyError for the status 503, and RuntimeError for any other error status.
+    """
     content = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {_token()}"}
     request = urllib.request.Request(f"{URL}{path}", content, headers, method=method)
@@ -110,14 +113,17 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
 
 
 def wait_for(path: str) -> dict[str, Any]:
-    """Waits until a DAG run, or a backfill, has ended; gives it."""
+    """Wait until a DAG run or a backfill has ended, and return it.
+
+    Raise a RuntimeError if the scheduler stops, or after ten minutes.
+    """
     deadline = time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
         run: dict[str, Any] = ask("GET", path)
         if run.get("state") in ("success", "failed") or run.get("completed_at"):
             return run
         scheduler = ask("GET", "/api/v2/monitor/health")["scheduler"]
-        if datetime.now(UTC) - datetime.fromisoformat(scheduler["latest_scheduler_heartbeat"]) > PULSE:
+        if datetime.now(UTC) - datetime.fromisoformat(scheduler["latest_scheduler_heartbeat"]) > HEARTBEAT_LIMIT:
             raise RuntimeError(f"Airflow's scheduler died; see {HOME / 'airflow' / 'standalone.log'}, and run again")
         time.sleep(1)
     raise RuntimeError(f"{path} has not ended after {RUN_SECONDS} seconds; look at {URL}")
@@ -129,7 +135,7 @@ def _token() -> str:
 
 
 def main() -> int:
-    """Shows the UI until it is interrupted."""
+    """Show the UI until it is interrupted. Return 1 if there is no demo to show."""
     if not (HOME / "analytics.toml").is_file():
         print("run `make demo` first: it makes the data that the UI shows", file=sys.stderr)
         return 1

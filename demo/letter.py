@@ -1,4 +1,4 @@
-"""One access mail: the events that it leaves behind, in the shape of SendGrid's event webhook."""
+"""One access mail and its events, in the format of SendGrid's event webhook."""
 
 import base64
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ CREDENTIAL_URL = "https://credentials.example"
 
 @dataclass
 class Letter:
-    """One access mail and the events it leaves behind, each with the second in which the webhook posts it."""
+    """One access mail and its events, each with the second (Unix time) in which the webhook posts it."""
 
     rng: Random
     recipient: Recipient
@@ -22,7 +22,7 @@ class Letter:
     events: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     def add(self, event: str, at: float, **fields: Any) -> None:
-        """Appends an event; it is posted half a minute later as a rule, and hours later now and then."""
+        """Append an event. It is usually posted within half a minute, and sometimes hours later."""
         record = self._record(event, int(at)) | fields
         if self.has_arguments:
             record |= {
@@ -48,15 +48,15 @@ class Letter:
 
 
 def heavy_tailed(rng: Random, median: float, spread: float) -> float:
-    """A delay in seconds of which half are below the median and a few are many days."""
+    """Return a random delay in seconds. Half of the delays are below the median, and a few are many times longer."""
     return rng.lognormvariate(0, spread) * median
 
 
 def credential_url(recipient: Recipient) -> str:
-    """The link of the access mail: the Recipient View page of one credential."""
+    """Return the link of the access mail: the Recipient View page of one credential."""
     return f"{CREDENTIAL_URL}/{recipient.recipient_id}"
 
 
 def unsubscribe_url(letter: Letter) -> str:
-    """The link at the mail's foot."""
+    """Return the unsubscribe link in the footer of the mail."""
     return f"{CREDENTIAL_URL}/unsubscribe/{letter.message_id}"

@@ -1,6 +1,6 @@
-"""Puts events and requests into files as a webhook collector and a rotated nginx would leave them.
+"""Write events and requests into files, as a webhook collector and nginx with log rotation would.
 
-The bytes depend on nothing but the content: gzip's time stamp is zero.
+The bytes depend only on the content: gzip's time stamp is zero.
 """
 
 import gzip
@@ -20,7 +20,10 @@ ROTATION_SECONDS = 3
 
 
 def write_posts(folder: Path, rng: Random, events: Iterable[tuple[int, dict[str, Any]]], end: float) -> int:
-    """Webhook posts, one JSON array a line, filed by arrival (before `end`); gives the number of files."""
+    """Write webhook posts, one JSON array a line, into files by their arrival; return the number of files.
+
+    A post that arrives at `end` or later is left out.
+    """
     posts: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for at, event in sorted(events, key=lambda pair: pair[0]):
         posts[at // SECONDS_PER_POST].append(event)
@@ -37,14 +40,17 @@ def write_posts(folder: Path, rng: Random, events: Iterable[tuple[int, dict[str,
 
 
 def _arrivals(rng: Random, at: int) -> list[int]:
-    """When a post arrives: the provider repeats one that was not answered in time, the same day as a rule."""
+    """Return when a post arrives.
+
+    The provider repeats a post that was not answered in time, usually on the same day.
+    """
     if rng.random() > 0.01:
         return [at]
     return [at, at + rng.choice((60, 300, 1200, 1200, 70000))]
 
 
 def _damage(rng: Random, lines: dict[str, list[str]]) -> None:
-    """The collector was killed twice in the month while it wrote: a post without its end."""
+    """Cut off a post in up to two files, as if the collector had been killed while it wrote."""
     for name in rng.sample(sorted(lines), min(2, len(lines) // 20)):
         lines[name].append(lines[name][-1][:200])
 
@@ -55,9 +61,9 @@ def _post_file(at: int) -> str:
 
 
 def write_access_logs(folder: Path, requests: Iterable[Request]) -> int:
-    """One access log a UTC day, the one of each seventh day not compressed; gives the number of files.
+    """Write one access log for each UTC day, every seventh uncompressed; return the number of files.
 
-    Rotation comes some seconds late, so a day's file may end with the first requests of the next.
+    Rotation happens some seconds late, so a day's file may end with the first requests of the next day.
     """
     days: dict[int, list[str]] = defaultdict(list)
     for at, text in sorted(requests, key=lambda request: request[0]):

@@ -1,6 +1,6 @@
-"""The way of one access mail to the mailbox: processed, deferred, delivered, bounced or not even tried.
+"""The transport of one access mail to the mailbox: processed, deferred, delivered, bounced or dropped.
 
-Rates with a source carry it; the others are assumptions, chosen so that every kind of event occurs.
+A rate that has a source names it. The others are assumptions, chosen so that every kind of event occurs.
 """
 
 from random import Random
@@ -12,8 +12,8 @@ from demo.plan import MISTYPED, SCANNERS_BY_DOMAIN
 from demo.registry import Recipient, identifier
 
 # Mailchimp counts 0.4 % hard and 0.6 % soft bounces over all its accounts, on lists that are mailed often
-# (https://mailchimp.com/resources/email-marketing-benchmarks/, 2019). Addresses that somebody typed into a
-# course form fare worse, so these are higher; the mistyped domains come on top.
+# (https://mailchimp.com/resources/email-marketing-benchmarks/, 2019). Addresses typed into a course form bounce
+# more often, so these rates are higher. Mistyped domains are additional.
 HARD, SOFT, BLOCKED, EXPIRED, DELAYED_BOUNCE = 0.011, 0.010, 0.006, 0.002, 0.003
 DEFERRED_FIRST = 0.06
 
@@ -26,16 +26,16 @@ SUPPRESSING = {
 
 
 def post(rng: Random, recipient: Recipient, suppressed: dict[str, tuple[float, str]]) -> tuple[Letter, float | None]:
-    """The letter to one recipient, and when its reader follows the link (None: never).
+    """Send the access mail to one recipient; return it, and when the recipient follows its link (None: never).
 
-    `suppressed` is the provider's list of addresses that it no longer writes to: read, and added to.
+    `suppressed` is the provider's list of addresses to which it no longer sends. It is read and extended.
     """
     assert recipient.sent_at
     sent_at = recipient.sent_at.timestamp()
-    # Some mails are sent again by hand from the provider's own pages, which know no custom arguments.
+    # Some mails are sent again by hand in the provider's web interface, which sets no custom arguments.
     letter = Letter(rng, recipient, recipient.message_id, has_arguments=rng.random() > 0.015)
     address = recipient.person.email.lower()
-    if rng.random() < 0.002:  # known to the provider from earlier years
+    if rng.random() < 0.002:  # suppressed since earlier years
         suppressed.setdefault(address, (0, rng.choice(list(SUPPRESSING.values()))))
     since, reason = suppressed.get(address, (sent_at, ""))
     if since < sent_at:
@@ -50,7 +50,7 @@ def post(rng: Random, recipient: Recipient, suppressed: dict[str, tuple[float, s
 
 
 def _is_suppressing(event: dict[str, Any]) -> bool:
-    """Blocks and soft bounces do not put an address on the provider's list."""
+    """Tell whether an event puts the address on the provider's list. Blocks and soft bounces do not."""
     is_passing = event.get("type") in ("blocked", "expired") or event.get("status", "").startswith("4")
     return event["event"] in SUPPRESSING and not is_passing
 
@@ -75,7 +75,7 @@ def _transport(letter: Letter, at: float) -> float | None:
 
 
 def _defer(letter: Letter, at: float, attempts: int) -> float:
-    """Greylisting and throttling: the waiting time doubles; gives the time of the next attempt."""
+    """Defer the mail by greylisting or throttling, and return the time of the next attempt. The wait doubles."""
     for attempt in range(1, attempts + 1):
         response = letter.rng.choice((
             "451 4.7.1 Greylisted, please try again in 300 seconds",
@@ -88,7 +88,7 @@ def _defer(letter: Letter, at: float, attempts: int) -> float:
 
 
 def _bounce(letter: Letter, at: float, kind: str) -> None:
-    """The receiving server's refusal, with the words that such servers use."""
+    """Bounce the mail with a refusal in the words that receiving servers use."""
     email, domain = letter.recipient.person.email, letter.recipient.person.domain
     if kind == "expired":
         at = _defer(letter, at, 7) + 2 * DAY
@@ -108,7 +108,7 @@ def _bounce(letter: Letter, at: float, kind: str) -> None:
 
 
 def _send_again(first: Letter, at: float) -> float | None:
-    """Support writes once more when a mailbox was full: another message id, the same recipient."""
+    """Send the mail again, as support does after a full mailbox: another message id, the same recipient."""
     again = Letter(first.rng, first.recipient, identifier(first.rng, 22))
     again.add("processed", at)
     followed_at = _delivered(again, at + 2)
@@ -130,7 +130,7 @@ def _delivered(letter: Letter, at: float) -> float | None:
 
 
 def _bounce_late(letter: Letter, at: float) -> None:
-    """A bounce that arrives as a mail of its own after the message was accepted carries no message id."""
+    """Bounce after the message was accepted. Such a bounce arrives as a separate mail and has no message id."""
     _bounce(letter, at, "invalid")
     _, event = letter.events[-1]
     del event["sg_message_id"], event["smtp-id"]

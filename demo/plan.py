@@ -1,6 +1,6 @@
-"""The plan of the simulation, as data: who issues what on which day, who hears of it, what people are called.
+"""The plan of the simulation as data: issuers, certificates and their issue days, subscriptions, domains and names.
 
-Day 0 is the first night; days before it are the past that a new installation finds.
+Day 0 is the first night. Negative days are before it, because a platform has history when the pipeline is installed.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ ZONES = {
     "hudson-institute": ZoneInfo("America/New_York"),
     "deccan-skills": ZoneInfo("Asia/Kolkata"),
 }
-# The columns of the registry's subscriptions, but for the time zone: each issuer has its own.
+# The columns of the registry's subscriptions without the time zone, which is that of the issuer.
 SUBSCRIPTIONS = (
     ("harbour-weekly", "harbour-academy", "dean@harbour-academy.example", "weekly", "en-GB", "false"),
     ("harbour-monthly", "harbour-academy", "board@harbour-academy.example", "monthly", "en-GB", "false"),
@@ -34,7 +34,10 @@ SUBSCRIPTIONS = (
 
 @dataclass(frozen=True)
 class Certificate:
-    """One credential: `batches` are (day, size), `daily` are issued every day, `appeal` scales engagement."""
+    """One certificate or badge.
+
+    `batches` are pairs of day and size, `daily` is the number issued every day, and `appeal` scales the engagement.
+    """
 
     certificate_id: str
     issuer_id: str
@@ -78,7 +81,7 @@ CERTIFICATES = (
                 created_day=-20, appeal=0.93, batches=((-3, 25), (13, 145))),
 )  # fmt: skip
 
-# Receiving domains with their part of the recipients.
+# Receiving domains with their weight among the recipients.
 DOMAINS = {
     "freemail.example": 36, "postbox.example": 27, "university.example": 12, "webmail.example": 5,
     "example.com": 6, "harbour-bank.example": 4, "north-insurance.example": 4, "atlas-logistics.example": 5,

@@ -1,4 +1,4 @@
-"""Simulates a credential platform for some weeks and writes what the pipeline would find of it."""
+"""Simulate a credential platform for some weeks, and write the files that the pipeline reads."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from demo.letter import DAY
 
 @dataclass(frozen=True)
 class Simulation:
-    """What was written: the days covered, the registry's rows, the records and the files of both logs."""
+    """The days of a simulation, the rows of its registry, and the records and files of both logs."""
 
     folder: Path
     first_day: date
@@ -29,12 +29,13 @@ class Simulation:
 
 
 def simulate(folder: Path, *, first_day: date, nights: int = 30, seed: int = 7) -> Simulation:
-    """Writes the registry and both raw logs under `folder`.
+    """Write the registry and both raw logs under `folder`.
 
-    `registry/*.csv`, `sendgrid/{YYYY}/{MM}/{DD}/*.json.gz`, `recipient_view/access.log-{YYYY-MM-DD}[.gz]`.
+    The files are `registry/*.csv`, `sendgrid/{YYYY}/{MM}/{DD}/*.json.gz` and
+    `recipient_view/access.log-{YYYY-MM-DD}[.gz]`. Files of an earlier simulation in these three folders are removed.
 
-    What an earlier simulation left in these three is removed. The same arguments give the same bytes. Days
-    are UTC; what would arrive before the first or after the last of them is left out: no log holds it.
+    The same arguments give the same bytes. Days are UTC. Records that would arrive before the first or after the
+    last day are left out, because no log would contain them.
     """
     for name in ("registry", "sendgrid", "recipient_view"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -64,7 +65,7 @@ def simulate(folder: Path, *, first_day: date, nights: int = 30, seed: int = 7) 
 def _behaviour(
     rng: Random, issued: list[registry.Recipient]
 ) -> tuple[list[tuple[int, dict[str, Any]]], list[visiting.Request]]:
-    """Every mail event with its arrival, and every request of the recipients, their scanners and visitors."""
+    """Return every mail event with its arrival, and every request of recipients, link scanners and visitors."""
     events: list[tuple[int, dict[str, Any]]] = []
     requests: list[visiting.Request] = []
     suppressed: dict[str, tuple[float, str]] = {}

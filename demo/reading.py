@@ -1,13 +1,13 @@
-"""The receiving side of a delivered access mail: people, their mail programs, and link scanners."""
+"""Reactions to a delivered access mail: by people, by their mail programs, and by link scanners."""
 
 from demo import agents
 from demo.letter import DAY, HOUR, Letter, credential_url, heavy_tailed, unsubscribe_url
 
-# The network that the image proxies of Apple, Gmail and Yahoo ask from.
+# The network of the image proxies of Apple, Gmail and Yahoo.
 PROXIES = "198.51.100"
 
 # Litmus, December 2021: 41 % of opens are Apple's privacy proxy, 30 % Gmail, 4 % Outlook, 2.5 % Yahoo
-# (https://www.litmus.com/blog/email-client-market-share-december-2021). Here the domain decides.
+# (https://www.litmus.com/blog/email-client-market-share-december-2021). Here the mail program depends on the domain.
 CLIENTS = {
     "freemail.example": {"gmail": 78, "apple_private": 20, "apple": 2},
     "postbox.example": {"apple_private": 82, "apple": 18},
@@ -16,15 +16,15 @@ CLIENTS = {
 OTHER_CLIENTS = {"outlook": 45, "apple_private": 35, "gmail": 20}
 
 # 58 to 65 % of badge mails are opened (blog.issuebadge.com, badge earner behaviour, 2026), and 47 to 68 % of
-# recipients visit their credential, 61 % in the middle (https://help.accredible.com/company-average-comparison):
-# nearly all who read, click. Some opens do not show, so more must read than are seen to.
+# recipients visit their credential, 61 % in the middle (https://help.accredible.com/company-average-comparison).
+# So nearly everybody who opens the mail also clicks. Some opens leave no event, so ENGAGED is above the open rate.
 ENGAGED, CLICKED_WHEN_ENGAGED = 0.72, 0.85
-# Mailchimp (see `mailing`) has 0.25 % unsubscribing.
+# At Mailchimp (see `mailing`) 0.25 % unsubscribe.
 UNSUBSCRIBED_BY_LINK, UNSUBSCRIBED_ONE_CLICK, COMPLAINED = 0.003, 0.0015, 0.0015
 
 
 def read(letter: Letter, delivered_at: float) -> float | None:
-    """The reader's side: opens that show, the click, objections; gives when the credential is visited."""
+    """Add a person's opens, click and objections; return when the person visits the credential (None: never)."""
     rng, recipient = letter.rng, letter.recipient
     clients = CLIENTS.get(recipient.person.domain, OTHER_CLIENTS)
     client = rng.choices(list(clients), list(clients.values()))[0]
@@ -45,7 +45,10 @@ def read(letter: Letter, delivered_at: float) -> float | None:
 
 
 def _open_by_machine(letter: Letter, client: str, delivered_at: float) -> None:
-    """Apple's privacy proxy fetches most pixels at a time of its own, Gmail some ahead of their readers."""
+    """Add the opens of machines.
+
+    Apple's privacy proxy fetches most pixels, and Gmail fetches some, before or without a person's open.
+    """
     rng = letter.rng
     if client == "apple_private" and rng.random() < 0.88:
         at = delivered_at + heavy_tailed(rng, 2 * HOUR, 1.2)
@@ -55,7 +58,7 @@ def _open_by_machine(letter: Letter, client: str, delivered_at: float) -> None:
 
 
 def _open(letter: Letter, client: str, at: float) -> None:
-    """A person's open, where it shows: Apple's proxy keeps it to itself, Outlook often blocks images."""
+    """Add a person's open if it leaves an event. Apple's proxy hides it, and Outlook often blocks images."""
     rng = letter.rng
     shown = {
         "gmail": (0.97, agents.GMAIL_PROXY),
@@ -71,12 +74,12 @@ def _open(letter: Letter, client: str, at: float) -> None:
 
 
 def _fetch(letter: Letter, at: float, agent: str, ip: str, is_machine: bool = False) -> None:
-    """The request for the mail's pixel, which is all that an open is."""
+    """Add an open, which is a request for the mail's pixel."""
     letter.add("open", at, useragent=agent, ip=ip, sg_content_type="html", sg_machine_open=is_machine)
 
 
 def _object(letter: Letter, at: float) -> None:
-    """Unsubscribing by the link, by the mail program's own button, and the report of spam."""
+    """Add, rarely, an unsubscribe by the link or by the mail program's button, or a report of spam."""
     rng = letter.rng
     ip, agent = agents.person_ip(letter.recipient.person.number), agents.browser(rng)
     if rng.random() < UNSUBSCRIBED_BY_LINK:
@@ -96,7 +99,7 @@ def _object(letter: Letter, at: float) -> None:
 
 
 def scan(letter: Letter, at: float, agent: str) -> None:
-    """A link scanner follows every link within seconds of the delivery."""
+    """Add the clicks of a link scanner, which follows every link within seconds of the delivery."""
     ip = agents.machine_ip(letter.rng)
     at += letter.rng.uniform(0.5, 4)
     for index, url in enumerate((credential_url(letter.recipient), unsubscribe_url(letter))):

@@ -1,4 +1,4 @@
-"""The issuing platform's own tables: three issuers, a dozen credentials, and the people who earned them."""
+"""The issuing platform's tables: three issuers, a dozen certificates and badges, and the people who earned them."""
 
 import csv
 import unicodedata
@@ -24,7 +24,7 @@ ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who earns one or more credentials; `number` keeps their IP the same each time."""
+    """A person who earns one or more credentials. `number` determines the person's IP."""
 
     number: int
     name: str
@@ -38,7 +38,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Recipient:
-    """One credential issued to one person; `sent_at` is None where no access mail went out."""
+    """One credential issued to one person. `sent_at` is None if no access mail was sent."""
 
     recipient_id: str
     certificate: Certificate
@@ -49,12 +49,12 @@ class Recipient:
 
 
 def identifier(rng: Random, length: int) -> str:
-    """A random id in the alphabet that survives every log format unescaped."""
+    """Return a random id of letters that no log format escapes."""
     return "".join(rng.choices(ID_LETTERS, k=length))
 
 
 def recipients(rng: Random, first_day: date, nights: int) -> list[Recipient]:
-    """Every credential issued before the last night ended, in the order of their issue."""
+    """Return every credential issued before the end of the last night, in the order of issue."""
     people: dict[str, list[Person]] = {issuer: [] for issuer in ZONES}
     issued: list[Recipient] = []
     for certificate in CERTIFICATES:
@@ -78,7 +78,7 @@ def _local_time(certificate: Certificate, day: date, rng: Random) -> datetime:
 
 
 def _earner(rng: Random, people: dict[str, list[Person]], issuer_id: str, holders: set[int]) -> Person:
-    """One earner in six has another credential of the same issuer already."""
+    """Return a person who earns a credential. One in six already has another of the same issuer."""
     known = people[issuer_id]
     if known and rng.random() < 0.17:
         person = rng.choice(known)
@@ -101,23 +101,23 @@ def _new_person(rng: Random, number: int) -> Person:
 
 
 def _plain(name: str) -> str:
-    """What people make of their name in an address: no accents, dots for spaces."""
+    """Return a name as people write it in their address: no accents, dots for spaces."""
     letters = unicodedata.normalize("NFKD", name.lower().replace("ł", "l").replace("ı", "i").replace("ø", "o"))
     return "".join(letter for letter in letters.replace(" ", ".") if letter.isascii() and letter != "'")
 
 
 def _issue(rng: Random, certificate: Certificate, person: Person, batch_at: datetime, position: int) -> Recipient:
     created_at = batch_at + timedelta(seconds=position // 4)
-    # A few are issued with the mail switched off, for a hand-over in class.
+    # A few are issued without a mail, because they are handed over in class.
     sent_at = None if rng.random() < 0.003 else created_at + timedelta(seconds=rng.randrange(60, 300))
     message_id = identifier(rng, 22) if sent_at else ""
     return Recipient(f"rcp_{identifier(rng, 10)}", certificate, person, message_id, created_at, sent_at)
 
 
 def current(rng: Random, issued: list[Recipient]) -> list[Recipient]:
-    """The registry as it is at the end: eight recipients have left it, one was moved to another certificate.
+    """Return the registry as it is at the end: eight recipients were removed, and one was moved to another certificate.
 
-    Their mails and visits stay in the logs, under the certificate of that time.
+    Their mails and visits stay in the logs, under the certificate that they had at that time.
     """
     left = set(rng.sample(range(len(issued)), 8))
     remaining = [recipient for place, recipient in enumerate(issued) if place not in left]
@@ -128,7 +128,7 @@ def current(rng: Random, issued: list[Recipient]) -> list[Recipient]:
 
 
 def write(folder: Path, rng: Random, first_day: date, nights: int, issued: list[Recipient]) -> dict[str, int]:
-    """Writes the four tables as CSV; gives their numbers of rows."""
+    """Write the four tables as CSV; return the number of rows of each."""
     tables: dict[str, tuple[str, list[tuple[str, ...]]]] = {
         "issuers": ("issuer_id,name,logo,color", list(ISSUERS)),
         "certificates": (
@@ -160,7 +160,7 @@ def _certificate_rows(first_day: date, nights: int) -> list[tuple[str, ...]]:
 
 
 def _recipient_row(rng: Random, recipient: Recipient) -> tuple[str, ...]:
-    # One row in a hundred lacks the message id: the send call timed out, and the mail went out nevertheless.
+    # One row in a hundred lacks the message id: the send call timed out, but the mail was sent.
     message_id = "" if rng.random() < 0.01 else recipient.message_id
     sent_at = _iso(recipient.sent_at) if recipient.sent_at else ""
     return (recipient.recipient_id, recipient.certificate.certificate_id, recipient.person.email,

@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class MailFolder:
-    """Writes mails as `0001-<recipient>.eml`, byte for byte as sent, numbered on from what lies there."""
+    """A folder of mails as `0001-<recipient>.eml`, byte for byte as sent, numbered on from the files in it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ class MailFolder:
         self.written = len(list(folder.glob("*.eml")))
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Accepts the mail once it lies on the disk."""
+        """Accept the mail after it is written to the disk."""
         recipient = re.sub(r"[^\w.@+-]", "_", envelope.rcpt_tos[0])
         content = envelope.original_content or b""
         (self.folder / f"{self.written + 1:04d}-{recipient}.eml").write_bytes(content)
@@ -33,14 +33,14 @@ class MailFolder:
 
 
 def start(folder: Path, port: int) -> Controller:
-    """Starts the sink in a thread of this process; its `stop()` ends it. OSError where the port is taken."""
+    """Start the sink in a thread of this process; its `stop()` ends it. Raise an OSError if the port is taken."""
     controller = Controller(MailFolder(folder), hostname=LOOPBACK, port=port)
     controller.start()
     return controller
 
 
 def main() -> None:
-    """Runs the sink until it is interrupted or terminated."""
+    """Run the sink until it is interrupted or terminated."""
     parser = argparse.ArgumentParser(prog="python -m demo.sink", description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=1025)
     parser.add_argument("--folder", type=Path, default=Path(".demo/mails"))

@@ -1,4 +1,4 @@
-"""The rest of what a public web server logs: crawlers, monitors, burglars, junk, and broken pixels."""
+"""The other requests that a public web server logs: crawlers, monitors, attackers, junk, and broken pixels."""
 
 from random import Random
 
@@ -16,7 +16,7 @@ OTHER_PAGES = (
     ("POST /api/verify HTTP/2.0", 200, agents.BROWSERS[:3]),
     ("OPTIONS /api/verify HTTP/2.0", 204, agents.BROWSERS[:3]),
 )
-# What arrives at the port without being HTTP: a TLS greeting, nothing at all, a probe of another protocol.
+# Requests that are not HTTP: a TLS handshake, nothing at all, a probe of another protocol.
 JUNK = (
     r"\x16\x03\x01\x00\xEE\x01\x00\x00\xEA\x03\x03\xC9v\x0B",
     "",
@@ -25,7 +25,7 @@ JUNK = (
 
 
 def of_one_day(rng: Random, midnight: float, recipients: list[Recipient]) -> list[Request]:
-    """A day of other traffic from 00:00 UTC on; the recipients lend ids to crawled and broken pixels."""
+    """Return a day of other traffic from 00:00 UTC on. Crawled and broken pixels have ids of the recipients."""
     requests = [_monitor(midnight + 600 * step) for step in range(144)]
     for _ in range(120):
         request, status, callers = rng.choice(OTHER_PAGES)
@@ -49,7 +49,10 @@ def _monitor(at: float) -> Request:
 
 
 def _crawled(rng: Random, midnight: float, recipient: Recipient) -> list[Request]:
-    """A search engine that runs the page, one that only asks, and a pixel that the server failed to give."""
+    """Return pixel requests that must not count as a person's view.
+
+    One is of a search engine that runs the page, one only asks for the headers, and one was not answered (status 499).
+    """
     pixel = f"/px.gif?e=view&c={recipient.certificate.certificate_id}&r={recipient.recipient_id}&n="
     targets = [pixel + identifier(rng, 12) for _ in range(3)]
     return [
@@ -60,7 +63,7 @@ def _crawled(rng: Random, midnight: float, recipient: Recipient) -> list[Request
 
 
 def _broken(rng: Random, recipient: Recipient) -> list[str]:
-    """Pixels that name an event which nobody can use: each must become a reject with its reason."""
+    """Return pixel requests without a usable event. Each must become a reject with its reason."""
     certificate_id, recipient_id = recipient.certificate.certificate_id, recipient.recipient_id
     queries = (
         f"e=hover&c={certificate_id}&r={recipient_id}",
@@ -73,6 +76,6 @@ def _broken(rng: Random, recipient: Recipient) -> list[str]:
 
 
 def _cut(rng: Random, midnight: float) -> Request:
-    """The disk was full for a moment: a line that ends in the middle."""
+    """Return a line that ends in the middle, as if the disk had been full for a moment."""
     at, text = _at_random(rng, midnight, "GET / HTTP/2.0", 200, agents.CHROME)
     return at, text[:34]

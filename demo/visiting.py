@@ -1,6 +1,6 @@
-"""The Recipient View page as nginx sees it: pages and tracking pixels of people, visitors and crawlers.
+"""The requests to the Recipient View page: pages and tracking pixels of recipients, visitors and crawlers.
 
-A request is a pair of its second (Unix time) and its line in nginx's `combined` format.
+A request is a pair: its second (Unix time), and its line in nginx's `combined` format.
 """
 
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from demo import agents
 from demo.letter import CREDENTIAL_URL, DAY, HOUR, credential_url, heavy_tailed
 from demo.registry import Recipient, identifier
 
-# Accredible's averages by industry run from 5 to 33 % sharing, 18 to 21 % in the middle, of all recipients
-# (https://help.accredible.com/company-average-comparison); with half of them claiming, two in five claimers.
-# How many download or add to their profile, no page we know of says: assumptions.
+# By Accredible's averages by industry, 5 to 33 % of all recipients share, and 18 to 21 % in the middle
+# (https://help.accredible.com/company-average-comparison). If half of them claim, two in five who claim also share.
+# We know no source for downloads and additions to the profile, so those rates are assumptions.
 CLAIMED, DOWNLOADED, SHARED, PROFILE = 0.88, 0.40, 0.37, 0.27
-# The order is the seed page's (LinkedIn above Facebook above Twitter); the figures are assumptions.
+# The product description has the order LinkedIn, Facebook, Twitter; the figures are assumptions.
 CHANNELS = {
     "linkedin": 62,
     "facebook": 14,
@@ -31,7 +31,7 @@ Request = tuple[int, str]
 
 
 def line(at: float, ip: str, request: str, status: int, agent: str, referer: str = "-", size: int = 43) -> Request:
-    """One line of the access log, escaped as nginx does; without an agent `-`."""
+    """Return one line of the access log, escaped as by nginx, with `-` for an empty agent."""
     stamp = datetime.fromtimestamp(int(at), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
     text = f'{ip} - - [{stamp}] "{request}" {status} {size} "{_escaped(referer)}" "{_escaped(agent or "-")}"'
     return int(at), text
@@ -45,7 +45,7 @@ def _escaped(text: str) -> str:
 
 @dataclass
 class Visit:
-    """Somebody on the page of one credential, in one browser, and the requests that follow."""
+    """A visit to the page of one credential in one browser, and the requests that it makes."""
 
     rng: Random
     recipient: Recipient
@@ -54,7 +54,7 @@ class Visit:
     requests: list[Request] = field(default_factory=list)
 
     def page(self, at: float, referer: str = "-") -> None:
-        """The page itself and, with a browser that runs it, the pixel of the view."""
+        """Request the page, its style sheet and, since a browser runs the page, the pixel of the view."""
         path = f"/{self.recipient.recipient_id}"
         self.requests.append(line(at, self.ip, f"GET {path} HTTP/2.0", 200, self.agent, referer, 18422))
         self.requests.append(
@@ -63,7 +63,7 @@ class Visit:
         self.pixel(at + 1, "view")
 
     def pixel(self, at: float, action: str, channel: str = "") -> None:
-        """One tracking pixel; one in eight comes from an old page without a nonce, one in fifty twice."""
+        """Request a tracking pixel. One in eight is of an old page without a nonce, and one in fifty comes twice."""
         rng = self.rng
         query = f"e={action}&c={self.recipient.certificate.certificate_id}&r={self.recipient.recipient_id}"
         query += f"&ch={channel}" * bool(channel) + f"&n={identifier(rng, 12)}" * (rng.random() < 0.88)
@@ -85,7 +85,7 @@ class Visit:
 
 
 def visits(rng: Random, recipient: Recipient, arrived_at: float) -> list[Request]:
-    """What follows when a recipient opens the page: claim, download, shares, and the echo of those."""
+    """Return the requests after a recipient opens the page: claim, download, shares, and the visits that shares cause."""
     visit = Visit(rng, recipient, agents.person_ip(recipient.person.number), agents.browser(rng))
     visit.page(arrived_at + 1)
     if rng.random() > CLAIMED:
@@ -99,8 +99,8 @@ def visits(rng: Random, recipient: Recipient, arrived_at: float) -> list[Request
 
 
 def _use(visit: Visit, claimed_at: float) -> list[Request]:
-    """What a claimed credential is used for; gives the requests of those who come by because of it."""
-    rng, echo = visit.rng, []
+    """Add the uses of a claimed credential: download, profile, shares. Return the visits that its shares cause."""
+    rng, shared_visits = visit.rng, []
     appeal = visit.recipient.certificate.appeal
     if rng.random() < DOWNLOADED:
         visit.pixel(claimed_at + heavy_tailed(rng, 90, 1), "download")
@@ -111,21 +111,24 @@ def _use(visit: Visit, claimed_at: float) -> list[Request]:
             channel = rng.choices(list(CHANNELS), list(CHANNELS.values()))[0]
             shared_at = claimed_at + heavy_tailed(rng, 150, 1.1) + number * 30
             visit.pixel(shared_at, "share", _spelled(rng, channel))
-            echo += _echo(rng, visit.recipient, channel, shared_at)
+            shared_visits += _shared_visits(rng, visit.recipient, channel, shared_at)
     if rng.random() < 0.25:
         visit.page(claimed_at + heavy_tailed(rng, 3 * DAY, 1))
-    return echo
+    return shared_visits
 
 
 def _spelled(rng: Random, channel: str) -> str:
-    """An older page still says twitter, and one button was built with a capital letter."""
+    """Return a channel as a page spells it: older pages send twitter, and one button sends LinkedIn."""
     if channel == "x" and rng.random() < 0.3:
         return "twitter"
     return "LinkedIn" if channel == "linkedin" and rng.random() < 0.03 else channel
 
 
-def _echo(rng: Random, recipient: Recipient, channel: str, shared_at: float) -> list[Request]:
-    """After a share: the network's crawler within seconds, its members over days, rarely an employer."""
+def _shared_visits(rng: Random, recipient: Recipient, channel: str, shared_at: float) -> list[Request]:
+    """Return the visits that a share causes.
+
+    The network's crawler comes within seconds and its members come over days. Rarely an employer verifies the credential.
+    """
     requests: list[Request] = []
     if channel in agents.PREVIEWS and rng.random() < 0.8:
         requests += _preview(rng, recipient, agents.PREVIEWS[channel], shared_at + rng.uniform(4, 40))
@@ -142,7 +145,7 @@ def _echo(rng: Random, recipient: Recipient, channel: str, shared_at: float) -> 
 
 
 def _preview(rng: Random, recipient: Recipient, agent: str, at: float) -> list[Request]:
-    """Crawlers read the page and its picture; a few ask by HEAD first, a few fetch the pixel too."""
+    """Return a crawler's requests for the page and its picture. A few send HEAD first, and a few fetch the pixel too."""
     bot = Visit(rng, recipient, agents.machine_ip(rng), agent)
     path = f"/{recipient.recipient_id}"
     if rng.random() < 0.2:
@@ -155,7 +158,7 @@ def _preview(rng: Random, recipient: Recipient, agent: str, at: float) -> list[R
 
 
 def scans(rng: Random, recipient: Recipient, clicks: list[dict[str, object]]) -> list[Request]:
-    """Link scanners load the page that they click, in a whole browser that fetches its pixel as well."""
+    """Return the requests of link scanners, which load the clicked page in a browser and so fetch its pixel too."""
     requests: list[Request] = []
     for click in clicks:
         ip, agent = str(click["ip"]), str(click["useragent"])

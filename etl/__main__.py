@@ -1,4 +1,4 @@
-"""The command line: the stages without Airflow.
+"""The command line: it runs the stages without Airflow.
 
 Exit codes: 0 done, 1 the work failed (each failure is a line on stderr), 2 wrong usage or configuration.
 """
@@ -32,7 +32,7 @@ _Timezone = Annotated[str, typer.Option(help="IANA name of the zone whose days a
 
 
 def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
-    """A command whose errors are one line on stderr and an exit code, never a traceback."""
+    """Make a command of a function. An error becomes one line on stderr and an exit code, never a traceback."""
 
     @wraps(function)
     def command(*arguments: Any, **options: Any) -> None:
@@ -44,7 +44,7 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
         except AnalyticsError as error:
             say(f"error: {error}")
             code = 1
-        except BrokenPipeError:  # whoever read the output has seen enough
+        except BrokenPipeError:  # the program that reads the output has ended, as head does; Typer handles it
             raise
         except OSError as error:
             where = error.filename or "the system"
@@ -78,7 +78,7 @@ def normalise(
     pixel_path: Annotated[str, typer.Option(help="Path of the tracking pixel, for access logs.")] = "/px.gif",
     rejects: Annotated[Path | None, typer.Option(help="Where to write the rejects, as NDJSON.")] = None,
 ) -> int:
-    """Show what becomes of a payload: every event as a line of JSON, repeats too.
+    """Show what a payload becomes: print every event as a line of JSON, duplicates included.
 
     Example: [bold]python -m etl normalise --format sendgrid --rejects rejects.ndjson events.json.gz[/]
     """
@@ -125,7 +125,7 @@ def nightly(
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Let a slice shrink, or become empty.")] = False,
 ) -> int:
-    """Bring the registry and the slices of some UTC days into the warehouse, in any order, any number of times.
+    """Bring the registry and the slices of some UTC days into the warehouse. Any run can be repeated, in any order.
 
     Example: [bold]python -m etl nightly --day 2026-11-01 --to 2026-11-30 --source sendgrid[/]
     """
@@ -137,7 +137,7 @@ def nightly(
     try:
         kept = pipeline.pull_registry(context, from_landing=from_landing, replace=replace).counts
         say(f"registry: {kept.event} rows, {kept.reject} left out")
-    except (ConfigurationError, LandingError):  # no slice would come either
+    except (ConfigurationError, LandingError):  # these would stop every slice too
         raise
     except AnalyticsError as error:
         say(f"error: {error}")
@@ -239,11 +239,11 @@ def reports(
     pipeline.land_figures(context, plan.reports, now.date())
     with progress(len(plan.reports), "reports") as advance:
 
-        def tell(outcome: str | AnalyticsError) -> None:
+        def report(outcome: str | AnalyticsError) -> None:
             say_outcome(outcome)
             advance()
 
-        failures = pipeline.make_reports(context, plan.reports, request, output, tell)
+        failures = pipeline.make_reports(context, plan.reports, request, output, report)
     return int(failures > 0)
 
 
@@ -254,7 +254,7 @@ def waive(
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day.")],
     reason: Annotated[str, typer.Option(help="What reports print of it.")],
 ) -> None:
-    """Let a slice that will never come hold no report back any longer; reports print the reason.
+    """Record that a slice will never come, so that it holds no report back. Reports print the reason.
 
     Example: [bold]python -m etl waive --source sendgrid --day 2026-11-12 --reason "provider outage"[/]
     """
@@ -266,7 +266,7 @@ def waive(
 @app.command()
 @_verb
 def unsubscribe(token: Annotated[str, typer.Argument(help="The last part of a report's unsubscribe address.")]) -> None:
-    """End a subscription's mails, as the one-click address must; a second time changes nothing.
+    """End the mails of a subscription, as the one-click unsubscribe address must. A second call changes nothing.
 
     Example: [bold]python -m etl unsubscribe czE.4fY0...[/]
     """

@@ -1,6 +1,6 @@
-"""What can go wrong, each with the sentence that tells the reader what, where and what to do.
+"""The errors, each with a sentence that says what failed, where, and what to do.
 
-The entry points print ``str(error)`` on one line. No sentence holds an address or a secret.
+The entry points print ``str(error)`` on one line. No sentence holds an e-mail address or a secret.
 """
 
 import re
@@ -9,46 +9,49 @@ from typing import Self
 
 
 class AnalyticsError(Exception):
-    """The work failed; the command line ends with exit code 1.
+    """A failure of the work. The command line ends with exit code 1.
 
-    Subclasses make their sentence from other arguments. Those are kept, so that an error survives pickling on its way
-    from a worker process.
+    A subclass builds its sentence from its own arguments. Those are kept, so that the error can be pickled and sent from
+    a worker process.
     """
 
     def __new__(cls, *arguments: object) -> Self:
-        """Keep what the error is made from."""
+        """Keep the arguments of the error."""
         made = super().__new__(cls, *arguments)
         made._arguments = arguments
         return made
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        """Make the same error from the same arguments."""
+        """Return what pickle needs to make the same error again from the same arguments."""
         return type(self), self._arguments
 
     _arguments: tuple[object, ...]
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what somebody else's exception says; the name of its class where it says nothing."""
-    said = (getattr(error, "strerror", None) or str(error)).splitlines()
-    return said[0] if said else type(error).__name__
+    """Return the first line of a library's exception, or the name of its class where it has no text."""
+    lines = (getattr(error, "strerror", None) or str(error)).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def refusal_of(error: Exception) -> str:
-    """The same of what a database's driver says, behind an error of SQLAlchemy or not; it may quote addresses: without them."""
+    """Return the first line of a database driver's exception, without e-mail addresses, which drivers may quote.
+
+    The exception may be wrapped in one of SQLAlchemy.
+    """
     return re.sub(r"\S+@\S+", "<address>", reason_of(getattr(error, "orig", None) or error))
 
 
 class QueryError(AnalyticsError):
-    """A named query is missing, has the name of a table, or lacks a parameter: a defect of this project."""
+    """A defect of this project: a named query is missing, has the name of a table, or lacks a parameter."""
 
 
 class ConfigurationError(AnalyticsError):
-    """The configuration, or the way the command was called, is wrong; exit code 2."""
+    """An error in the configuration or in the call of the command. The command line ends with exit code 2."""
 
 
 class SliceError(AnalyticsError):
-    """One slice could not be brought in; the others go on, and what was loaded before stays."""
+    """One slice could not be loaded. The other slices continue, and the version loaded before stays."""
 
     def __init__(self, source: str, day: date, reason: str) -> None:
         super().__init__(f"{source} {day}: {reason}")
@@ -56,7 +59,7 @@ class SliceError(AnalyticsError):
 
 
 class NoFiles(SliceError):
-    """The pattern of a source matches nothing on a day that should have files."""
+    """The file pattern of a source matches nothing on a day that should have files."""
 
     def __init__(self, source: str, day: date, pattern: str) -> None:
         super().__init__(
@@ -74,7 +77,7 @@ class UnreadableFile(SliceError):
 
 
 class ShrunkenSlice(SliceError):
-    """A new version has far fewer records than the loaded one, which stays."""
+    """A new version of a slice has under half of the records of the loaded version. The loaded version stays."""
 
     def __init__(self, source: str, day: date, new: int, loaded: int) -> None:
         super().__init__(
@@ -93,18 +96,18 @@ class RefusedSlice(SliceError):
 
 
 class NotLanded(SliceError):
-    """A slice was asked for from the landing, which has none."""
+    """The landing has no version of a slice that was to be read from it."""
 
     def __init__(self, source: str, day: date) -> None:
         super().__init__(source, day, "nothing was landed; run the day without --from-landing")
 
 
 class RegistryError(AnalyticsError):
-    """The registry cannot be pulled, or lost too many rows; the former one stays."""
+    """The registry cannot be pulled, or has lost too many rows. The previous version stays."""
 
 
 class LandingError(AnalyticsError):
-    """The landing, which every slice shares, cannot be read or written."""
+    """The landing cannot be read or written. All slices share it, so it stops them all."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.reason = (
@@ -115,22 +118,22 @@ class LandingError(AnalyticsError):
 
 
 class WarehouseError(AnalyticsError):
-    """The warehouse cannot be opened, is held by another process, or was made with another key."""
+    """The warehouse cannot be opened, is in use by another process, or was made with another hash key."""
 
 
 class UnknownName(AnalyticsError):
-    """A certificate, subscription or issuer that the registry does not have."""
+    """The registry does not have a certificate, subscription or issuer of that id."""
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"the registry has no {kind} {name!r}; see the registry's {kind}s for the ids that exist")
 
 
 class DeliveryError(AnalyticsError):
-    """A message could not be handed to the mail server."""
+    """A report cannot be sent."""
 
 
 class DeferredDelivery(DeliveryError):
-    """The mail server could not take the message for now; nothing left."""
+    """The mail server could not accept the message for now. Nothing was sent; the next run tries again."""
 
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"{what} could not be sent for now ({reason}); nothing left, the next run tries it")
@@ -138,7 +141,7 @@ class DeferredDelivery(DeliveryError):
 
 
 class RefusedDelivery(DeliveryError):
-    """The mail server refused the message for good; nothing left."""
+    """The mail server refused the message for good. Nothing was sent."""
 
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"{what} was refused ({reason}); mend the cause, then ask for it with --resend")
@@ -146,7 +149,7 @@ class RefusedDelivery(DeliveryError):
 
 
 class DoubtfulDelivery(DeliveryError):
-    """Nobody knows whether the message left, so it is not sent again by itself."""
+    """It is unknown whether the message was sent, so it is not sent again automatically."""
 
     def __init__(self, what: str, message_id: str) -> None:
         super().__init__(
@@ -156,7 +159,7 @@ class DoubtfulDelivery(DeliveryError):
 
 
 class UnusableServer(DeliveryError):
-    """The mail server does not let us in; that is no message's fault."""
+    """The connection or the login to the mail server failed, so no message can be sent."""
 
     def __init__(self, host: str, reason: str) -> None:
         super().__init__(f"the mail server {host} is of no use ({reason}); nothing left: mend [mail], run again")
@@ -171,7 +174,7 @@ class StateError(AnalyticsError):
 
 
 class ExpiredSlice(SliceError):
-    """A day lies further back than the provider keeps events; an answer would be empty, and wrong."""
+    """A day is older than the provider keeps events. Its answer would be empty, and wrong."""
 
     def __init__(self, source: str, day: date, kept_days: int) -> None:
         super().__init__(
@@ -183,7 +186,7 @@ class ExpiredSlice(SliceError):
 
 
 class RefusedKey(SliceError):
-    """The provider does not take our key."""
+    """The provider does not accept our key."""
 
     def __init__(self, source: str, day: date, secret: str, status: int) -> None:
         super().__init__(
@@ -194,7 +197,7 @@ class RefusedKey(SliceError):
 
 
 class UnreachableSource(SliceError):
-    """The provider cannot be asked, or answers nothing of use, and patience is over."""
+    """The provider cannot be reached or gives no usable answer, and retries did not help."""
 
     def __init__(self, source: str, day: date, listing: str, reason: str, status: int | None = None) -> None:
         super().__init__(

@@ -1,7 +1,8 @@
-"""The figures document: all that one report shows, and the only thing that renders and ledger read of it.
+"""The figures document: all that one report shows.
 
-The stage ``statistics`` lands it as ``figures.json``; ``render`` and ``deliver`` work from it alone. Times are UTC text
-with ``Z``, days are ISO 8601 text, rates are unrounded from 0 to 1, or None without recipients.
+The stage ``statistics`` lands it as ``figures.json``. ``render`` and ``deliver`` read only this document, never the
+warehouse. Timestamps are UTC text with ``Z``. Days are ISO 8601 text. Rates are unrounded, from 0 to 1, or None without
+recipients.
 """
 
 import json
@@ -11,7 +12,7 @@ from etl.periods import Frequency
 
 
 class Subscription(TypedDict):
-    """Who gets the report, and how that person reads."""
+    """The subscriber: address, frequency, time zone and language."""
 
     subscription_id: str
     email: str
@@ -21,7 +22,7 @@ class Subscription(TypedDict):
 
 
 class ListedSubscription(Subscription):
-    """A subscription as the registry has it."""
+    """A subscription as a row of the registry."""
 
     issuer_id: str
     is_paused: bool
@@ -37,7 +38,7 @@ class Issuer(TypedDict):
 
 
 class ReportPeriod(TypedDict):
-    """The local days that the report covers, and their bounds as instants."""
+    """The local days that the report covers, and their bounds as instants. ``end_at`` is the first instant after them."""
 
     name: str
     frequency: Frequency
@@ -49,20 +50,20 @@ class ReportPeriod(TypedDict):
 
 
 class MissingSlice(TypedDict):
-    """A slice that the report's days need and the warehouse lacks."""
+    """A slice that the report's days need and that the warehouse does not have."""
 
     source: str
     day: str
 
 
 class WaivedSlice(MissingSlice):
-    """A slice that will never come, with the reason that somebody gave."""
+    """A slice that was waived, with the reason that was given."""
 
     reason: str
 
 
 class Quality(TypedDict):
-    """What the report's days rest on."""
+    """The completeness of the data behind the report: how far they reach, and which slices are missing or waived."""
 
     is_whole: bool
     whole_through: str | None
@@ -100,14 +101,14 @@ class Totals(Counts):
 
 
 class MachineReasons(TypedDict):
-    """Recipients whom only a machine opened or clicked for, by the rule that said so."""
+    """Counts of recipients with opens or clicks by machines only, by the rule that recognised the machine."""
 
     opened: dict[str, int]
     clicked: dict[str, int]
 
 
 class CertificateFigures(Counts):
-    """The metric catalogue of one certificate, its bounces by class, and the industry's own rates."""
+    """The metric catalogue of one certificate, its bounces by class, and rates over sent or delivered, as is usual for e-mail."""
 
     certificate_id: str
     name: str
@@ -153,7 +154,7 @@ class Recipient(TypedDict):
 
 
 class Figures(TypedDict):
-    """The whole document. The ledger keeps it without ``recipients``."""
+    """The whole document. The ledger stores it without ``recipients``."""
 
     metric_catalogue_version: int
     subscription: Subscription
@@ -172,10 +173,10 @@ def parse(content: bytes) -> Figures:
 
 
 def serialise(figures: Figures) -> bytes:
-    """Write a document as it is landed."""
+    """Return a document as the bytes of ``figures.json``."""
     return json.dumps(figures, ensure_ascii=False, indent=1).encode()
 
 
 def for_ledger(figures: Figures) -> str:
-    """Write a document as the ledger keeps it: without the recipients."""
+    """Return a document as the JSON text that the ledger stores: without the recipients."""
     return json.dumps({name: value for name, value in figures.items() if name != "recipients"})

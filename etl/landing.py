@@ -1,9 +1,9 @@
-"""Where a slice's files lie, on a disk or on object storage.
+"""The landing: the files of the slices and of the registry, on a disk or on object storage.
 
-Every prefix (``slices/<source>/<day>``, or ``registry``) holds versions, each a fresh folder, and two small manifests:
-``newest.json`` names the version that was brought last, ``loaded.json`` the one that the warehouse holds. A manifest is
-written last and in one step, so that readers see a version whole or not at all, and a killed run leaves only a
-folder that nothing names.
+Every prefix (``slices/<source>/<day>``, or ``registry``) holds versions, each a new folder, and two small manifests.
+``newest.json`` names the version that was landed last. ``loaded.json`` names the version that the warehouse holds. A
+manifest is written after the files that it names, and in one step. So a version is visible whole or not at all, and a
+killed run leaves only a folder that no manifest names.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from etl.errors import AnalyticsError, ConfigurationError, LandingError, reason_of
 
 OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss", "oci"})
-"""Protocols of flat stores: no folders to make, and an object is there when it is whole."""
+"""Protocols of object stores. They need no folders, and an object becomes visible only when it is whole."""
 
-_CHUNK = 1 << 18  # what malloc keeps: pages of a larger one come fresh from the system each time
-_PART = 16 << 20  # what is held of an object; S3 takes 10,000 parts of one
+_CHUNK = 1 << 18  # malloc reuses buffers of this size; larger ones get new pages from the system each time
+_PART = 16 << 20  # bytes of an object in memory at a time; S3 accepts at most 10,000 parts of one object
 _NEWEST, _LOADED = "newest.json", "loaded.json"
 
 
 class LandedFile(BaseModel):
-    """A file of a version: its path below the prefix, its bytes and their SHA-256, and where they came from."""
+    """A file of a version: its path below the prefix, its size in bytes, its SHA-256 and its origin."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,7 +42,7 @@ class LandedFile(BaseModel):
 
 
 class Counts(BaseModel):
-    """What became of a slice's raw records; raw is always the sum of the others."""
+    """The raw records of a slice, counted by what they became. ``raw`` is always the sum of the others."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,9 +54,10 @@ class Counts(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One version of a prefix: its raw files, and, from the stage normalise on, its Parquet and counts.
+    """One version of a prefix: its raw files, and, from the stage normalise on, its Parquet files and counts.
 
-    ``extracted`` and ``normalised`` are steps on the way, ``valid`` may be loaded, ``refused`` may not, for its ``reason``.
+    The status is first ``extracted``, then ``normalised``, then ``valid``: only a valid version may be loaded. A version
+    that must not be loaded is ``refused``, and ``reason`` says why.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -72,7 +73,7 @@ class Manifest(BaseModel):
 
 
 def slice_prefix(source: str, day: date) -> str:
-    """The prefix of one slice."""
+    """Return the prefix of one slice."""
     return f"slices/{source}/{day.isoformat()}"
 
 
@@ -82,49 +83,49 @@ class Landing:
     def __init__(self, url: str) -> None:
         try:
             self.filesystem, root = fsspec.url_to_fs(url)
-        except (ValueError, ImportError) as error:  # a protocol that nobody knows, or whose library is missing
+        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose library is missing
             raise ConfigurationError(f"landing.url is no place that can be reached ({reason_of(error)})") from None
         self.url, self.root = url, root.rstrip("/")
 
     @property
     def is_local(self) -> bool:
-        """Whether files of the landing are files of this machine."""
+        """True where the landing is on a disk of this machine."""
         return isinstance(self.filesystem, LocalFileSystem)
 
     def path(self, *parts: str) -> str:
-        """The full path of something in the landing, as its filesystem writes it."""
+        """Return the full path of something in the landing, in the form that its filesystem uses."""
         return "/".join((self.root, *parts))
 
     def shown(self, path: str) -> str:
-        """A full path as people and DuckDB find it: as it is on a disk, as a URL elsewhere."""
+        """Return a full path in the form for people and DuckDB: unchanged on a disk, a URL elsewhere."""
         return path if self.is_local else str(self.filesystem.unstrip_protocol(path))
 
     def newest(self, prefix: str) -> Manifest | None:
-        """The version brought last, if any."""
+        """Return the version that was landed last, or None."""
         return self._manifest(prefix, _NEWEST)
 
     def loaded(self, prefix: str) -> Manifest | None:
-        """The version that the warehouse was loaded from, if any."""
+        """Return the version that the warehouse holds, or None."""
         return self._manifest(prefix, _LOADED)
 
     def publish(self, manifest: Manifest) -> None:
-        """Makes this the newest version of its prefix."""
+        """Make this the newest version of its prefix."""
         self.write(self.path(manifest.prefix, _NEWEST), manifest.model_dump_json(indent=1).encode())
 
     def mark_loaded(self, manifest: Manifest) -> None:
-        """Says that the warehouse now holds this version; called after the load has committed."""
+        """Record that the warehouse now holds this version. Call it after the load has committed."""
         self.write(self.path(manifest.prefix, _LOADED), manifest.model_dump_json(indent=1).encode())
 
     @staticmethod
     def fresh_version() -> str:
-        """A folder name that nothing else uses."""
+        """Return a new, unique folder name for a version."""
         return uuid.uuid4().hex
 
     def write(self, path: str, content: bytes) -> None:
-        """Writes a small file whole or not at all."""
+        """Write a small file whole or not at all."""
         with self._reached():
             self._make_folder_of(path)
-            if self.is_local:  # fsspec would move it from the temporary folder, which on another disk is a copy
+            if self.is_local:  # fsspec would move a temporary file, which from another disk is a copy
                 beside = Path(f"{path}.{self.fresh_version()}")
                 beside.write_bytes(content)
                 beside.replace(path)
@@ -135,7 +136,7 @@ class Landing:
                     file.write(content)
 
     def read(self, path: str) -> bytes | None:
-        """The bytes of a small file, or None where there is none."""
+        """Return the bytes of a small file, or None where there is none."""
         with self._reached():
             try:
                 return bytes(self.filesystem.cat_file(path))
@@ -143,12 +144,15 @@ class Landing:
                 return None
 
     def remove(self, path: str) -> None:
-        """Removes a file."""
+        """Remove a file."""
         with self._reached():
             self.filesystem.rm(path)
 
     def store(self, prefix: str, path: str, content: BinaryIO, origin: str) -> LandedFile:
-        """Copies a stream into a prefix in bounded memory, byte for byte; nothing sees it before a manifest names it."""
+        """Copy a stream into a prefix, byte for byte and in bounded memory; return the landed file.
+
+        No stage reads the file before a manifest names it.
+        """
         digest, size = hashlib.sha256(), 0
         with self._written(self.path(prefix, path)) as write:
             while chunk := content.read(_CHUNK):
@@ -159,7 +163,7 @@ class Landing:
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
-        """A local path of the file or folder: itself on a disk, a temporary copy of an object elsewhere."""
+        """Yield a local path of a file or folder: its own path on a disk, a temporary copy elsewhere."""
         if self.is_local:
             yield Path(path)
             return
@@ -171,7 +175,7 @@ class Landing:
 
     @contextmanager
     def local_folder(self, path: str) -> Iterator[Path]:
-        """An empty local folder whose files lie at that path of the landing when the block ends without an error."""
+        """Yield an empty local folder. Its files are at that path of the landing once the block ends without an error."""
         if self.is_local:
             folder = Path(path)
             with self._reached():
@@ -186,7 +190,7 @@ class Landing:
                         write(chunk)
 
     def sweep(self, prefix: str, *, before: datetime) -> None:
-        """Removes what no manifest of a prefix names and what was last written before an aware instant."""
+        """Remove the files and folders of a prefix that no manifest names and that were last written before an aware instant."""
         named = {_NEWEST, _LOADED} | {
             file.split("/", 1)[0]
             for manifest in (self.newest(prefix), self.loaded(prefix))
@@ -198,7 +202,7 @@ class Landing:
         with self._reached():
             entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
             for entry in (found.rstrip("/") for found in entries):
-                is_marker = entry == folder  # an empty object that stands for the folder itself
+                is_marker = entry == folder  # an empty object that represents the folder itself
                 if not is_marker and entry.rsplit("/", 1)[-1] not in named and self._written_before(entry, before):
                     self.filesystem.rm(entry, recursive=True)
 
@@ -216,9 +220,9 @@ class Landing:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        """Asks the place for how it is now; what goes wrong there, in exceptions of its own, is a LandingError."""
+        """Run the block against the landing as it is now; turn any exception of its filesystem into a LandingError."""
         try:
-            self.filesystem.invalidate_cache()  # a worker that lives for days must see what others wrote
+            self.filesystem.invalidate_cache()  # a worker that runs for days must see what others wrote
             yield
         except AnalyticsError:
             raise
@@ -227,7 +231,10 @@ class Landing:
 
     @contextmanager
     def _written(self, path: str) -> Iterator[Callable[[bytes], None]]:
-        """A new file, as the function that writes to it; trouble with what it is read from is not the landing's."""
+        """Open a new file; yield the function that writes to it.
+
+        Only errors of the landing become LandingErrors: the block may also read its input, whose errors pass unchanged.
+        """
         with self._reached():
             self._make_folder_of(path)
             file = self.filesystem.open(path, "wb", block_size=_PART)
@@ -243,7 +250,7 @@ class Landing:
                 file.close()
 
     def _fetch(self, path: str, copy: Path) -> None:
-        """Copies a file, or all files of a folder, part by part: fsspec's own get holds many parts at a time."""
+        """Copy a file, or all files of a folder, part by part: fsspec's own ``get`` holds many parts in memory at a time."""
         files = self.filesystem.find(path)
         if not files:
             raise FileNotFoundError(f"{path} is not there")
@@ -254,12 +261,12 @@ class Landing:
                 shutil.copyfileobj(content, local, _CHUNK)
 
     def _make_folder_of(self, path: str) -> None:
-        """An object store needs none, and would make a bucket whose name was mistyped."""
+        """Make the folder of a file, except on an object store: it would create a bucket whose name was mistyped."""
         if not is_object_store(self.filesystem):
             self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
 
 
 def is_object_store(filesystem: fsspec.AbstractFileSystem) -> bool:
-    """Whether a place has buckets and keys rather than folders and files."""
+    """Tell whether a filesystem has buckets and keys rather than folders and files."""
     protocols = filesystem.protocol
     return not OBJECT_STORES.isdisjoint({protocols} if isinstance(protocols, str) else protocols)

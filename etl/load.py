@@ -1,4 +1,4 @@
-"""The stage load: puts a landed slice, or the landed registry, into the warehouse, whole or not at all."""
+"""The stage load: put a landed slice, or the landed registry, into the warehouse, whole or not at all."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -14,9 +14,10 @@ WHOLE = ("loaded", "empty")
 def load_slice(
     warehouse: Warehouse, landing: Landing, source: str, day: date, *, replace: bool, loaded_at: datetime
 ) -> Manifest:
-    """Replace a slice in the warehouse by the newest landed version, which must be valid.
+    """Replace a slice in the warehouse with its newest landed version, and return that version's manifest.
 
-    A ShrunkenSlice where that has under half of the loaded raw records, unless ``replace``.
+    Raise NotLanded if there is no version, SliceError if it is not valid, and ShrunkenSlice if it has under half of the
+    raw records that are loaded, unless ``replace``.
     """
     prefix = slice_prefix(source, day)
     manifest = landing.newest(prefix)
@@ -38,12 +39,12 @@ def load_slice(
 
 
 def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) -> None:
-    """Says in ``slices`` why the last try failed; what is loaded stays, and its status with it."""
+    """Record in ``slices`` why the last try failed. What is loaded stays, and so does its status."""
     warehouse.record_slice({**_held(warehouse, source, day), "last_error": reason})
 
 
 def load_registry(warehouse: Warehouse, landing: Landing) -> None:
-    """Replaces the registry in the warehouse by the one landed last."""
+    """Replace the registry in the warehouse with the one landed last; raise a RegistryError if that is not valid."""
     manifest = landing.newest("registry")
     if manifest is None or manifest.events is None or manifest.status != "valid":
         raise RegistryError("no registry was landed that could be loaded; pull it first")
@@ -53,7 +54,7 @@ def load_registry(warehouse: Warehouse, landing: Landing) -> None:
 
 
 def _held(warehouse: Warehouse, source: str, day: date) -> Mapping[str, Any]:
-    """The slice's row; for one never tried, the row that a first failure writes."""
+    """Return the slice's row of ``slices``, or the row that a first failure would write if it was never tried."""
     held = warehouse.rows("held_slices", source=source, load_date=day)
     return (
         held[0] if held else _row(Manifest(prefix=slice_prefix(source, day)), source, day, None) | {"status": "failed"}

@@ -1,6 +1,6 @@
-"""Dates, ISO weeks and months in a time zone, turned into instants: the only place that does so.
+"""Turn dates, ISO weeks and months in a time zone into instants. No other module does so.
 
-Everything downstream sees UTC: SQL gets naive UTC timestamps, files get ``Z``.
+Everything downstream is in UTC: SQL gets naive UTC timestamps, files get timestamps with ``Z``.
 """
 
 import re
@@ -17,7 +17,7 @@ _DAY = timedelta(days=1)
 
 
 def zone(name: str) -> ZoneInfo:
-    """The IANA zone of that name; ConfigurationError names the cure where there is none."""
+    """Return the IANA zone of that name; raise a ConfigurationError where there is none."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -25,16 +25,16 @@ def zone(name: str) -> ZoneInfo:
 
 
 def midnight(day: date, timezone: str) -> datetime:
-    """The first instant of a local day, in UTC.
+    """Return the first instant of a local day, in UTC.
 
-    Where clocks jump over midnight, the day begins with the jump: ``fold=0`` reads the skipped wall time
-    with the offset before it, which is the same instant.
+    Where clocks jump over midnight, the day begins at the jump. ``fold=0`` gives that instant: it reads the skipped wall
+    time with the offset before the jump.
     """
     return datetime.combine(day, time(), zone(timezone)).astimezone(UTC)
 
 
 def period_end(as_of: date, timezone: str = "UTC") -> datetime:
-    """``T`` of the metric catalogue: the first instant after the as-of day, in UTC."""
+    """Return ``T`` of the metric catalogue: the first instant after the as-of day, in UTC."""
     return midnight(as_of + _DAY, timezone)
 
 
@@ -49,7 +49,7 @@ class Period:
 
     @property
     def name(self) -> str:
-        """As users write it: 2026-11-23, 2026-W47 or 2026-11."""
+        """The name as users write it: 2026-11-23, 2026-W47 or 2026-11."""
         if self.frequency == "weekly":
             year, week, _ = self.first.isocalendar()
             return f"{year}-W{week:02}"
@@ -67,17 +67,17 @@ class Period:
 
     @property
     def previous(self) -> "Period":
-        """The period of the same frequency just before."""
+        """The period of the same frequency that ends where this one begins."""
         return containing(self.first - _DAY, self.frequency, self.timezone)
 
     @property
     def following(self) -> "Period":
-        """The period of the same frequency just after."""
+        """The period of the same frequency that begins where this one ends."""
         return containing(self.last + _DAY, self.frequency, self.timezone)
 
 
 def containing(day: date, frequency: Frequency, timezone: str) -> Period:
-    """The period of that frequency in which a local day lies."""
+    """Return the period of that frequency that contains a local day."""
     if frequency == "daily":
         return Period(frequency, day, day, timezone)
     if frequency == "weekly":
@@ -88,17 +88,17 @@ def containing(day: date, frequency: Frequency, timezone: str) -> Period:
 
 
 def latest_ended(frequency: Frequency, timezone: str, now: datetime) -> Period:
-    """The newest period whose last instant lies before ``now`` (an aware instant)."""
+    """Return the latest period that has ended at ``now``, an aware instant."""
     return containing(now.astimezone(zone(timezone)).date(), frequency, timezone).previous
 
 
 def latest_ended_by(day: date, frequency: Frequency, timezone: str) -> Period:
-    """The newest period that ended on or before a local day: what ``--as-of`` means."""
+    """Return the latest period whose last day is that local day or an earlier one: the meaning of ``--as-of``."""
     return containing(day + _DAY, frequency, timezone).previous
 
 
 def parse(name: str, timezone: str) -> Period:
-    """The period a user wrote as 2026-11, 2026-W47 or 2026-11-23; anything else is a ConfigurationError."""
+    """Return the period that a user wrote as 2026-11, 2026-W47 or 2026-11-23; raise a ConfigurationError for any other text."""
     try:
         if re.fullmatch(r"[0-9]{4}-W[0-9]{2}", name):
             return containing(date.fromisocalendar(int(name[:4]), int(name[6:]), 1), "weekly", timezone)
@@ -106,6 +106,6 @@ def parse(name: str, timezone: str) -> Period:
             return containing(date.fromisoformat(f"{name}-01"), "monthly", timezone)
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", name):
             return containing(date.fromisoformat(name), "daily", timezone)
-    except (ValueError, OverflowError):  # a 13th month, a 54th week, the last month that Python knows
+    except (ValueError, OverflowError):  # month 13, week 54, or the last month that Python can represent
         pass
     raise ConfigurationError(f"{name!r} is no period; write 2026-11, 2026-W47 or 2026-11-23")

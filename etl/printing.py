@@ -1,4 +1,4 @@
-"""How the command line prints: tables for people, JSON and CSV for programs, progress on a terminal, else plain lines."""
+"""Print for the command line: tables for people, JSON and CSV for programs, a progress bar on a terminal."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Output(StrEnum):
-    """The formats that a listing can have."""
+    """The formats in which a listing can be printed."""
 
     table = "table"
     json = "json"
@@ -24,7 +24,7 @@ class Output(StrEnum):
 
 
 def print_rows(rows: list[dict[str, Any]], output: Output) -> None:
-    """Prints a listing on stdout: one JSON array, CSV with a header, or a table."""
+    """Print a listing on stdout: one JSON array, CSV with a header, or a table."""
     if output is Output.json:
         json.dump(rows, sys.stdout, default=as_text, ensure_ascii=False, indent=1)
         sys.stdout.write("\n")
@@ -37,22 +37,25 @@ def print_rows(rows: list[dict[str, Any]], output: Output) -> None:
 
 
 def as_text(value: Any) -> str:
-    """A date as ISO 8601; a time, which is UTC, with Z."""
+    """Return a date as ISO 8601, a timestamp in UTC with ``Z``, and any other value as ``str`` does.
+
+    A naive timestamp is taken as UTC.
+    """
     if not isinstance(value, datetime):
         return str(value.isoformat() if isinstance(value, date) else value)
     return f"{(value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat()}Z"
 
 
 def say(line: str) -> None:
-    """One plain line on stderr."""
+    """Print one plain line on stderr."""
     sys.stderr.write(" ".join(line.splitlines()) + "\n")
 
 
 @contextmanager
 def progress(count: int, what: str) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal until the block ends; yield the function that moves it on by one.
+    """Show a bar on a terminal until the block ends; yield the function that advances it by one.
 
-    Elsewhere nothing is shown: the caller's own lines say how far the work is.
+    Where stderr is no terminal, show nothing: the lines that the caller prints show the progress.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -65,7 +68,7 @@ def progress(count: int, what: str) -> Iterator[Callable[[], None]]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    """Columns as wide as they must be: nothing is cut, a line may be longer than the window."""
+    """Print a table whose columns are as wide as their longest value. Nothing is cut: a line may exceed the window."""
     shown = [_shown(row) for row in rows]
     columns = {name: [name, *(row[name] for row in shown)] for name in (shown[0] if shown else ("nothing",))}
     widths = {name: max(map(cell_len, texts)) for name, texts in columns.items()}
@@ -81,7 +84,7 @@ def _padded(text: str, width: int, is_number: bool) -> str:
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, str]:
-    """A row in words, a count and its rate in one column."""
+    """Return the texts of a row by column name, with a count and its rate in one column."""
     shown: dict[str, str] = {}
     for name, value in row.items():
         stem = name.removesuffix("_count")
@@ -99,14 +102,14 @@ def _percent(rate: float | None) -> str:
 
 
 def _word(value: Any) -> str:
-    """A cell of a table, on one line and without what would steer a terminal."""
+    """Return a cell of a table: one line, without control characters, which could change the terminal."""
     if isinstance(value, dict):
         value = ", ".join(f"{key} {part}" for key, part in value.items())
     return "".join(sign if sign.isprintable() else " " for sign in str(_cell(value)))
 
 
 def _cell(value: Any) -> Any:
-    """A cell of CSV: nothing for NULL, true and false, JSON for an object."""
+    """Return a cell of CSV: an empty text for NULL, ``true`` or ``false``, JSON for an object."""
     if value is None:
         return ""
     if isinstance(value, bool | dict):

@@ -1,6 +1,6 @@
 """Find the files that the code reads: SQL and report templates.
 
-In a checkout they lie beside ``etl/``. In an installed wheel they lie in ``etl/resources/``.
+In a checkout they are beside ``etl/``. In an installed wheel they are in ``etl/resources/``.
 """
 
 from pathlib import Path

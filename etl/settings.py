@@ -1,7 +1,7 @@
 """The configuration: one file, ``analytics.toml``, and the environment variables that override it.
 
-The names are those of the interface, a promise to users; a key that is not among them is an error that names it.
-Secrets never stand in the file: a key ``secret`` names one, which the entry points look up where they live.
+The names of the keys are a promise to users. An unknown key is an error that names it. The file never holds a secret:
+a key ``secret`` names one, and the entry points look it up, in the environment or in Airflow's connections.
 """
 
 import os
@@ -23,7 +23,7 @@ from pydantic_settings import (
 from etl.errors import ConfigurationError
 
 SecretLookup = Callable[[str], str | None]
-"""Gives the text of a named secret, or None; the stages are handed one and know no other way to a secret."""
+"""A function that returns the text of a named secret, or None where it is not set. A stage gets secrets only through it."""
 
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 RegistryTable = Literal["issuers", "certificates", "recipients", "subscriptions"]
@@ -51,7 +51,7 @@ def _with_address(sender: str) -> str:
 
 
 def _with_token(url: str) -> str:
-    if not _has_place(url, "token", "1", "2"):
+    if not _has_placeholder(url, "token", "1", "2"):
         raise ValueError("it must have {token}, and no other braces, as in https://example.com/unsubscribe/{token}")
     return url
 
@@ -62,8 +62,11 @@ def _no_single_link(count: int) -> int:
     return count
 
 
-def _has_place(template: str, name: str, one: Any, other: Any) -> bool:
-    """Whether a template has a place for that name, and for no other."""
+def _has_placeholder(template: str, name: str, one: Any, other: Any) -> bool:
+    """Tell whether a template has a placeholder of that name, and no other.
+
+    ``one`` and ``other`` are two values for it, whose results must differ.
+    """
     try:
         return template.format(**{name: one}) != template.format(**{name: other})
     except (KeyError, IndexError, ValueError, AttributeError):
@@ -80,7 +83,7 @@ class _Table(BaseModel):
 
 
 class Landing(_Table):
-    """Where the slices' files lie: any fsspec URL."""
+    """The location of the slices' files: any fsspec URL."""
 
     url: Url = "file:landing"
 
@@ -93,14 +96,14 @@ class Warehouse(_Table):
 
 
 class State(_Table):
-    """The small store of what cannot be rebuilt; by default SQLite beside the configuration file."""
+    """The small database of what cannot be rebuilt. The default is SQLite beside the configuration file."""
 
     url: Url | None = None
     secret: str | None = None
 
 
 class Registry(_Table):
-    """Who issued what to whom: a folder with four CSV files, or a database with four queries."""
+    """Issuers, certificates, recipients and subscriptions: a folder with four CSV files, or a database with four queries."""
 
     url: Url
     secret: str | None = None
@@ -108,7 +111,7 @@ class Registry(_Table):
 
 
 class Source(_Table):
-    """One event log: its format, where its raw records come from, and which days are expected."""
+    """One event log: its format, the origin of its raw records, and the days that are expected."""
 
     format: str
     files: str | None = None
@@ -133,12 +136,14 @@ class Source(_Table):
 
 
 class Credential(_Table):
-    """What a click says of a credential. It costs no new load to change it.
+    """The rules by which a click on a link counts for a credential. A change needs no new load.
 
-    ``hosts`` are those on which recipients see their credentials: a click counts on these alone, or without any on
-    every link but one out of the mails. With ``count_share_links`` a person's click on a network's share page, or on
-    LinkedIn's add-to-profile, counts as a share there, or as an addition to the profile, besides being a click: off
-    unless mails hold such links, since a click says that a share was begun, not that it was posted.
+    ``hosts`` lists the hosts on which recipients see their credentials. A click counts only on a link to one of them.
+    Without any, a click counts on every link except an opt-out link.
+
+    With ``count_share_links`` a person's click on a network's share page also counts as a share on that network, and a
+    click on LinkedIn's add-to-profile also counts as an addition to the profile. Switch it on only where mails hold
+    such links. It is off by default, because a click shows that a share was begun, not that it was posted.
     """
 
     hosts: list[str] = []
@@ -146,10 +151,10 @@ class Credential(_Table):
 
 
 class Machines(_Table):
-    """When the time of a click says that no person clicked; 0 is off. It costs no new load to change one.
+    """The timing rules that attribute a click to a machine. 0 switches a rule off. A change needs no new load.
 
-    Both are off since no threshold is authoritative and each takes some people for machines: to begin with, 5 seconds
-    after the delivery, and 3 different links of one message within 2 seconds.
+    Both rules are off by default: no threshold is authoritative, and each takes some people for machines. Good values to
+    begin with are 5 seconds after the delivery, and 3 different links of one message within 2 seconds.
     """
 
     click_after_delivery_seconds: int = Field(default=0, ge=0)
@@ -158,7 +163,10 @@ class Machines(_Table):
 
 
 class Mail(_Table):
-    """How reports leave, once they may."""
+    """The settings for sending reports: server, sender, unsubscribe link and hours.
+
+    Nothing is sent to a subscriber unless ``enabled``.
+    """
 
     url: Url = "smtp://localhost:25"
     secret: str | None = None
@@ -177,11 +185,12 @@ class Privacy(_Table):
 
 
 class Validation(_Table):
-    """What keeps a slice out of the warehouse, and what is worth a warning once it is in.
+    """The limits beyond which a slice is not loaded, and those beyond which a loaded slice gets a warning.
 
-    Warnings: duplicates are over ``duplicate_rate_maximum`` of the raw records; events of no recipient are over
-    ``unattributed_rate_maximum`` of the events; the raw records are over ``volume_factor`` times the average of the
-    source's 14 days before, or under that part of it.
+    A loaded slice gets a warning in three cases. The duplicates exceed ``duplicate_rate_maximum`` of the raw records. The
+    events of no known recipient exceed ``unattributed_rate_maximum`` of the events. Or the number of raw records differs
+    by more than ``volume_factor`` from the source's average of the 14 days before: over that many times the average, or
+    under the average divided by it. The other limits refuse a slice.
     """
 
     reject_rate_maximum: Share = 0.10
@@ -193,7 +202,7 @@ class Validation(_Table):
 
 
 class Normalise(_Table):
-    """What one normalising task may use; beyond the memory it spills to disk."""
+    """The resources of one normalising task. Beyond the memory limit it spills to disk."""
 
     memory_limit: str = "2GB"
     threads: int | None = Field(default=None, ge=1)
@@ -231,7 +240,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment first, then the file."""
+        """Read the environment first, then the file."""
         return env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_path())
 
     @model_validator(mode="after")
@@ -244,7 +253,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _files_name_only_their_day(self) -> Self:
         for name, source in self.sources.items():
-            if "{" in (source.files or "") and not _has_place(source.files or "", "day", date.min, date.max):
+            if "{" in (source.files or "") and not _has_placeholder(source.files or "", "day", date.min, date.max):
                 raise ValueError(
                     f"sources.{name}.files may name the day, as in logs/{{day:%Y-%m-%d}}.gz, and have no other braces"
                 )
@@ -252,17 +261,17 @@ class Settings(BaseSettings):
 
     @property
     def state_url(self) -> str:
-        """The state's URL; without one, ``state.db`` beside the configuration file."""
+        """The URL of the state. Where none is configured, ``state.db`` beside the configuration file."""
         return self.state.url or f"sqlite:///{config_path().absolute().parent / 'state.db'}"
 
 
 def config_path() -> Path:
-    """Where the configuration file lies: ``ANALYTICS_CONFIG``, or analytics.toml in the working directory."""
+    """Return the path of the configuration file: ``ANALYTICS_CONFIG``, or ``analytics.toml`` in the working directory."""
     return Path(os.environ.get("ANALYTICS_CONFIG", "analytics.toml"))
 
 
 def load() -> Settings:
-    """Reads the configuration; a ConfigurationError names every wrong key and the cure."""
+    """Read the configuration; raise a ConfigurationError that names every wrong key and what to do."""
     path = config_path()
     if not path.is_file():
         raise ConfigurationError(f"no configuration at {path}; write one, or set ANALYTICS_CONFIG to its path")
@@ -275,17 +284,20 @@ def load() -> Settings:
         raise ConfigurationError(
             f'a variable cannot be read ({error}); a list is written as JSON: \'["a.example", "b.example"]\''
         ) from None
-    except ValueError as error:  # TOML that does not parse
+    except ValueError as error:  # the file is not TOML
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
 
 
 def from_environment(name: str) -> str | None:
-    """The command line's secret look-up: the environment variable of that name."""
+    """Return an environment variable, or None where it is unset or empty. The command line looks up its secrets here."""
     return os.environ.get(name) or None
 
 
 def with_password(url: str, secret: str | None, lookup: SecretLookup) -> str:
-    """The URL with the named secret as its password; a secret that is named but not there is an error."""
+    """Return the URL with the named secret as its password; raise a ConfigurationError where that secret is not set.
+
+    Without a name, return the URL unchanged.
+    """
     if secret is None:
         return url
     parts = urlsplit(url)
@@ -294,7 +306,7 @@ def with_password(url: str, secret: str | None, lookup: SecretLookup) -> str:
 
 
 def require(secret: str, lookup: SecretLookup) -> str:
-    """The text of a secret; a ConfigurationError names it where it is missing."""
+    """Return the text of a secret; raise a ConfigurationError that names it where it is not set."""
     text = lookup(secret)
     if text is None:
         raise ConfigurationError(
@@ -319,5 +331,5 @@ def _sentence(detail: Any) -> str:
         return f"{key} is missing; add it"
     if key.endswith(".[key]"):
         return f"{key.removesuffix('.[key]')} is no name that can stand here: {detail['msg'].removeprefix('String ')}"
-    said = detail["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-    return f"{key}: {said}" if key else said
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    return f"{key}: {message}" if key else message

@@ -1,10 +1,10 @@
-"""The one door to named SQL: find a file by its stem, compose it, and check its parameters.
+"""Find a named SQL file by its stem, compose it, and check its parameters. All SQL is read through this module.
 
-A file is one SELECT. What it reads is taken from its own FROM and JOIN, what it binds from its own ``:name`` and
-``GETVARIABLE('name')``, never from a comment. The headers are for people; a test holds them against the code.
+A file is one SELECT. Its FROM and JOIN say what it reads, its ``:name`` and ``GETVARIABLE('name')`` what it binds;
+comments are never parsed. The headers are for people, and a test holds them against the code.
 
 ``compose`` serves the warehouse: a name in FROM or JOIN that is the stem of another file becomes a common table
-expression. ``read`` serves the stages that run on DuckDB alone and define their own views.
+expression. ``read`` serves the stages that run on DuckDB only and define their own views.
 """
 
 import re
@@ -18,7 +18,7 @@ from etl.errors import QueryError
 
 ROOT = resources.folder("sql")
 COMPOSED = ("statistics", "report", "load")
-"""The folders whose files may read one another. A stem stands in one of them only."""
+"""The folders whose files may read one another. A stem exists in one of them only."""
 
 _STRING_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|--[^\n]*")
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_][a-z0-9_]*)\b(?!\s*\()")
@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"\bGETVARIABLE\('([a-z_][a-z0-9_]*)'\)")
 
 @dataclass(frozen=True)
 class Query:
-    """One statement, ready to run: ``reads`` names its tables and views, ``params`` what must be bound."""
+    """One statement, ready to run: ``reads`` names its tables and views, ``params`` the parameters that it binds."""
 
     stem: str
     text: str
@@ -50,7 +50,7 @@ class Query:
 
 @cache
 def read(folder: str, stem: str, root: Path = ROOT) -> Query:
-    """Return the file ``<folder>/<stem>.sql`` as it stands, without its comments."""
+    """Return the file ``<folder>/<stem>.sql`` as it is, without its comments."""
     return _parsed(root / folder / f"{stem}.sql")
 
 
@@ -70,8 +70,8 @@ def tables(root: Path = ROOT) -> frozenset[str]:
 def compose(stem: str, engine: str, root: Path = ROOT) -> Query:
     """Return a query of the warehouse with all queries that it reads, as common table expressions.
 
-    ``<stem>.<engine>.sql`` is taken before ``<stem>.sql``. A QueryError where there is neither, where a query that
-    another reads has the name of a table, or where queries read one another in a circle.
+    ``<stem>.<engine>.sql`` is taken before ``<stem>.sql``. Raise a QueryError where neither exists, where a query outside
+    ``sql/load`` has the name of a table, or where queries read one another in a circle.
     """
     parts: dict[str, Query] = {}
     _gather(stem, engine, root, parts, path=())
@@ -87,7 +87,7 @@ def compose(stem: str, engine: str, root: Path = ROOT) -> Query:
 
 
 def _gather(stem: str, engine: str, root: Path, parts: dict[str, Query], path: tuple[str, ...]) -> None:
-    """Put a query behind all that it reads into ``parts``."""
+    """Add to ``parts`` all queries that a query reads, then the query."""
     if stem in path:
         raise QueryError(f"queries read one another in a circle: {' → '.join((*path, stem))}")
     found = _find(stem, engine, root)

@@ -1,7 +1,7 @@
-"""The stage statistics: query the warehouse for any instant, and land what a report shows.
+"""The stage statistics: query the warehouse for any instant, and land the figures of a report.
 
-Every figure is computed in SQL. This module binds parameters, joins answers, and compares the slices that are loaded
-with those that the configuration expects. Times are naive UTC; in the figures document they are text with ``Z``.
+Every figure is computed in SQL. This module binds parameters, joins results, and compares the loaded slices with those
+that the configuration expects. Times are naive UTC; in the figures document they are text with ``Z``.
 """
 
 import json
@@ -22,7 +22,7 @@ METRIC_CATALOGUE_VERSION = 1
 FOR_EVER = date.max - timedelta(days=1)
 
 Waivers = Collection[tuple[str, date, str]]
-"""What will never come: source, day and the reason that reports print."""
+"""Slices that will never come: source, day, and the reason that reports print."""
 
 _DAY = timedelta(days=1)
 _WHOLE = ("loaded", "empty")
@@ -35,7 +35,7 @@ _ODDITIES = {
 
 
 def refresh(warehouse: Warehouse, settings: Settings) -> None:
-    """Computes the stored figures again of the certificates that a load touched; of all after a setting changed."""
+    """Recompute the stored figures of the certificates that a load touched, or of all if a setting changed."""
     rules = json.dumps({"metric_catalogue_version": METRIC_CATALOGUE_VERSION, **_rules(settings)})
     warehouse.refresh(rules, **EVERYTHING, **_rules(settings))
 
@@ -43,9 +43,9 @@ def refresh(warehouse: Warehouse, settings: Settings) -> None:
 def catalogue(
     warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, issuer: str | None, certificate: str | None
 ) -> list[Row]:
-    """The metric catalogue: one row per certificate that existed at the end of the local day, by certificate_id.
+    """Return the metric catalogue: one row per certificate that existed at the end of the local day, by certificate_id.
 
-    UnknownName for an issuer or certificate that the registry does not have.
+    Raise UnknownName if the registry does not have the issuer or the certificate.
     """
     _require(warehouse, "issuer", issuer)
     _require(warehouse, "certificate", certificate)
@@ -54,7 +54,10 @@ def catalogue(
 
 
 def recipients(warehouse: Warehouse, settings: Settings, as_of: date, timezone: str, certificate: str) -> list[Row]:
-    """One row per recipient of a certificate at the end of the local day, by recipient_id."""
+    """Return one row per recipient of a certificate at the end of the local day, by recipient_id.
+
+    Raise UnknownName if the registry does not have the certificate.
+    """
     _require(warehouse, "certificate", certificate)
     bounds = _bounds(settings, period_end(as_of, timezone), None, certificate)
     return [
@@ -69,7 +72,7 @@ def subscriptions(warehouse: Warehouse) -> list[ListedSubscription]:
 
 
 def attribution(warehouse: Warehouse) -> Row:
-    """How many different events there are, how many match no recipient, and how many name another certificate."""
+    """Return the number of distinct events, of those without a recipient, and of those that name another certificate."""
     return warehouse.rows("attribution", **EVERYTHING)[0]
 
 
@@ -81,28 +84,28 @@ def slices(
     first: date | None = None,
     last: date | None = None,
 ) -> list[Row]:
-    """One row per slice that was tried, or is expected up to yesterday, from first to last, by day and source."""
+    """Return one row per slice that was tried or is expected up to yesterday, from first to last, by day and source."""
     rows = _merged(warehouse.rows("listed_slices", **EVERYTHING), settings, waivers, today)
     return [row for row in rows if (first or date.min) <= row["load_date"] <= (last or date.max)]
 
 
 def failed_slices(warehouse: Warehouse) -> set[tuple[str, date]]:
-    """The (source, day) of each slice that was tried and of which nothing is loaded."""
+    """Return the (source, day) of each slice that was tried and of which nothing is loaded."""
     held = warehouse.rows("held_slices", source=None, load_date=None)
     return {(row["source"], row["load_date"]) for row in held if row["status"] == "failed"}
 
 
 def oddities(warehouse: Warehouse, settings: Settings, source: str, day: date) -> list[str]:
-    """What is merely odd about a loaded slice, by the limits of ``[validation]``: a sentence each, without full stop."""
+    """Return what is unusual about a loaded slice, by the limits of ``[validation]``: a sentence each, without full stop."""
     limits = settings.validation.model_dump(include=_ODDITY_LIMITS)
     rows = warehouse.rows("slice_oddities", **EVERYTHING | {"source": source, "load_date": day}, **limits)
     return [_ODDITIES[row["oddity"]].format(**row) for row in rows]
 
 
 def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) -> date | None:
-    """The last UTC day up to which every expected slice is loaded, empty by permission, or waived.
+    """Return the last UTC day up to which every expected slice is loaded, empty by permission, or waived.
 
-    None while nothing is loaded. FOR_EVER where every source has ended and is whole.
+    Return None while nothing is loaded, and FOR_EVER if every source has ended and is whole.
     """
     held = warehouse.rows("held_slices", source=None, load_date=None)
     whole = {(row["source"], row["load_date"]) for row in held if _is_whole(row)}
@@ -140,7 +143,7 @@ def figures(
     waivers: Waivers,
     today: date,
 ) -> Figures:
-    """Return all that one report shows; UnknownName where the registry no longer has its issuer."""
+    """Return all that one report shows. Raise UnknownName if the registry no longer has its issuer."""
     issuer = warehouse.rows("issuer", issuer_id=subscription["issuer_id"])
     if not issuer:
         raise UnknownName("issuer", subscription["issuer_id"])
@@ -168,7 +171,7 @@ def _bounds(settings: Settings, end: datetime, issuer: str | None = None, certif
 
 
 def _rules(settings: Settings) -> Row:
-    """The settings that figures depend on, as the SQL takes them."""
+    """Return the settings that figures depend on, as parameters of the SQL."""
     hosts = "".join(f"{host.lower()}|" for host in settings.credential.hosts)
     return {
         "credential_hosts": hosts and f"|{hosts}",
@@ -194,7 +197,7 @@ def _with_shares(warehouse: Warehouse, rows: list[Row], as_of: date, bounds: Row
 
 
 def _with_reasons(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Row]:
-    """The figures, and by which rule opens and clicks were taken for a machine's: recipients by event type and rule."""
+    """Add to each row the rules that recognised a machine: recipients by event type and rule."""
     reasons: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: {"opened": {}, "clicked": {}})
     for row in warehouse.rows("machine_reasons", **bounds):
         reasons[row["certificate_id"]][row["event_type"]][row["machine_reason"]] = row["recipients_count"]
@@ -202,7 +205,7 @@ def _with_reasons(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Ro
 
 
 def _starts(settings: Settings, held: list[Row]) -> Iterator[tuple[str, Source, date]]:
-    """Each source with the first day expected of it: its ``since``, or else its first loaded day."""
+    """Yield each source with its first expected day: its ``since``, or else its first loaded day."""
     for name, source in settings.sources.items():
         loaded = [row["load_date"] for row in held if row["source"] == name and row["status"] in _WHOLE]
         start = source.since or min(loaded, default=None)
@@ -217,7 +220,7 @@ def _expected(settings: Settings, held: list[Row], last: date) -> Iterator[tuple
 
 
 def _is_whole(row: Row) -> bool:
-    """Whether a slice holds all of its day: one that was loaded before the day was over cannot."""
+    """Tell whether a slice is complete. One that was loaded before its day was over is not."""
     return row["status"] in _WHOLE and row["loaded_at"] >= datetime.combine(row["load_date"] + _DAY, time())
 
 
@@ -228,7 +231,7 @@ def _first_gap(name: str, source: Source, day: date, whole: Collection[tuple[str
 
 
 def _merged(held: list[Row], settings: Settings, waivers: Waivers, today: date) -> list[Row]:
-    """What the warehouse holds, what is missing up to yesterday, and what was waived, by day and source."""
+    """Return the slices of the warehouse, those missing up to yesterday, and those waived, by day and source."""
     rows = {(row["source"], row["load_date"]): row for row in held}
     for source, day in _expected(settings, held, today - _DAY):
         rows.setdefault((source, day), _missing(source, day))
@@ -257,7 +260,7 @@ def _described(period: Period) -> Row:
 
 
 def _quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: Waivers, today: date) -> Row:
-    """What the report's days rest on: every UTC day that begins before the period's end."""
+    """Return how complete the data are, over every UTC day that begins before the period's end."""
     needed = (period.end_at - timedelta.resolution).date()
     through = whole_through(warehouse, settings, waivers)
     is_whole = through is not None and through >= needed and needed < today
@@ -283,7 +286,7 @@ def _quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: 
 
 
 def _as_text(value: Any) -> Any:
-    """Return a value with all dates and times in it as the figures document writes them."""
+    """Return a value with all its dates and times written as in the figures document."""
     if isinstance(value, dict):
         return {name: _as_text(part) for name, part in value.items()}
     if isinstance(value, list):

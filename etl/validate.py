@@ -1,8 +1,8 @@
-"""The stage validate: Great Expectations over a slice's events; a failed suite keeps the slice out, and says why.
+"""The stage validate: check a slice's events with Great Expectations. A slice that fails is not loaded.
 
-What is checked is the interface's "What keeps a slice out", and what every reader of the events relies on. What is
-merely odd (duplicates, volume) passes. The expectations are pushed down to DuckDB, which reads the landed Parquet in
-place. Great Expectations takes seconds to import: a process pays them once, with the first slice that has events.
+The suite checks the interface's "What keeps a slice out", and what every query over the events relies on. A slice that
+is only unusual (in duplicates or volume) passes. DuckDB evaluates the expectations over the landed Parquet, in place.
+Great Expectations takes seconds to import, so a process imports it with its first slice that has events.
 """
 
 import logging
@@ -23,7 +23,7 @@ from etl.errors import NotLanded, RefusedSlice, SliceError
 from etl.landing import Counts, Landing, Manifest, slice_prefix
 
 PAGE = "validation.html"
-"""The name of the Data Docs page, in the folder of the version that was validated."""
+"""The file name of the Data Docs page, in the folder of the validated version."""
 
 EARLIEST = date(2010, 1, 1)
 NEVER_NULL = (
@@ -62,9 +62,10 @@ td, th {border: 1px solid #bbb; padding: .3rem .6rem; text-align: left; vertical
 
 
 def validate_slice(landing: Landing, limits: settings.Validation, source: str, day: date) -> Manifest:
-    """Publish a slice's normalised version as valid, with its Data Docs page beside it.
+    """Check a slice's normalised version, write its Data Docs page, and publish the version as valid.
 
-    A version without raw files is valid at once. NotLanded where there is none, RefusedSlice where it fails.
+    A version without raw files is valid without a check. Raise NotLanded if there is no version, SliceError if it is
+    not normalised, and RefusedSlice if it fails the suite.
     """
     manifest = landing.newest(slice_prefix(source, day))
     if manifest is None:
@@ -93,15 +94,15 @@ def _require_valid(landing: Landing, limits: settings.Validation, manifest: Mani
 
 
 def _great_expectations() -> Any:
-    """The library, imported when it is first wanted, and silent but for warnings."""
-    import great_expectations  # noqa: PLC0415  (it costs seconds, which only a process that validates should pay)
+    """Import the library on first use, and let it log only warnings."""
+    import great_expectations  # noqa: PLC0415  (it takes seconds, which only a process that validates should spend)
 
     logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)
     return great_expectations
 
 
 def _expectations(limits: settings.Validation, counts: Counts, day: date) -> list[Any]:
-    """What a slice must meet; each expectation's ``meta`` has the words for its failure."""
+    """Return the expectations of a slice. The ``meta`` of each has the words for its failure."""
     gxe = _great_expectations().expectations
     before = datetime.combine(day + timedelta(days=2), time())
     return [
@@ -135,7 +136,11 @@ def _expectations(limits: settings.Validation, counts: Counts, day: date) -> lis
 
 
 def _few_rejects(limits: settings.Validation, counts: Counts) -> Iterator[Any]:
-    """What is neither event, duplicate nor ignored is a reject, so few rejects are many events."""
+    """Limit the rejects, by a minimum of events.
+
+    The suite sees only the events. Every raw record is an event, a reject, a duplicate or ignored, so the minimum
+    follows from the maximum of rejects.
+    """
     gxe = _great_expectations().expectations
     if counts.raw >= limits.reject_rate_minimum_count:
         allowed = int(round(limits.reject_rate_maximum * counts.raw, 6))
@@ -146,12 +151,12 @@ def _few_rejects(limits: settings.Validation, counts: Counts) -> Iterator[Any]:
 
 
 def _understood(counts: Counts) -> int:
-    """How many events there are when nothing is rejected."""
+    """Return the number of events if nothing is rejected."""
     return counts.raw - counts.duplicate - counts.ignored
 
 
 def _explained_machines() -> Iterator[Any]:
-    """A machine has a reason, a person has none."""
+    """Expect a reason for every event of a machine, and none for an event of a person."""
     gxe = _great_expectations().expectations
     is_machine = gxe.row_conditions.Column("is_machine")
     rows = {"rows": "unexplained_machines"}
@@ -168,7 +173,7 @@ def _explained_machines() -> Iterator[Any]:
 
 
 def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
-    """What the expectations find in a slice's Parquet, as Great Expectations tells it."""
+    """Check a slice's Parquet, and return the results of Great Expectations."""
     gx = _great_expectations()
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder, "slice.duckdb")
@@ -186,7 +191,7 @@ def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
 
 
 def _silent(base: Any) -> Any:
-    """A configuration that reports nothing to anyone, draws no progress and leaves no folder for a site behind."""
+    """Return a configuration without usage statistics, progress bars or a folder for a site."""
     return base.DataContextConfig(
         store_backend_defaults=base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         analytics_enabled=False,
@@ -195,13 +200,16 @@ def _silent(base: Any) -> Any:
 
 
 def _fetch_at_once(_connection: Any, cursor: Any, _statement: Any, _parameters: Any, context: Any, _many: Any) -> None:
-    """Great Expectations closes a connection before it fetches, and DuckDB's rollback drops what was not fetched."""
+    """Fetch all rows of a statement at once.
+
+    Great Expectations closes a connection before it fetches, and DuckDB's rollback drops what was not fetched.
+    """
     if cursor.description:
         context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(cursor, initial_buffer=cursor.fetchall())
 
 
 def _sentence(result: Any, counts: Counts) -> str:
-    """What failed, with figures: how many of how many, or for a limited share its percentage and the limit."""
+    """Return what failed and how often: a count of the total, or for a limited share its percentage and the limit."""
     meta, found = result.expectation_config.meta, result.result
     if "observed_value" in found:
         share, whole = (_understood(counts) - found["observed_value"]) / counts.raw, f"{counts.raw:,} raw records"
@@ -215,7 +223,10 @@ def _sentence(result: Any, counts: Counts) -> str:
 
 
 def _query(result: Any, landing: Landing, manifest: Manifest) -> str:
-    """One line for DuckDB that shows the rows: our named SELECT, else the one that Great Expectations writes."""
+    """Return one line of SQL for DuckDB that shows the failing rows.
+
+    It is the named SELECT of ``sql/validate`` if there is one, else the query that Great Expectations writes.
+    """
     rows = result.expectation_config.meta.get("rows")
     query = sql.read("validate", rows).text if rows else result.result["unexpected_index_query"]
     query = " ".join(query.split()).rstrip(" ;")
@@ -226,16 +237,16 @@ def _query(result: Any, landing: Landing, manifest: Manifest) -> str:
 
 
 def _files(path: str) -> str:
-    """A Parquet file as it is, a folder as all that it holds."""
+    """Return a Parquet file's path as it is, and a folder's path as a pattern for all its files."""
     return path if path.endswith(".parquet") else f"{path}/*.parquet"
 
 
 def _page(results: Any, failures: dict[str, str]) -> str:
-    """The Data Docs page as one file that asks the network for nothing, with the failures first."""
+    """Return the Data Docs page as one file that needs no network, with the failures first."""
     render = _great_expectations().render
     for found in (result.result for result in results.results):
-        found.pop("unexpected_index_query", None)  # it speaks of a view that is gone; the failures have theirs
-        values = found.get("partial_unexpected_list", ())  # the page would take them for HTML
+        found.pop("unexpected_index_query", None)  # it names a view that is gone; the failures list their own queries
+        values = found.get("partial_unexpected_list", ())  # the page would read them as HTML
         found["partial_unexpected_list"] = [escape(str(value)) for value in values]
     page = render.view.DefaultJinjaPageView().render(
         render.renderer.ValidationResultsPageRenderer().render(results), template="page_minimal.j2"

@@ -1,7 +1,7 @@
-"""Runs the command line in a process of its own, forked from one that has only imported: imports take the time.
+"""Run the command line in a separate process, forked from one that has only imported modules: imports take the time.
 
-A fork of a process that has worked (rendered, queried) hangs or crashes, since it has the locks of its threads and
-not the threads; so each pytest process has a fork server, which is kept at a single thread.
+Forking a process that has already rendered or queried hangs or crashes: the fork has the locks of the parent's threads,
+but not the threads. So each pytest process has a fork server, which is kept at a single thread.
 """
 
 import multiprocessing
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 _CLEAN = multiprocessing.get_context("forkserver")
-# What of etl.__main__ takes time, but not itself: it imports duckdb, which opens a database and starts a thread at once.
+# The slow imports of etl.__main__. It is left out itself: it imports duckdb, which opens a database and starts a thread.
 _SLOW = ["great_expectations", "etl.render", "etl.state", "etl.printing", "typer.rich_utils", "crawlerdetect", "s3fs"]
 _CLEAN.set_forkserver_preload(_SLOW)
 _SINGLE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 class Ran(NamedTuple):
-    """What became of a command; a negative code is the signal that ended it."""
+    """The result of a command. A negative code is the signal that ended it."""
 
     code: int
     out: str
@@ -29,20 +29,20 @@ class Ran(NamedTuple):
 
 
 def run(configuration: Path | None, *arguments: str, before: Callable[[], None] | None = None, **variables: str) -> Ran:
-    """One command with one configuration, in its folder; ``before``, which is pickled, runs first in its process."""
+    """Run a command with one configuration, in its folder. ``before`` is pickled and runs first in the new process."""
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("ANALYTICS_")}
     named = {"ANALYTICS_CONFIG": str(configuration)} if configuration else {}
     folder = configuration.parent if configuration else Path.cwd()
     with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
         environment, streams = {**inherited, **variables, **named}, (out.name, err.name)
-        child = _CLEAN.Process(target=_be, args=(folder, arguments, before, environment, streams))
+        child = _CLEAN.Process(target=_run_app, args=(folder, arguments, before, environment, streams))
         with patch.dict(os.environ, _SINGLE_THREAD):  # the first child starts the server
             child.start()
         child.join()
         return Ran(child.exitcode, out.read().decode(), err.read().decode())
 
 
-def _be(folder, arguments, before, environment, streams):
+def _run_app(folder, arguments, before, environment, streams):
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY), number)
     os.environ.clear()
@@ -56,5 +56,5 @@ def _be(folder, arguments, before, environment, streams):
 
 
 def die() -> None:
-    """Ends the process as a power cut would."""
+    """End the process as a power cut would."""
     os.kill(os.getpid(), signal.SIGKILL)

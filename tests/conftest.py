@@ -1,4 +1,4 @@
-"""What several test modules share: a PostgreSQL server of the session, and an empty warehouse on each engine."""
+"""Fixtures that test modules share: a PostgreSQL server for the session, and an empty warehouse on each engine."""
 
 import os
 import pwd
@@ -21,16 +21,15 @@ from etl.landing import Landing
 
 _NUMBERS = count(1)
 
-hypothesis.settings.register_profile(
-    "ci", derandomize=True
-)  # a submission is judged by what it changed; other runs draw anew
+# In CI the examples are always the same, so that only the submitted change can fail. Other runs draw new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[int]:
-    """The loopback port of a PostgreSQL server that lives as long as the session."""
+    """Start a PostgreSQL server for the session, and yield its port on loopback."""
     binaries = _binaries()
     root = Path(tempfile.mkdtemp(prefix="postgres-"))
     user = "postgres" if os.geteuid() == 0 else None  # initdb and the server refuse to run as root
@@ -48,7 +47,7 @@ def postgres_server() -> Iterator[int]:
 
 @pytest.fixture
 def postgres_url(postgres_server: int) -> Iterator[str]:
-    """An empty schema of the server, as the URL of a warehouse."""
+    """Yield the warehouse URL of an empty schema on the server."""
     schema = f"case_{next(_NUMBERS)}"
     with psycopg.connect(f"postgresql://postgres@127.0.0.1:{postgres_server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
@@ -58,7 +57,7 @@ def postgres_url(postgres_server: int) -> Iterator[str]:
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty warehouse, on each engine in turn."""
+    """Return the URL of an empty warehouse, on each engine in turn."""
     if request.param == "postgres":
         url: str = request.getfixturevalue("postgres_url")
         return url
@@ -67,26 +66,26 @@ def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_warehouse(warehouse_url: str) -> Callable[[], AbstractContextManager[warehouse.Warehouse]]:
-    """Opens that warehouse; each time in a new connection."""
+    """Return a function that opens the warehouse, each time in a new connection."""
     table = settings.Warehouse(url=warehouse_url)
     return lambda: warehouse.open(table, settings.from_environment, key_fingerprint="k1")
 
 
 @pytest.fixture
 def opened(open_warehouse: Callable[[], AbstractContextManager[warehouse.Warehouse]]) -> Iterator[warehouse.Warehouse]:
-    """That warehouse, open."""
+    """Yield the open warehouse."""
     with open_warehouse() as one:
         yield one
 
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Landing:
-    """An empty landing."""
+    """Return an empty landing."""
     return Landing(f"file://{tmp_path / 'landing'}")
 
 
 def _binaries() -> Path:
-    """Where initdb lies; without a PostgreSQL server the tests fail, since the product promises to run on it."""
+    """Return the folder of initdb. Raise RuntimeError without one, since the product promises to run on PostgreSQL."""
     config = shutil.which("pg_config")
     named = (
         subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()

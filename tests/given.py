@@ -1,4 +1,4 @@
-"""The ``given`` tables of a case, landed as the stage normalise lands them. A case says only what differs."""
+"""Land the ``given`` tables of a case as the stage normalise lands them. A case gives only the columns that differ."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -48,9 +48,9 @@ _CREATED = datetime(2026, 1, 1)  # as Parquet holds it: naive UTC
 
 
 def bring(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> None:
-    """Lands and loads a case: its registry, and its events by slice in the order in which they stand.
+    """Land and load a case: its registry, then its events by slice, in the order of their rows.
 
-    Its rows of ``slices`` stand in the place of those that the events made.
+    The case's rows of ``slices`` replace those that loading the events recorded.
     """
     bring_registry(warehouse, landing, given)
     brought: dict[tuple[str, date], list[Row]] = {}
@@ -73,13 +73,13 @@ def bring_slice(
     replace: bool = True,
     loaded_at: datetime = LOADED_AT,
 ) -> None:
-    """Lands a slice of complete events and loads it."""
+    """Land and load a slice of complete events."""
     land_slice(landing, source, day, rows)
     load.load_slice(warehouse, landing, source, day, replace=replace, loaded_at=loaded_at)
 
 
 def land_slice(landing: Landing, source: str, day: date, rows: Sequence[Row]) -> Manifest:
-    """Lands a slice of complete events as a valid version; without rows it has no raw file."""
+    """Land a slice of complete events as a valid version. A slice without rows has no raw file."""
     prefix, version = slice_prefix(source, day), landing.fresh_version()
     raw = (LandedFile(path=f"{version}/raw", size=0, sha256=""),) if rows else ()
     manifest = Manifest(
@@ -96,7 +96,7 @@ def land_slice(landing: Landing, source: str, day: date, rows: Sequence[Row]) ->
 
 
 def bring_registry(warehouse: Warehouse, landing: Landing, given: Mapping[str, Any]) -> None:
-    """Lands and loads a registry; one issuer with one certificate stands where a case says nothing."""
+    """Land and load a registry. A case that lists no issuer or no certificate gets one."""
     version = landing.fresh_version()
     with landing.local_folder(landing.path("registry", f"{version}/tables")) as folder:
         for table, rows in registry(given).items():
@@ -106,7 +106,7 @@ def bring_registry(warehouse: Warehouse, landing: Landing, given: Mapping[str, A
 
 
 def registry(given: Mapping[str, Any]) -> dict[str, list[Row]]:
-    """The four tables of a case with every column."""
+    """Return the four tables of a case with every column."""
     return {
         "issuers": [
             {"issuer_id": "i1", "name": row.get("issuer_id", "i1"), **row} for row in given.get("issuers", [{}])
@@ -122,7 +122,7 @@ def registry(given: Mapping[str, Any]) -> dict[str, list[Row]]:
 
 
 def event(number: int, row: Row) -> dict[str, Any]:
-    """A complete event; without a time of its own it happens at noon of its slice's day, one second after the other."""
+    """Return a complete event. By default it is ``number`` seconds after noon of its slice's day."""
     day = row.get("load_date", date(2026, 11, 2))
     filled = dict.fromkeys(_EVENT_COLUMNS) | {
         "event_key": f"e{number}", "source": "mail", "load_date": day, "is_machine": False, "is_suppressed": False,
@@ -136,12 +136,12 @@ def event(number: int, row: Row) -> dict[str, Any]:
 
 
 def hash_of(address: str) -> str:
-    """What stands for an address outside the registry."""
+    """Return the hash that events and identities hold instead of an address."""
     return hashlib.md5(address.lower().encode()).hexdigest()
 
 
 def configuration(given: Mapping[str, Any]) -> settings.Settings:
-    """The configuration of a case: its sources, credential hosts, share links, rules of timing and limits."""
+    """Return the configuration of a case: its sources, credential hosts, share links, timing rules and limits."""
     sources = {
         name: settings.Source(format="sendgrid", files="*", **table) for name, table in given.get("sources", {}).items()
     }
@@ -175,5 +175,5 @@ def _registry_table(table: str, rows: Sequence[Row]) -> pa.Table:
 
 
 def columns(landed: str) -> frozenset[str]:
-    """The columns of a landed relation: ``landed_events``, or ``landed_<table>`` of the registry."""
+    """Return the columns of a landed relation: ``landed_events``, or ``landed_<table>`` of the registry."""
     return frozenset(_REGISTRY_COLUMNS.get(landed.removeprefix("landed_"), _EVENT_COLUMNS)) - {"tags"}

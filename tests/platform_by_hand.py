@@ -1,6 +1,6 @@
 """A small credential platform written by hand: 2 issuers, 3 certificates, 20 recipients, two days of both logs.
 
-Every record stands here because a figure of `FIGURES` needs it. Day one is 2026-03-02, a Monday.
+Every record is here because a figure of `FIGURES` needs it. Day one is 2026-03-02, a Monday.
 """
 
 import gzip
@@ -36,14 +36,14 @@ REGISTRY = {
 
 
 def mail(number, event, day, at, **details):
-    """A record of SendGrid about one recipient."""
+    """Return a record of SendGrid about one recipient."""
     moment = datetime.combine(day, time.fromisoformat(at), UTC).timestamp()
     known = {"email": f"person{number}@example.com", "recipient_id": f"r{number:02}", "timestamp": int(moment)}
     return {"event": event, "sg_event_id": f"{event}-{number}-{at}", **known, **details}
 
 
 def request(day, at, query, agent=PERSON, method="GET"):
-    """A line of nginx about the pixel."""
+    """Return a line of nginx about the pixel."""
     return f'192.0.2.9 - - [{day:%d/%b/%Y}:{at} +0000] "{method} /px.gif?{query} HTTP/1.1" 200 43 "-" "{agent}"'
 
 
@@ -61,7 +61,7 @@ MAIL = {
         mail(3, "click", ONE, "10:02:00", useragent=PERSON, url=LINK),
         mail(4, "click", ONE, "10:02:00", useragent=PERSON, url="https://mail.example.com/unsubscribe"),
         mail(1, "open", ONE, "10:01:00", useragent=PERSON),  # the same event again: a duplicate
-        mail(1, "delivered", ONE, "11:00:00", **UNKNOWN),  # nobody of the registry: unattributed
+        mail(1, "delivered", ONE, "11:00:00", **UNKNOWN),  # not in the registry: unattributed
         {"event": "delivered", "email": "person1@example.com", "timestamp": "soon"},  # no usable time: a reject
     ],
     TWO: [
@@ -81,7 +81,7 @@ PIXEL = {
         request(ONE, "10:05:00", "e=share&c=c1&r=r03&ch=linkedin"),
         request(ONE, "10:05:01", "e=share&c=c1&r=r03&ch=twitter"),
         request(ONE, "10:06:00", "e=profile&c=c1&r=r03"),
-        request(ONE, "10:04:00", "e=claim&c=c1&r=r02", method="HEAD"),  # a machine claims nothing
+        request(ONE, "10:04:00", "e=claim&c=c1&r=r02", method="HEAD"),  # a machine's request is no claim
         request(ONE, "10:07:00", "e=open&c=c1&r=r08"),
         request(ONE, "10:08:00", "e=steal&c=c1&r=r08"),  # no such action: a reject
         request(ONE, "10:09:00", "").replace("/px.gif?", "/index.html"),  # another path: ignored
@@ -103,9 +103,9 @@ COUNTS = [
 
 # c1 on day two: claimed r01 r03; shared or downloaded r01 r03 r04; profile r03; all ten sent; delivered all but r06
 # (bounced on day two) and r10; opened r01 r03 r04 r05 r08 (3 and 4 by their clicks); machine only r02; clicked r03
-# (r04's click leads out of the mails); complained r07; unsubscribed r04.
+# (r04 clicked on the unsubscribe link); complained r07; unsubscribed r04.
 # c2 on day two: claimed r11; shared or downloaded r11 r12; sent and delivered r11 to r17, r17 after a deferral.
-# c3 on day two: r19 dropped, which is no sending; r20 processed.
+# c3 on day two: r19 dropped, which does not count as sent; r20 processed.
 FIGURES = {
     ONE: {"c1": [10, 2, 1, 1, 10, 9, 1, 0, 5, 1, 1, 0, 0, 0], "c2": [8, 0, 0, 0, 7, 6, 0, 0, 0, 0, 0, 0, 0, 0]},
     TWO: {
@@ -119,11 +119,11 @@ STATUSES = [
     "shared", "delivered", "added_to_profile", "downloaded", "opened",
     "bounced", "delivered", "opened", "delivered", "bounced",
 ]  # fmt: skip
-"""Of r01 to r10 on day two."""
+"""The states of r01 to r10 on day two."""
 
 
 def write(folder: Path) -> Path:
-    """The platform's registry, logs and configuration; gives the configuration's path."""
+    """Write the platform's registry, logs and configuration, and return the configuration's path."""
     for table, rows in REGISTRY.items():
         write_table(folder, table, rows)
     for day in DAYS:
@@ -159,13 +159,13 @@ secret = "HASH_KEY"
 
 
 def write_table(folder: Path, table: str, rows: str) -> None:
-    """A table of the registry."""
+    """Write a table of the registry."""
     (folder / "registry").mkdir(parents=True, exist_ok=True)
     (folder / "registry" / f"{table}.csv").write_text(rows)
 
 
 def write_mail(folder: Path, day: date, content: bytes) -> Path:
-    """The mail events of a day, as one compressed file."""
+    """Write the mail events of a day as one compressed file, and return its path."""
     path = folder / "mail" / f"{day:%Y/%m/%d}" / "events.json.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content))

@@ -1,7 +1,7 @@
-"""A local server that answers as the providers document their APIs, keeps what it was asked, and breaks when told to.
+"""A local server that answers as the providers document their APIs, records each request, and fails on demand.
 
-Its rows are those of the provider's listings; each provider's function filters and pages them as its documentation says
-and refuses what its documentation forbids, so that a wrong question is not answered by accident.
+Its rows are those of the provider's listings. Each provider's function filters and pages them as its documentation
+says, and refuses what the documentation forbids, so that a wrong request is not answered by accident.
 """
 
 import json
@@ -22,7 +22,7 @@ BASIC = "Basic " + urlsafe_b64encode(f"api:{KEY}".encode()).decode()
 
 
 class Asked(NamedTuple):
-    """A question as it came, and when."""
+    """A request as it arrived, and when."""
 
     method: str
     path: str
@@ -32,11 +32,11 @@ class Asked(NamedTuple):
 
 
 class RefusedError(Exception):
-    """The provider's own error: a status."""
+    """An error of the provider. Its argument is the HTTP status."""
 
 
 class ProviderServer:
-    """What a provider holds and was asked. ``faults`` maps the number of a question to what goes wrong with it."""
+    """A provider's data and the requests that it got. ``faults`` maps the number of a request to its fault."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
@@ -49,13 +49,13 @@ class ProviderServer:
         self.url = ""
 
     def fault(self) -> Any:
-        """What goes wrong with the question that was asked last."""
+        """Return the fault of the latest request, or None."""
         number = len(self.asked) - 1
         down = self.down_from is not None and number >= self.down_from
         return 503 if down else self.faults.get(number)
 
     def answer(self, asked: Asked, headers: Any) -> Any:
-        """The provider's answer as JSON; RefusedError where it has none."""
+        """Return the provider's answer as JSON. Raise RefusedError where it has none."""
         if not _takes_key(self.provider, headers):
             raise RefusedError(401)
         return _PROVIDERS[self.provider](self, asked)
@@ -63,7 +63,7 @@ class ProviderServer:
 
 @contextmanager
 def serve(provider: str) -> Iterator[ProviderServer]:
-    """A server of its own on loopback, until the block ends."""
+    """Yield a provider's server on loopback, and stop it when the block ends."""
     server = ProviderServer(provider)
     http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"provider": server}))
     http.daemon_threads = True
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply("POST")
 
     def log_message(self, *arguments: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
     def _reply(self, method: str) -> None:
         parts = urlsplit(self.path)
@@ -176,7 +176,7 @@ def _mailgun(server: ProviderServer, asked: Asked) -> Any:
     rows = [row for row in server.rows.get("events", []) if state["begin"] <= row["timestamp"] < state["end"]]
     page = rows[state["at"] : state["at"] + state["limit"]]
     following = _token(**{**state, "at": state["at"] + len(page)})
-    # Pages name the provider's own host, as they do in truth.
+    # Links name the provider's own host, as those of the real API do.
     base = f"https://api.mailgun.net{folder.removesuffix('/events')}/events"
     return {"items": page, "paging": {"next": f"{base}/{following}", "first": base, "last": base, "previous": base}}
 

@@ -1,4 +1,4 @@
-"""Who may import whom, each library by one door, SQL in SQL files, and modules that do nothing when imported."""
+"""Which part may import which, the door of each library, SQL only in SQL files, and imports without effects."""
 
 import ast
 import re
@@ -55,7 +55,7 @@ def part(module):
 
 
 def imported(module):
-    """Every module that a file imports, wherever in it, with what it takes from etl."""
+    """Yield every module that a file imports, anywhere in it, with the names that it takes from etl."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -65,19 +65,19 @@ def imported(module):
 
 
 def texts(module):
-    """Every text of a file but its docstrings; of one with values in it, the words between them."""
+    """Yield every string of a file except its docstrings. Of an f-string, yield the text around its values."""
     tree = ast.parse(module.read_text())
-    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    standalone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "?".join(str(value.value) for value in node.values if isinstance(value, ast.Constant))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in standalone:
             yield node.value
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_every_part_imports_only_what_lies_below_it(module):
-    """Stages never import one another, stores no stage, and what all share imports none of them."""
+def test_every_part_imports_only_the_parts_below_it(module):
+    """Stages never import one another, stores import no stage, and shared modules import neither."""
     parts = {name.split(".")[1] for name in imported(module) if name.startswith("etl.")}
     wanted = {OWNERS.get(name, name) for name in parts} - {part(module)}
     assert part(module) == "__init__" or wanted <= MAY_IMPORT[part(module)]
@@ -85,7 +85,7 @@ def test_every_part_imports_only_what_lies_below_it(module):
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_every_library_enters_by_its_door(module):
-    """Whoever looks for what talks to a mail server, a database or Great Expectations finds it in one place."""
+    """All code that uses a mail server, a database or Great Expectations is in one place."""
     for name in imported(module):
         found = [library for library in DOORS if f"{name}.".startswith(f"{library}.")]
         assert all(part(module) in DOORS[library] for library in found), name
@@ -95,14 +95,14 @@ def test_every_library_enters_by_its_door(module):
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_the_environment_is_read_in_settings_and_the_entry_points(module):
-    """No stage knows where secrets live."""
+    """No stage knows where secrets are kept."""
     reads = re.findall(r"\bos\.(?:environ|getenv)|^from os import", module.read_text(), re.MULTILINE)
     assert not reads or part(module) in {"settings", "entry points"}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_no_sql_stands_in_python(module):
-    """Arithmetic is SQL in SQL files; the warehouse and its engines alone wrap named SELECTs, locks and copies."""
+def test_python_holds_no_sql(module):
+    """Arithmetic is SQL in SQL files. Only the warehouse and its engines wrap named SELECTs, locks and copies."""
     statement = re.compile(
         r"\b(SELECT\b.+\bFROM|INSERT INTO|DELETE FROM|UPDATE\b.+\bSET|CREATE (?!.*\bTEMPORARY)\w+)\b", re.DOTALL
     )
@@ -112,7 +112,7 @@ def test_no_sql_stands_in_python(module):
 
 @pytest.mark.parametrize("file", SQL, ids=str)
 def test_every_sql_file_opens_with_its_header(file):
-    """A reader learns what a row tells before the first word of SQL."""
+    """The header says what a row means before the first word of SQL."""
     text, stem = file.read_text(), file.name.split(".")[0]
     header = re.match(r"(--.*\n)+", text)
     assert text.startswith(f"-- {stem}: ")
@@ -121,17 +121,17 @@ def test_every_sql_file_opens_with_its_header(file):
 
 LOOK = """
 import importlib, os, sys
-did, told = [], os.environ.get
+found, original_get = [], os.environ.get
 connects = ("socket.connect", "socket.bind", "os.mkdir", "sqlite3.connect")
-sys.addaudithook(lambda event, arguments: event in connects and did.append((event, arguments)))
-os.environ.get = lambda name, default=None: did.append(name) if name.startswith("ANALYTICS") else told(name, default)
+sys.addaudithook(lambda event, arguments: event in connects and found.append((event, arguments)))
+os.environ.get = lambda name, default=None: found.append(name) if name.startswith("ANALYTICS") else original_get(name, default)
 for name in sys.argv[1:]: importlib.import_module(name)
-print(did)
+print(found)
 """
 
 
 def test_importing_a_module_does_nothing(tmp_path):
-    """No connection, no folder, no file, no look at the configuration: an import can be made anywhere."""
+    """An import makes no connection, folder or file and does not read the configuration, so it works anywhere."""
     names = [".".join(module.with_suffix("").parts).removesuffix(".__init__") for module in MODULES]
     run = subprocess.run(
         [sys.executable, "-B", "-c", LOOK, *names], capture_output=True, text=True, check=True, cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Every verb on a platform written by hand: what it prints where, in which format, and with which exit code."""
+"""Every command, run on a hand-written platform: its output, its streams, its formats and its exit codes."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ SLICE_KEYS = [
 
 
 def command(configuration, *arguments, **variables):
-    """A command on the platform; none ever tells an address on stderr."""
+    """Run a command on the platform, and check that stderr has no address and no traceback."""
     ran = run(configuration, *arguments, HASH_KEY=platform.KEY, **variables)
     assert re.findall(r"\S+@\S+", ran.err) == []
     assert "Traceback" not in ran.err
@@ -40,7 +40,7 @@ def command(configuration, *arguments, **variables):
 
 
 def rows(configuration, *arguments):
-    """What a listing prints as JSON: one array and nothing else, and nothing on stderr."""
+    """Return the rows that a listing prints as JSON: one array and nothing else, and nothing on stderr."""
     ran = command(configuration, *arguments, "--format", "json")
     assert (ran.code, ran.err) == (0, "")
     return json.loads(ran.out)
@@ -48,20 +48,20 @@ def rows(configuration, *arguments):
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    """The platform with both days loaded, and what was told meanwhile."""
+    """Return the platform with both days loaded, and the result of that command."""
     configuration = platform.write(tmp_path_factory.mktemp("platform"))
     return configuration, command(configuration, "nightly", "--day", ONE, "--to", TWO)
 
 
 @pytest.fixture
 def loaded(night):
-    """The configuration of the platform with both days loaded; nobody changes what it holds."""
+    """Return the configuration of the platform with both days loaded. No test changes it."""
     return night[0]
 
 
 @pytest.fixture
 def own(night, tmp_path):
-    """A copy of that platform, to be changed."""
+    """Return a copy of that platform, which a test may change."""
     shutil.copytree(night[0].parent, tmp_path / "platform")
     configuration = tmp_path / "platform" / "analytics.toml"
     configuration.write_text(configuration.read_text().replace(str(night[0].parent), str(tmp_path / "platform")))
@@ -69,15 +69,15 @@ def own(night, tmp_path):
 
 
 def figures(row):
-    """The counts of a certificate, as the platform's table writes them."""
+    """Return the counts of a certificate, in the order of the platform's table."""
     return [row[f"{name}_count"] for name in platform.COUNTS]
 
 
 # nightly
 
 
-def test_a_night_tells_what_became_of_each_slice(night):
-    """One line for the registry and one for each slice on stderr; stdout stays free."""
+def test_a_night_reports_each_slice(night):
+    """A night prints one line for the registry and one for each slice on stderr, and nothing on stdout."""
     assert night[1].code == 0
     assert night[1].out == ""
     assert night[1].err.splitlines() == [
@@ -89,8 +89,8 @@ def test_a_night_tells_what_became_of_each_slice(night):
     ]
 
 
-def test_what_is_merely_odd_is_a_warning(own):
-    """The slice comes in, the exit code is that of a good night, and one line each says what is worth a look."""
+def test_an_odd_slice_is_loaded_with_warnings(own):
+    """The slice is loaded, the exit code is 0, and one line names each oddity."""
     stranger = platform.mail(1, "delivered", platform.DAYS[1], "11:00:00", **platform.UNKNOWN)
     platform.write_mail(own.parent, platform.DAYS[1], "\n".join([json.dumps(stranger)] * 5).encode())
     ran = command(own, "nightly", "--day", TWO, "--source", "mail")
@@ -103,7 +103,7 @@ def test_what_is_merely_odd_is_a_warning(own):
 
 
 def test_a_failing_slice_is_one_line_and_stops_nothing(own):
-    """The other source comes in, the exit code says that something is missing, the former version stays."""
+    """The other source is loaded, the exit code says that something is missing, and the former version is kept."""
     next((own.parent / "mail").rglob(f"{TWO:.4}/03/03/*.gz")).unlink()
     (own.parent / f"access.log-{TWO}").write_text("\n".join(platform.PIXEL[platform.DAYS[1]][:4]))
     ran = command(own, "nightly", "--day", TWO)
@@ -121,14 +121,14 @@ def test_a_failing_slice_is_one_line_and_stops_nothing(own):
     assert (view["status"], view["event_count"], view["last_error"]) == ("loaded", 4, None)
 
 
-def test_one_source_can_be_asked_for_alone(own):
-    """A provider that delivered late costs its own slices alone."""
+def test_one_source_can_be_loaded_alone(own):
+    """A source that delivered late is loaded without the others."""
     ran = command(own, "nightly", "--day", ONE, "--source", "view")
     assert [line.split(":")[0] for line in ran.err.splitlines()] == ["registry", f"view {ONE}"]
 
 
 def test_a_registry_that_cannot_be_pulled_stops_no_slice(own):
-    """The former registry stays, the events come in, and the failure is told."""
+    """The former registry is kept, the events are loaded, and the failure is reported."""
     (own.parent / "registry" / "recipients.csv").unlink()
     ran = command(own, "nightly", "--day", TWO)
     assert ran.code == 1
@@ -137,8 +137,8 @@ def test_a_registry_that_cannot_be_pulled_stops_no_slice(own):
     assert len(rows(own, "statistics", "--as-of", TWO)) == 3
 
 
-def test_days_that_a_source_does_not_have_are_not_asked_for(loaded):
-    """Before since and after until nothing is expected, so nothing fails."""
+def test_days_outside_since_and_until_are_not_expected(loaded):
+    """Before since and after until no slice is expected, so none fails."""
     ran = command(loaded, "nightly", "--day", "2026-03-04")
     assert (ran.code, ran.err) == (0, "registry: 28 rows, 0 left out\n")
 
@@ -148,14 +148,14 @@ def test_days_that_a_source_does_not_have_are_not_asked_for(loaded):
 
 @pytest.mark.parametrize("day", platform.DAYS, ids=str)
 def test_the_figures_are_those_worked_out_by_hand(loaded, day):
-    """Every count of every certificate at the end of each day, one object a certificate, by certificate_id."""
+    """Every count at the end of each day is right. There is one object per certificate, by certificate_id."""
     found = rows(loaded, "statistics", "--as-of", str(day))
     assert {row["certificate_id"]: figures(row) for row in found} == platform.FIGURES[day]
     assert [row["certificate_id"] for row in found] == sorted(platform.FIGURES[day])
 
 
 def test_statistics_have_the_keys_of_the_interface(loaded):
-    """A program may rely on the names; rates are of the recipients, unrounded."""
+    """A program may rely on the names. Rates are shares of the recipients, not rounded."""
     for row in rows(loaded, "statistics", "--as-of", TWO):
         rated = {f"{name}_rate": row[f"{name}_count"] / row["recipients_count"] for name in platform.COUNTS[1:]}
         assert set(row) == {*STATISTICS_KEYS, *(f"{name}_count" for name in platform.COUNTS), *rated}
@@ -164,8 +164,8 @@ def test_statistics_have_the_keys_of_the_interface(loaded):
     assert (row["as_of_date"], row["created_at"], row["kind"]) == (TWO, "2026-03-03T08:00:00Z", "certificate")
 
 
-def test_a_day_ends_where_the_reader_lives(loaded):
-    """On Kiritimati the third ends at ten in the morning UTC: what happens on that stroke is of the fourth."""
+def test_a_day_ends_in_the_given_time_zone(loaded):
+    """On Kiritimati, 3 March ends at 10:00 UTC. An event at exactly that instant belongs to 4 March."""
     found = rows(loaded, "statistics", "--as-of", TWO, "--timezone", "Pacific/Kiritimati")
     assert [figures(row)[:5] for row in found] == [[10, 2, 1, 1, 10], [8, 0, 0, 0, 7], [2, 0, 0, 0, 0]]
 
@@ -175,12 +175,12 @@ def test_a_day_ends_where_the_reader_lives(loaded):
     [("--issuer", "i1", ["c1", "c2"]), ("--issuer", "i2", ["c3"]), ("--certificate", "c2", ["c2"])],
 )
 def test_statistics_can_be_narrowed(loaded, option, name, wanted):
-    """One issuer, or one certificate."""
+    """The statistics can be limited to one issuer or one certificate."""
     assert [row["certificate_id"] for row in rows(loaded, "statistics", "--as-of", TWO, option, name)] == wanted
 
 
 def test_recipients_are_listed_with_the_furthest_state(loaded):
-    """One object a recipient, by recipient_id, addresses as the registry writes them."""
+    """There is one object per recipient, by recipient_id, with the address as the registry writes it."""
     found = rows(loaded, "recipients", "--certificate", "c1", "--as-of", TWO)
     assert [list(row) for row in found] == [RECIPIENT_KEYS] * 10
     assert [row["status"] for row in found] == platform.STATUSES
@@ -192,13 +192,13 @@ def test_recipients_are_listed_with_the_furthest_state(loaded):
 
 
 def test_recipients_without_a_delivery_say_so(loaded):
-    """A drop is rejected, a queued mail is sent."""
+    """A dropped mail is rejected, a queued mail is sent."""
     found = rows(loaded, "recipients", "--certificate", "c3", "--as-of", TWO)
     assert [row["status"] for row in found] == ["rejected", "sent"]
 
 
 def test_slices_are_listed_with_their_counts(loaded):
-    """One object a slice; what was read adds up."""
+    """There is one object per slice, and its counts add up to the records read."""
     found = rows(loaded, "slices")
     assert [list(row) for row in found] == [SLICE_KEYS] * 4
     assert [[row[name] for name in SLICE_KEYS[:-1]] for row in found] == [
@@ -211,8 +211,8 @@ def test_slices_are_listed_with_their_counts(loaded):
     assert {row["load_date"] for row in rows(loaded, "slices", "--from", TWO, "--to", TWO)} == {TWO}
 
 
-def test_slices_that_never_came_are_missing_and_slices_that_failed_have_failed(tmp_path):
-    """What is expected up to yesterday and is not there is listed, with the reason where there was a try."""
+def test_a_slice_that_was_tried_is_failed_and_any_other_is_missing(tmp_path):
+    """Every slice expected up to yesterday and not loaded is listed. A slice that was tried has its reason."""
     configuration = platform.write(tmp_path)
     shutil.rmtree(tmp_path / "mail")
     assert command(configuration, "nightly", "--day", TWO, "--source", "mail").code == 1
@@ -233,10 +233,10 @@ LISTINGS = [
 
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing[0])
 def test_csv_has_the_same_cells_as_json(loaded, listing):
-    """A spreadsheet reads what a program reads: nothing for null, true and false in small letters."""
+    """A spreadsheet reads what a program reads: null is an empty cell, true and false are in lower case."""
     ran = command(loaded, *listing, "--format", "csv")
-    told = list(csv.DictReader(io.StringIO(ran.out)))
-    assert told == [
+    found = list(csv.DictReader(io.StringIO(ran.out)))
+    assert found == [
         {
             name: value if isinstance(value, str) else "" if value is None else json.dumps(value)
             for name, value in row.items()
@@ -247,7 +247,7 @@ def test_csv_has_the_same_cells_as_json(loaded, listing):
 
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing[0])
 def test_a_table_shows_every_cell_whole(loaded, listing):
-    """Nothing is cut to a window that is not there, and nothing is coloured."""
+    """A table is not cut to the width of a window, and has no colours."""
     out = command(loaded, *listing, COLUMNS="40").out
     assert "\x1b" not in out
     assert "…" not in out
@@ -256,7 +256,7 @@ def test_a_table_shows_every_cell_whole(loaded, listing):
 
 
 def test_a_table_shows_a_count_beside_its_rate(loaded):
-    """Numerator and percentage are read together, a rate without recipients as a dash."""
+    """A count and its percentage share a cell. A rate without recipients is a dash."""
     header, first, *_ = command(loaded, "statistics", "--as-of", TWO).out.splitlines()
     assert "claimed_rate" not in header
     assert "2   20.0 %" in first
@@ -297,14 +297,14 @@ def test_a_table_shows_a_count_beside_its_rate(loaded):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_cannot_be_done_is_told_with_its_code(loaded, arguments, code, words):
-    """2 for a call that is wrong, 1 for work that failed; the sentence names what, and nothing is on stdout."""
+def test_an_error_has_its_exit_code(loaded, arguments, code, words):
+    """A wrong call exits with 2, work that failed with 1. The message names the cause, and stdout is empty."""
     ran = command(loaded, *arguments)
     assert (ran.code, ran.out) == (code, "")
     assert words in " ".join(ran.err.split())
 
 
-def test_another_key_of_addresses_says_rebuild(loaded):
+def test_another_hash_key_asks_for_a_rebuild(loaded):
     """Hashes of two keys never meet in one warehouse."""
     ran = run(loaded, "slices", HASH_KEY="another")
     assert ran.code == 1
@@ -314,14 +314,14 @@ def test_another_key_of_addresses_says_rebuild(loaded):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_has_an_example(verb):
-    """Whoever asks a verb what it does can copy a line that works."""
+    """The help of every command has an example that works when it is copied."""
     ran = run(None, verb, "--help", COLUMNS="200")
     assert ran.code == 0
     assert f"Example: python -m etl {verb}" in ran.out
 
 
 def test_the_command_line_is_started_as_the_manual_says():
-    """`python -m etl` lists the verbs."""
+    """`python -m etl` lists the commands."""
     ran = subprocess.run([sys.executable, "-m", "etl", "--help"], capture_output=True, text=True, check=True)
     assert [verb for verb in VERBS if verb not in ran.stdout] == []
 
@@ -329,8 +329,8 @@ def test_the_command_line_is_started_as_the_manual_says():
 # check
 
 
-def test_check_says_how_every_place_is(loaded):
-    """One line for each place, and 0 when all is well."""
+def test_check_reports_every_place(loaded):
+    """`check` prints one line for each place, and exits with 0 when all is well."""
     ran = command(loaded, "check")
     assert (ran.code, ran.err) == (0, "")
     assert [line.split(":")[0] for line in ran.out.splitlines()] == [
@@ -339,7 +339,7 @@ def test_check_says_how_every_place_is(loaded):
 
 
 def test_check_names_what_is_wrong(loaded):
-    """The bad place is marked, the others are tried all the same."""
+    """The faulty place is marked, and the others are tried all the same."""
     ran = command(loaded, "check", ANALYTICS_REGISTRY__URL="file:///nowhere")
     assert ran.code == 1
     assert "BAD registry: the registry at file:///nowhere has no issuers.csv; put the file there" in ran.out
@@ -352,7 +352,7 @@ EVENT = '{"event": "delivered", "email": "Ada@Example.com", "timestamp": 1772445
 
 
 def test_normalise_shows_every_event_and_every_reject_without_a_configuration(tmp_path):
-    """Repeats too; stdout has events alone, the rejects have their own file, the counts end stderr."""
+    """Stdout has only events, repeated ones too. The rejects have their own file, and the counts end stderr."""
     (tmp_path / "a.json").write_text(f"{EVENT}\n{EVENT}\nno json ü\n")
     ran = run(None, "normalise", "--format", "sendgrid", "--rejects", f"{tmp_path}/r.ndjson", f"{tmp_path}/a.json")
     events = [json.loads(line) for line in ran.out.splitlines()]
@@ -373,7 +373,7 @@ def test_normalise_reads_a_log_of_the_pixel_by_its_path(tmp_path):
 
 
 def test_normalise_writes_the_file_of_rejects_even_when_there_is_none(tmp_path):
-    """Nobody takes yesterday's rejects for today's."""
+    """The file never holds the rejects of an earlier run."""
     (tmp_path / "a.json").write_text(EVENT)
     (tmp_path / "r.ndjson").write_text("yesterday's")
     run(None, "normalise", "--format", "sendgrid", "--rejects", f"{tmp_path}/r.ndjson", f"{tmp_path}/a.json")
@@ -381,7 +381,7 @@ def test_normalise_writes_the_file_of_rejects_even_when_there_is_none(tmp_path):
 
 
 def test_normalise_cuts_what_it_shows_of_a_reject(tmp_path):
-    """Four KB of a damaged record are enough, and bytes that are no text are marked."""
+    """At most 4 KB of a damaged record are shown, and bytes that are not text are replaced."""
     (tmp_path / "a.json").write_bytes(b"\xff" + b"x" * 9000)
     run(None, "normalise", "--format", "sendgrid", "--rejects", f"{tmp_path}/r.ndjson", f"{tmp_path}/a.json")
     raw = json.loads((tmp_path / "r.ndjson").read_text())["raw"]
@@ -393,7 +393,7 @@ def test_normalise_cuts_what_it_shows_of_a_reject(tmp_path):
     ("name", "content"), [("none.json", None), ("cut.json.gz", b"\x1f\x8b\x08\x00"), ("x.zst", b"?")]
 )
 def test_normalise_prints_the_others_where_a_file_cannot_be_read(tmp_path, name, content):
-    """The file is named on a line of its own, and the exit code is 1."""
+    """The unreadable file is named on a line of stderr, and the exit code is 1."""
     (tmp_path / "a.json").write_text(EVENT)
     if content:
         (tmp_path / name).write_bytes(content)
@@ -404,8 +404,8 @@ def test_normalise_prints_the_others_where_a_file_cannot_be_read(tmp_path, name,
     assert last == "events 1, rejects 0, ignored 0"
 
 
-def test_a_file_of_rejects_that_cannot_be_written_is_told(tmp_path):
-    """One line, and no traceback."""
+def test_a_file_of_rejects_that_cannot_be_written_is_an_error(tmp_path):
+    """The error is one line, without a traceback."""
     (tmp_path / "a.json").write_text(EVENT)
     ran = run(None, "normalise", "--format", "sendgrid", "--rejects", "/nowhere/r", f"{tmp_path}/a.json")
     assert ran.code == 1
@@ -416,7 +416,7 @@ def test_a_file_of_rejects_that_cannot_be_written_is_told(tmp_path):
 
 
 def report_of(period, tmp_path):
-    """Asks for one report by name."""
+    """Return the arguments that make one report by name."""
     return ("reports", "--period", period, "--subscription", "s2", "--output", f"{tmp_path}/out")
 
 
@@ -424,8 +424,8 @@ FILES = ["message.eml", "recipients.csv", "report.html", "report.pdf"]
 
 
 @pytest.fixture
-def post(tmp_path):
-    """The URL of a mail server, and the folder in which its mails lie."""
+def mail_server(tmp_path):
+    """Yield the URL of a mail server, and the folder of its mails."""
     with closing(socket()) as free:
         free.bind((sink.LOOPBACK, 0))
         port = free.getsockname()[1]
@@ -435,7 +435,7 @@ def post(tmp_path):
 
 
 def test_reports_of_a_day_are_written_for_every_subscription(own, tmp_path):
-    """Each subscription gets its latest period that ended by then, in a folder of its own; nothing is sent."""
+    """Each subscription gets its latest period that ended by then, in a separate folder. Nothing is sent."""
     ran = command(own, "reports", "--as-of", TWO, "--output", f"{tmp_path}/out")
     assert (ran.code, ran.out) == (0, "")
     assert [line.split(":")[0] for line in ran.err.splitlines()] == [f"s1 {TWO}", f"s2 {TWO}", "s3 2026-02"]
@@ -443,9 +443,9 @@ def test_reports_of_a_day_are_written_for_every_subscription(own, tmp_path):
     assert written == [f"{folder}/{name}" for folder in (f"s1/{TWO}", f"s2/{TWO}", "s3/2026-02") for name in FILES]
 
 
-def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, post, tmp_path):
-    """Whoever sets the project up sees a mail before any issuer does."""
-    url, mails = post
+def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, mail_server, tmp_path):
+    """An operator can see a mail before any issuer does."""
+    url, mails = mail_server
     ran = command(own, *report_of(TWO, tmp_path), "--test-to", "me@tester.example", ANALYTICS_MAIL__URL=url)
     assert ran.code == 0
     (mail,) = mails.iterdir()
@@ -453,9 +453,9 @@ def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, post, tmp_path):
     assert message_from_bytes(mail.read_bytes(), policy=policy.default)["To"] == "me@tester.example"
 
 
-def test_a_report_is_sent_once_however_often_it_is_asked_for(own, post, tmp_path):
-    """A second run says that it was sent, and sends nothing."""
-    url, mails = post
+def test_a_report_is_sent_once_however_often_it_is_asked_for(own, mail_server, tmp_path):
+    """A second run says that the report was sent, and sends nothing."""
+    url, mails = mail_server
     asked = (*report_of(TWO, tmp_path), "--send")
     first, second = (command(own, *asked, ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true") for _ in range(2))
     assert (first.code, second.code) == (0, 0)
@@ -467,9 +467,9 @@ def test_a_report_is_sent_once_however_often_it_is_asked_for(own, post, tmp_path
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
 
-def test_a_report_of_days_that_are_not_whole_is_rendered_and_not_sent(own, post, tmp_path):
-    """A blank or half report never reaches an issuer."""
-    url, mails = post
+def test_a_report_of_days_that_are_not_whole_is_rendered_and_not_sent(own, mail_server, tmp_path):
+    """An empty or incomplete report never reaches an issuer."""
+    url, mails = mail_server
     own.write_text(own.read_text().replace("until = 2026-03-03", "until = 2026-03-04"))
     ran = command(
         own, *report_of("2026-03-04", tmp_path), "--send", ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="1"
@@ -481,23 +481,23 @@ def test_a_report_of_days_that_are_not_whole_is_rendered_and_not_sent(own, post,
 
 
 def test_a_mail_server_that_is_not_there_fails_the_report_and_not_its_files(own, tmp_path):
-    """The error says what to mend; the report lies there."""
+    """The error says what to repair, and the report's files are written."""
     ran = command(own, *report_of(TWO, tmp_path), "--test-to", "me@x.example", ANALYTICS_MAIL__URL="smtp://127.0.0.1:9")
     assert ran.code == 1
     assert ran.err.startswith("error: the test could not be sent for now ")
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == FILES
 
 
-def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, post):
-    """A new installation mails nobody in a burst: the latest periods are its baseline."""
-    url, mails = post
+def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, mail_server):
+    """A new installation does not send a burst of mails: the latest periods are its baseline."""
+    url, mails = mail_server
     ran = command(own, "reports", "--send", ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true")
     assert (ran.code, ran.err) == (0, "no report is due; name one with --period\n")
     assert list(mails.iterdir()) == []
 
 
 def test_a_waived_slice_is_no_longer_missing(own):
-    """What will never come is said once, with its reason, and holds nothing back; an unknown source is named."""
+    """A slice that will never come is waived with a reason, and holds nothing back. An unknown source is refused."""
     own.write_text(own.read_text().replace("until = 2026-03-03", "until = 2026-03-04"))
     waived = ("waive", "--source", "mail", "--day", "2026-03-04", "--reason", "provider outage")
     assert [command(own, *waived).code for _ in range(2)] == [0, 0]
@@ -505,12 +505,12 @@ def test_a_waived_slice_is_no_longer_missing(own):
         row for row in rows(own, "slices", "--from", "2026-03-04", "--to", "2026-03-04") if row["source"] == "mail"
     )
     assert row["status"] == "waived"
-    assert command(own, "waive", "--source", "post", "--day", ONE, "--reason", "none").code == 2
+    assert command(own, "waive", "--source", "mail_server", "--day", ONE, "--reason", "none").code == 2
 
 
-def test_the_link_of_a_report_ends_its_mails_and_no_other_text_does(own, post, tmp_path):
-    """One click is enough, a second one changes nothing, and nobody is unsubscribed by guessing."""
-    url, mails = post
+def test_only_the_link_of_a_report_unsubscribes(own, mail_server, tmp_path):
+    """One click is enough, a second one changes nothing, and a guessed token is refused."""
+    url, mails = mail_server
     asked = (*report_of(TWO, tmp_path), "--send")
     assert command(own, *asked, ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true").code == 0
     message = message_from_bytes(next(mails.iterdir()).read_bytes(), policy=policy.default)

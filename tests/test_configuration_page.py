@@ -1,4 +1,4 @@
-"""The page on the configuration says what the settings' model does, key by key."""
+"""The page on the configuration agrees with the settings' model, key by key."""
 
 import json
 import re
@@ -33,27 +33,27 @@ def shown(field):
 
 
 def test_the_page_has_every_table_in_its_order():
-    """Nobody looks for a table in vain."""
+    """Every table can be found on the page, in the order of the model."""
     assert list(SECTIONS) == list(settings.Settings.model_fields)
 
 
 @pytest.mark.parametrize("table", settings.Settings.model_fields)
 def test_the_page_has_every_key_with_its_default(table):
-    """A default that changed in the code and not on the page would mislead."""
+    """The page shows the defaults that the code uses."""
     rows = {key: default for key, _, default, _ in ROW.findall(SECTIONS[table])}
     assert rows == {name: shown(field) for name, field in model(table).model_fields.items()}
 
 
 @pytest.mark.parametrize("table", settings.Settings.model_fields)
 def test_the_page_shows_every_key_in_an_example(table):
-    """What can be set can be copied from the page."""
+    """Every key can be copied from an example on the page."""
     example = tomllib.loads("\n".join(re.findall(r"(?s)```toml\n(.*?)```", SECTIONS[table])))[table]
     keys = {key for each in example.values() for key in each} if table == "sources" else set(example)
     assert keys == set(model(table).model_fields)
 
 
 def test_the_examples_are_a_configuration(tmp_path, monkeypatch):
-    """Copied together they are read without an error."""
+    """All examples together are read without an error."""
     (tmp_path / "analytics.toml").write_text(EXAMPLES)
     monkeypatch.setenv("ANALYTICS_CONFIG", str(tmp_path / "analytics.toml"))
     assert settings.load().sources.keys() == {"sendgrid", "mailgun_eu", "recipient_view"}

@@ -1,7 +1,7 @@
-"""The DAGs under a real Airflow: what a data engineer sees of a night that fails, is repaired, and is reported on.
+"""The DAGs under a real Airflow, as a data engineer sees them: a night that fails, is repaired, and is reported on.
 
-One installation lives as long as the module: API server, scheduler and DAG processor on free loopback ports, SQLite
-metadata in a temporary home, and two days of a simulated platform of whose second day one file is broken.
+One installation runs as long as the module: API server, scheduler and DAG processor on free loopback ports, SQLite
+metadata in a temporary home, and two days of a simulated platform. One file of the second day is broken.
 """
 
 import json
@@ -69,7 +69,7 @@ class Installation:
     _token: str = field(default="", init=False)
 
     def airflow(self, *arguments: str) -> None:
-        """Runs a command of Airflow; again where SQLite let another writer in, and all was taken back."""
+        """Run a command of Airflow. Run it again where SQLite was locked by another writer, which undoes all of it."""
         command = [sys.executable, "-m", "airflow", *arguments]
         for _ in range(5):
             run = subprocess.run(
@@ -80,23 +80,23 @@ class Installation:
         assert run.returncode == 0, run.stderr
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """An answer of the API that the UI stands on."""
+        """Return an answer of the API that the UI uses."""
         self._token = self._token or self._request("/auth/token", None, {})["access_token"]
         return self._request(f"/api/v2/{path}", body, {"Authorization": f"Bearer {self._token}"})
 
     def backfill(self, first: str, last: str) -> list[dict[str, Any]]:
-        """Backfills nightly_events as its notes say, waits, and gives the runs in order."""
+        """Backfill nightly_events as its notes say, wait, and return the runs in order."""
         span = ("--from-date", first, "--to-date", last)
         self.airflow("backfill", "create", "--dag-id", "nightly_events", *span, "--reprocess-behavior", "completed")
         return self.finished("nightly_events", logical_date_gte=first, logical_date_lte=last)
 
     def by_hand(self, **form: Any) -> dict[str, Any]:
-        """Triggers issuer_reports with the form filled, waits, and gives the run."""
+        """Trigger issuer_reports with the form filled in, wait, and return the run."""
         run = self.ask("dags/issuer_reports/dagRuns", {"logical_date": None, "conf": form})
         return next(each for each in self.finished("issuer_reports") if each["dag_run_id"] == run["dag_run_id"])
 
     def finished(self, dag: str, **filters: str) -> list[dict[str, Any]]:
-        """The runs of a DAG once all have ended, by logical date; with them the state of each task."""
+        """Wait until all runs of a DAG have ended. Return them by logical date, each with the state of its tasks."""
         query = "&".join(("order_by=logical_date", *(f"{name}={value}T00:00:00Z" for name, value in filters.items())))
         runs = self.until(
             lambda: self.ask(f"dags/{dag}/dagRuns?{query}")["dag_runs"],
@@ -109,11 +109,11 @@ class Installation:
         return {_shown(task): task["state"] for task in self.ask(path)["task_instances"]}
 
     def log(self, run: dict[str, Any], task: str) -> str:
-        """The log of a task's first try."""
+        """Return the log of a task's first try."""
         return str(self.ask(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task}/logs/1"))
 
     def until(self, look: Any, is_enough: Any) -> Any:
-        """What a look gives, once it is enough."""
+        """Repeat ``look`` until its result ``is_enough``, and return it. Raise TimeoutError after PATIENCE_SECONDS."""
         end = time.monotonic() + PATIENCE_SECONDS
         while not is_enough(found := look()):
             if time.monotonic() > end:
@@ -130,14 +130,14 @@ class Installation:
             return json.load(answer)
 
     def answers(self) -> bool:
-        """Whether the API is there."""
+        """Tell whether the API answers."""
         try:
             return bool(self._request("/api/v2/version", None, {}))
         except OSError:
             return False
 
     def is_up(self) -> bool:
-        """Whether both DAGs are parsed."""
+        """Tell whether both DAGs are parsed."""
         return {dag["dag_id"] for dag in self.ask("dags")["dags"]} >= set(DAGS)
 
 
@@ -148,7 +148,7 @@ def _shown(task: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
-    """The folder and the port of a mail server that delivers nowhere."""
+    """Yield the folder and the port of a mail server that delivers nowhere."""
     folder, port = tmp_path_factory.mktemp("mails"), _free_port()
     controller = sink.start(folder, port)
     yield folder, port
@@ -157,10 +157,10 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory, mails: tuple[Path, int]) -> Iterator[Installation]:
-    """The running Airflow, both DAGs unpaused; one file of the second day is cut short."""
+    """Yield the running Airflow with both DAGs unpaused. One file of the second day is cut short."""
     folder = tmp_path_factory.mktemp("platform")
     simulate(folder, first_day=date.fromisoformat(FIRST), nights=2)
-    broken = _posts(folder)
+    broken = _first_file(folder)
     shutil.copy(broken, folder / "whole.json.gz")
     broken.write_bytes(broken.read_bytes()[:200])
     (folder / "analytics.toml").write_text(CONFIGURATION.format(folder=folder, port=mails[1]))
@@ -179,13 +179,13 @@ def installation(tmp_path_factory: pytest.TempPathFactory, mails: tuple[Path, in
 
 @pytest.fixture(scope="module")
 def nights(installation: Installation) -> list[dict[str, Any]]:
-    """The runs of both days while the second is broken."""
+    """Return the runs of both days while the second is broken."""
     return installation.backfill(FIRST, AFTER)
 
 
 @pytest.fixture(scope="module")
 def hours(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs of issuer_reports up to the second with mail switched on; its ledger begins two days before."""
+    """Return the runs of issuer_reports up to the second with mail switched on. Its ledger begins two days before."""
     assert nights
     configuration = installation.folder / "analytics.toml"
     switched_off = configuration.read_text()
@@ -201,35 +201,35 @@ def hours(installation: Installation, nights: list[dict[str, Any]]) -> list[dict
 
 @pytest.fixture(scope="module")
 def repaired(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The run of the second day, its file whole again."""
+    """Return the run of the second day after its file is restored."""
     assert nights
-    shutil.copy(installation.folder / "whole.json.gz", _posts(installation.folder))
+    shutil.copy(installation.folder / "whole.json.gz", _first_file(installation.folder))
     return installation.backfill(SECOND, AFTER)
 
 
 def test_files_are_parsed_without_stage_or_configuration(installation):
-    """Airflow parses the files again and again; that costs neither a stage nor a connection."""
+    """Airflow parses the files again and again, so parsing imports no stage and opens no connection."""
     dags = "import sys, dags.nightly_events, dags.issuer_reports; sys.exit(any(name.startswith('etl') for name in sys.modules))"
     environment = installation.environment | {"PYTHONPATH": f"{ROOT}", "ANALYTICS_CONFIG": "/nowhere"}
     subprocess.run([sys.executable, "-c", dags], env=environment, check=True)
 
 
 def test_airflow_finds_nothing_wrong(installation):
-    """Neither an error of import nor a warning, such as of a pool that is not there."""
+    """Airflow reports neither an import error nor a warning, such as of a missing pool."""
     assert installation.ask("importErrors")["import_errors"] == []
     assert installation.ask("dagWarnings")["dag_warnings"] == []
 
 
 @pytest.mark.parametrize("dag", DAGS)
 def test_notes_name_every_task(installation, dag):
-    """Whatever turns red, the notes beside it say what it means and what to do."""
+    """For every task that turns red, the notes beside it say what it means and what to do."""
     notes = installation.ask(f"dags/{dag}/details")["doc_md"]
     assert [name for name in _tasks(installation, dag) if f"`{name.split('.')[-1]}`" not in notes] == []
 
 
 @pytest.mark.parametrize("dag", DAGS)
-def test_only_the_network_is_tried_again(installation, dag):
-    """What fails for good is red at once; what a network may mend is asked again, later and later."""
+def test_only_network_tasks_are_retried(installation, dag):
+    """A final failure is red at once. A task that uses a network is retried, with growing pauses."""
     tasks = _tasks(installation, dag)
     tried = {name for name, task in tasks.items() if task["retries"] and task["retry_exponential_backoff"] > 1}
     assert tried == {name for name, task in tasks.items() if task["retries"]} == NETWORK_TASKS & tasks.keys()
@@ -244,14 +244,14 @@ def test_one_task_at_a_time_opens_the_warehouse(installation, dag):
 
 
 def test_failing_source_does_not_hold_up_the_others(installation, nights):
-    """Of the broken day the other source is loaded, and each slice goes by the name of its source."""
+    """The other source of the broken day is loaded, and each mapped task shows the name of its source."""
     states = nights[1]["tasks"]
     assert states[f"slice.normalise [sendgrid {SECOND}]"] == "failed"
     assert states[f"slice.load [recipient_view {SECOND}]"] == states["statistics"] == "success"
 
 
 def test_failing_source_does_not_leave_the_run_green(installation, nights):
-    """The whole day is green, the broken one red, and its last task names the slice and the reason."""
+    """The run of the whole day is green, that of the broken day red. Its last task names the slice and the reason."""
     assert [night["state"] for night in nights] == ["success", "failed"]
     log = installation.log(nights[1], "night_is_whole")
     assert f"the night is not whole: sendgrid {SECOND}'" in log
@@ -259,21 +259,21 @@ def test_failing_source_does_not_leave_the_run_green(installation, nights):
 
 
 def test_asset_event_counts_rows(installation, nights):
-    """Each night leaves an event that says how many rows the warehouse has of each day and source."""
+    """Each night leaves an asset event with the number of rows in the warehouse, by day and source."""
     events = installation.ask("assets/events?order_by=timestamp")["asset_events"]
     counted = {day: rows for event in reversed(events) for day, rows in event["extra"].items()}
     assert counted[FIRST]["sendgrid"] > 0 < counted[FIRST]["recipient_view"]
     assert counted[SECOND]["sendgrid"] == 0 < counted[SECOND]["recipient_view"]
 
 
-def test_due_report_leaves_once(hours, mails):
-    """What is whole goes out in the first hour that finds it, and in no other."""
+def test_due_report_is_sent_once(hours, mails):
+    """A report whose data are whole is sent in the first hour that finds it, and in no other."""
     sent = [run for run in hours if run["tasks"].get("report [hudson-daily 2025-03-02]") == "success"]
     assert len(sent) == 1
     assert len(list(mails[0].glob("*-registrar@hudson.example.eml"))) == 1
 
 
-def test_missing_slice_is_told_once(installation, hours):
+def test_missing_slice_is_reported_once(installation, hours):
     """A slice that holds reports back turns one hour red, which names it, and not every hour after."""
     (red,) = (run for run in hours if run["state"] == "failed")
     assert red["tasks"]["nothing_is_late"] == "failed"
@@ -281,20 +281,20 @@ def test_missing_slice_is_told_once(installation, hours):
 
 
 def test_hour_without_due_reports_is_green(hours):
-    """Nothing due is no failure: the rest of the hour is skipped."""
+    """An hour in which nothing is due is no failure: its remaining tasks are skipped."""
     assert {run["tasks"]["report"] for run in hours if run["state"] == "success" and "report" in run["tasks"]} == {
         "skipped"
     }
 
 
 def test_backfill_makes_a_repaired_night_whole(installation, repaired):
-    """The same command again, once the file is mended: the day's run is green, and nothing else was run."""
+    """After the file is repaired, the same command turns the day's run green, and runs nothing else."""
     assert [night["state"] for night in repaired] == ["success"]
     assert repaired[0]["tasks"][f"slice.load [sendgrid {SECOND}]"] == "success"
 
 
 def test_report_by_hand_goes_to_the_tester_alone(installation, repaired, mails):
-    """A period and a test address in the form: one mail, though mail is switched off."""
+    """A period and a test address in the form send one mail, though mail is switched off."""
     run = installation.by_hand(subscription="hudson-daily", period=FIRST, test_to="tester@example.com")
     assert run["tasks"][f"report [hudson-daily {FIRST}]"] == run["state"] == "success"
     (mail,) = mails[0].glob("*-tester@example.com.eml")
@@ -302,7 +302,7 @@ def test_report_by_hand_goes_to_the_tester_alone(installation, repaired, mails):
 
 
 def test_files_of_a_report_are_kept(installation, repaired):
-    """Page, PDF, list and mail lie in the landing beside the figures that they show."""
+    """HTML, PDF, CSV and mail are kept in the landing beside the figures that they show."""
     run = installation.by_hand(subscription="hudson-daily", period=SECOND)
     kept = installation.folder / "landing" / "reports" / "hudson-daily" / SECOND
     assert run["state"] == "success"
@@ -311,7 +311,7 @@ def test_files_of_a_report_are_kept(installation, repaired):
     }  # fmt: skip
 
 
-def test_form_that_cannot_be_meant_is_refused(installation, repaired):
+def test_resend_without_a_period_is_refused(installation, repaired):
     """Re-send without a period would mail everybody again."""
     run = installation.by_hand(resend=True)
     assert run["state"] == "failed"
@@ -322,7 +322,7 @@ def _tasks(installation: Installation, dag: str) -> dict[str, dict[str, Any]]:
     return {task["task_id"]: task for task in installation.ask(f"dags/{dag}/tasks")["tasks"]}
 
 
-def _posts(folder: Path) -> Path:
+def _first_file(folder: Path) -> Path:
     return min((folder / "sendgrid" / SECOND.replace("-", "/")).iterdir())
 
 
@@ -354,7 +354,7 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
 
 @contextmanager
 def _running(installation: Installation, component: str) -> Iterator[None]:
-    """A component of Airflow with all its workers, ended when the block ends."""
+    """Run a component of Airflow with all its workers until the block ends."""
     command = [sys.executable, "-m", "airflow", component]
     with (installation.folder / f"{component}.log").open("w") as log:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Which reports are due, and that each leaves exactly once, whatever the mail server does."""
+"""The rules that decide when a report is due, and its delivery, exactly once, whatever the mail server does."""
 
 import asyncio
 import ssl
@@ -32,18 +32,18 @@ CASES = yaml.safe_load(Path("tests/cases/deliver/due.yaml").read_text())
 
 @pytest.fixture
 def ledger(tmp_path):
-    """An empty state."""
+    """Return an empty state."""
     return state.open(f"sqlite:///{tmp_path / 'state.db'}", None, {}.get)
 
 
 def subscription(**differing):
-    """A row of the registry's subscriptions."""
+    """Return a row of the registry's subscriptions."""
     usual = {"subscription_id": "s1", "issuer_id": "i1", "email": DEAN, "frequency": "monthly"}
     return {**usual, "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False, **differing}
 
 
 def given_row(ledger, name, period, status):
-    """Brings the ledger into the state that a case begins with; periods are Berlin's."""
+    """Bring the ledger into the state that a case begins with. Periods are in the time zone of Berlin."""
     period = periods.parse(str(period), "Europe/Berlin")
     if status in ("baseline", "superseded"):
         ledger.record(name, [period], status, NOW)
@@ -54,7 +54,7 @@ def given_row(ledger, name, period, status):
 
 
 def due(case, ledger):
-    """What a case makes due, as its ``expect`` writes it."""
+    """Return what is due in a case."""
     subscriptions = [subscription(**each) for each in case.get("subscriptions", [{}])]
     mail = settings.Mail(**{"enabled": True, **case.get("mail", {})})
     now = datetime.fromisoformat(case["now"])
@@ -62,8 +62,8 @@ def due(case, ledger):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_what_is_due(case, ledger):
-    """Every reader gets the latest whole period in the morning, once."""
+def test_due_reports(case, ledger):
+    """Every subscription gets the latest whole period in the morning, once."""
     for row in case.get("ledger", []):
         given_row(ledger, *row)
     for name in case.get("unsubscribed", []):
@@ -77,7 +77,7 @@ def test_what_is_due(case, ledger):
 
 
 def test_recording_what_is_not_sent_leaves_the_latest_due(ledger):
-    """A run killed between recording and sending repairs itself."""
+    """A run that was killed between recording and sending is repaired by the next."""
     given_row(ledger, "s1", "2026-08", "sent")
     case = {"now": "2026-12-01T06:00Z", "whole_through": date(2026, 11, 30)}
     deliver.record(due(case, ledger), ledger, NOW)
@@ -86,7 +86,7 @@ def test_recording_what_is_not_sent_leaves_the_latest_due(ledger):
 
 
 def test_a_recorded_baseline_sends_nothing_until_the_next_period(ledger):
-    """A new installation mails nobody in a burst."""
+    """A new installation does not send a burst of mails."""
     case = {"now": "2026-12-01T06:00Z", "whole_through": date(2026, 11, 30)}
     deliver.record(due(case, ledger), ledger, NOW)
     assert due(case, ledger) == []
@@ -96,11 +96,11 @@ def test_a_recorded_baseline_sends_nothing_until_the_next_period(ledger):
 # The mail server
 
 
-class Postman:
-    """A mail server that answers as it is told, one answer a try, the last one for ever.
+class ScriptedServer:
+    """A mail server with a list of answers, one for each try. The last answer is repeated.
 
-    An answer names the step at which it is given, ``mail``, ``rcpt`` or ``data``, and what is given there: a
-    reply, or the end of the connection. Any other answer takes the message.
+    An answer begins with the step at which it is given: ``mail``, ``rcpt`` or ``data``. Then comes a reply, or
+    ``hang up``, which ends the connection. Any other answer accepts the message.
     """
 
     def __init__(self, *answers):
@@ -111,13 +111,13 @@ class Postman:
         return answer.removeprefix(f"{step} ") if answer.startswith(f"{step} ") else None
 
     async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
-        """Counts the try."""
+        """Count the try."""
         self.tries += 1
         envelope.mail_from = address
         return self._answer("mail") or "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
-        """Takes the recipient, refuses it, or hangs up before DATA."""
+        """Accept the recipient, refuse it, or hang up before DATA."""
         answer = self._answer("rcpt")
         if answer == "hang up":
             server.transport.abort()
@@ -126,7 +126,7 @@ class Postman:
         return answer or "250 OK"
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802
-        """Takes the message, refuses it, or takes it and hangs up without a word."""
+        """Accept the message, refuse it, or accept it and hang up without a reply."""
         answer = self._answer("data")
         self.seen.append(message_from_bytes(envelope.content, policy=policy.default)["Message-ID"])
         if answer is None or answer == "hang up":
@@ -137,15 +137,15 @@ class Postman:
 
     @property
     def messages(self):
-        """The messages taken."""
+        """The accepted messages, parsed."""
         return [message_from_bytes(each.content, policy=policy.default) for each in self.taken]
 
 
 @contextmanager
-def serving(postman, encryption=None, **options):
-    """A real server on loopback, and the configuration that finds it."""
+def serving(smtp_server, encryption=None, **options):
+    """Yield the configuration of a real server on loopback."""
     loop = asyncio.new_event_loop()
-    listening = loop.create_server(lambda: SMTP(postman, **options), "127.0.0.1", 0, ssl=encryption)
+    listening = loop.create_server(lambda: SMTP(smtp_server, **options), "127.0.0.1", 0, ssl=encryption)
     server = loop.run_until_complete(listening)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -159,7 +159,7 @@ def serving(postman, encryption=None, **options):
 
 
 def message(to=DEAN, text="Dear dean,\n.\n..and a line that begins with dots\n"):
-    """A landed message.eml: no Message-ID and no Date yet."""
+    """Return a landed message.eml, which has no Message-ID and no Date yet."""
     mail = EmailMessage()
     mail["From"], mail["To"] = "Certificate reports <reports@example.com>", to
     mail["Subject"] = "Northwind Academy: November 2026"
@@ -171,7 +171,7 @@ def message(to=DEAN, text="Dear dean,\n.\n..and a line that begins with dots\n")
 
 
 def send(ledger, mail, **changed):
-    """Sends November's report with pauses that take no time."""
+    """Send November's report, without pauses between the tries."""
     usual = {
         "message": message(),
         "state": ledger,
@@ -183,76 +183,76 @@ def send(ledger, mail, **changed):
 
 
 def status(ledger):
-    """What the ledger says of November's report."""
+    """Return the ledger's status of November's report."""
     return ledger.delivery("s1", "2026-11").status
 
 
 def test_a_message_arrives_as_it_was_rendered(ledger):
-    """Lines of dots and attachments survive the way."""
-    postman = Postman()
-    with serving(postman) as mail:
+    """Lines that begin with dots, and attachments, arrive unchanged."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail:
         assert send(ledger, mail)
-    [arrived], [envelope] = postman.messages, postman.taken
+    [arrived], [envelope] = smtp_server.messages, smtp_server.taken
     landed = message_from_bytes(message(), policy=policy.default)
     for part, sent in zip(arrived.walk(), landed.walk(), strict=True):
         assert part.is_multipart() or part.get_content().splitlines() == sent.get_content().splitlines()
     assert (envelope.mail_from, envelope.rcpt_tos) == ("reports@example.com", [DEAN])
 
 
-def test_a_message_gets_its_id_and_date_when_it_leaves(ledger):
-    """What a mail server's log says can be found in the ledger."""
-    postman = Postman()
-    with serving(postman) as mail:
+def test_a_message_gets_its_id_and_date_when_it_is_sent(ledger):
+    """The id in a mail server's log can be found in the ledger."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail:
         send(ledger, mail)
-    [arrived] = postman.messages
+    [arrived] = smtp_server.messages
     assert arrived["Date"].datetime == NOW
     assert arrived["Message-ID"] == ledger.delivery("s1", "2026-11").message_id
     assert arrived["Message-ID"].endswith("@example.com>")
 
 
-def test_a_message_that_was_parsed_as_eight_bits_leaves_with_seven(ledger):
-    """A server that knows no 8BITMIME carries it all the same."""
-    postman = Postman()
-    with serving(postman) as mail:
+def test_an_eight_bit_message_is_sent_in_seven_bits(ledger):
+    """A server without 8BITMIME delivers the message, too."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail:
         send(ledger, mail, message=message(text="Grüße\n"))
-    assert postman.taken[0].content.isascii()
-    assert postman.messages[0].get_body().get_content().strip() == "Grüße"
+    assert smtp_server.taken[0].content.isascii()
+    assert smtp_server.messages[0].get_body().get_content().strip() == "Grüße"
 
 
 def test_running_again_sends_nothing_twice(ledger):
-    """Exactly one mail per subscription and period."""
-    postman = Postman()
-    with serving(postman) as mail:
+    """Each subscription gets exactly one mail per period."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail:
         assert [send(ledger, mail), send(ledger, mail)] == [True, False]
-    assert (len(postman.taken), status(ledger)) == (1, "sent")
+    assert (len(smtp_server.taken), status(ledger)) == (1, "sent")
 
 
-@pytest.mark.parametrize("hiccup", ["mail 451 later", "rcpt 450 greylisted", "rcpt hang up", "data 452 full"])
-def test_what_fails_for_now_is_tried_again_under_the_same_id(ledger, hiccup):
-    """A greylisting server gets its second try."""
-    postman = Postman(hiccup, "rcpt hang up", "ok")
-    with serving(postman) as mail:
+@pytest.mark.parametrize("failure", ["mail 451 later", "rcpt 450 greylisted", "rcpt hang up", "data 452 full"])
+def test_a_temporary_failure_is_retried_under_the_same_id(ledger, failure):
+    """A greylisting server gets a second try."""
+    smtp_server = ScriptedServer(failure, "rcpt hang up", "ok")
+    with serving(smtp_server) as mail:
         assert send(ledger, mail)
     row = ledger.delivery("s1", "2026-11")
-    assert (len(postman.taken), row.attempts, row.status) == (1, 3, "sent")
-    assert postman.messages[0]["Message-ID"] == row.message_id
+    assert (len(smtp_server.taken), row.attempts, row.status) == (1, 3, "sent")
+    assert smtp_server.messages[0]["Message-ID"] == row.message_id
 
 
-def test_what_keeps_failing_is_left_to_the_next_run(ledger):
-    """A server that is down for an hour costs no report."""
-    postman = Postman("rcpt 450 later", "rcpt 450 later", "rcpt 450 later", "ok")
-    with serving(postman) as mail:
+def test_a_lasting_failure_is_left_to_the_next_run(ledger):
+    """No report is lost while a server is down for an hour."""
+    smtp_server = ScriptedServer("rcpt 450 later", "rcpt 450 later", "rcpt 450 later", "ok")
+    with serving(smtp_server) as mail:
         with pytest.raises(DeferredDelivery, match="450 later"):
             send(ledger, mail)
         deferred = ledger.delivery("s1", "2026-11")
         assert send(ledger, mail)
     assert (deferred.status, deferred.attempts, status(ledger)) == ("deferred", 3, "sent")
-    assert [each["Message-ID"] for each in postman.messages] == [deferred.message_id]
+    assert [each["Message-ID"] for each in smtp_server.messages] == [deferred.message_id]
 
 
 def test_a_server_that_is_not_there_defers(ledger):
-    """A mail server that is being restarted costs no report."""
-    with serving(Postman()) as mail:
+    """No report is lost while a mail server restarts."""
+    with serving(ScriptedServer()) as mail:
         pass
     with pytest.raises(DeferredDelivery, match="refused"):
         send(ledger, mail)
@@ -267,41 +267,41 @@ def test_a_server_that_is_not_there_defers(ledger):
         f'data 554 5.7.1 "the Northwind dean"@northwind.example alias {DEAN.upper()} is blocked',
     ],
 )
-def test_what_is_refused_for_good_is_not_tried_again(ledger, refusal):
-    """A dead address is not knocked at every hour, and is named nowhere."""
-    postman = Postman(refusal)
-    with serving(postman) as mail:
+def test_a_final_refusal_is_not_retried(ledger, refusal):
+    """A dead address is not tried every hour, and neither the error nor the ledger names it."""
+    smtp_server = ScriptedServer(refusal)
+    with serving(smtp_server) as mail:
         for _ in range(2):
             with pytest.raises(RefusedDelivery, match=refusal.split()[1]) as caught:
                 send(ledger, mail)
     row = ledger.delivery("s1", "2026-11")
-    assert (postman.tries, postman.taken, row.status) == (1, [], "failed")
+    assert (smtp_server.tries, smtp_server.taken, row.status) == (1, [], "failed")
     assert "northwind" not in f"{caught.value} {row.error}".lower()
 
 
 def test_one_refused_recipient_of_several_stops_the_message(ledger):
-    """Nobody is dropped in silence."""
-    postman = Postman("rcpt 550 unknown")
-    with serving(postman) as mail, pytest.raises(RefusedDelivery):
+    """No recipient is dropped silently."""
+    smtp_server = ScriptedServer("rcpt 550 unknown")
+    with serving(smtp_server) as mail, pytest.raises(RefusedDelivery):
         send(ledger, mail, message=message(to=f"{DEAN}, provost@northwind.example"))
-    assert (postman.taken, status(ledger)) == ([], "failed")
+    assert (smtp_server.taken, status(ledger)) == ([], "failed")
 
 
 def test_a_message_without_a_reply_is_in_doubt_and_stays_so(ledger):
-    """What may have arrived is not sent again by itself."""
-    postman = Postman("data hang up", "ok")
-    with serving(postman) as mail:
+    """A message that may have arrived is not sent again automatically."""
+    smtp_server = ScriptedServer("data hang up", "ok")
+    with serving(smtp_server) as mail:
         for _ in range(2):
             with pytest.raises(DoubtfulDelivery, match="--resend"):
                 send(ledger, mail)
-    assert (len(postman.taken), status(ledger)) == (1, "claimed")
+    assert (len(smtp_server.taken), status(ledger)) == (1, "claimed")
 
 
 @pytest.mark.parametrize("first", ["data hang up", "rcpt 550 unknown", "ok"])
 def test_a_resend_goes_out_under_a_new_id(ledger, first):
-    """Somebody who knows better can have it sent again."""
-    postman = Postman(first, "data 450 later", "ok")
-    with serving(postman) as mail:
+    """An operator can have any report sent again."""
+    smtp_server = ScriptedServer(first, "data 450 later", "ok")
+    with serving(smtp_server) as mail:
         if first == "ok":
             send(ledger, mail)
         else:
@@ -310,17 +310,17 @@ def test_a_resend_goes_out_under_a_new_id(ledger, first):
         former = ledger.delivery("s1", "2026-11").message_id
         assert send(ledger, mail, resend=True)
     row = ledger.delivery("s1", "2026-11")
-    assert (row.status, postman.seen[-2:]) == ("sent", [row.message_id] * 2)
+    assert (row.status, smtp_server.seen[-2:]) == ("sent", [row.message_id] * 2)
     assert row.message_id != former
 
 
 def test_a_test_goes_to_the_tester_alone(ledger):
-    """A test reaches no reader, works with mail off, and cannot unsubscribe anybody from its header."""
-    postman = Postman()
-    with serving(postman) as mail:
+    """A test mail does not reach the subscriber, works with mail off, and has no header that unsubscribes anybody."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail:
         off = mail.model_copy(update={"enabled": False})
         deliver.send_test(message(), "me@example.com", mail=off, lookup={}.get, clock=lambda: NOW)
-    [arrived], [envelope] = postman.messages, postman.taken
+    [arrived], [envelope] = smtp_server.messages, smtp_server.taken
     assert (envelope.rcpt_tos, arrived["To"]) == (["me@example.com"], "me@example.com")
     assert arrived["Subject"] == "[Test] Northwind Academy: November 2026"
     assert not {"List-Unsubscribe", "List-Unsubscribe-Post"} & set(arrived.keys())
@@ -338,7 +338,7 @@ def test_a_test_goes_to_one_address_or_nowhere(address):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A self-signed certificate for localhost: the folder of cert.pem and key.pem."""
+    """Return the folder of a self-signed certificate for localhost: cert.pem and key.pem."""
     folder = tmp_path_factory.mktemp("certificate")
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
     extension = ["-addext", "subjectAltName=DNS:localhost"]
@@ -348,7 +348,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(params=["smtps", "smtp+starttls"])
 def guarded(request, certificate, monkeypatch):
-    """The scheme and the options of a server that wants encryption, the user reports and a password."""
+    """Return the scheme and the options of a server that requires encryption, the user `reports` and a password."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
@@ -367,47 +367,47 @@ def guarded(request, certificate, monkeypatch):
 
 
 def guarded_mail(mail, scheme):
-    """The configuration of a server that wants a user and a password."""
+    """Return the configuration of a server that requires a user and a password."""
     url = mail.url.replace("smtp://", f"{scheme}://reports@")
     return mail.model_copy(update={"url": url, "secret": "SMTP"})
 
 
-@pytest.mark.filterwarnings("ignore:Requiring AUTH")  # the line of smtps is encrypted from its first byte
-def test_a_guarded_server_gets_the_password_over_an_encrypted_line(ledger, guarded):
-    """Mail leaves through the servers that providers really offer."""
-    (scheme, options), postman = guarded, Postman()
-    with serving(postman, **options) as mail:
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")  # an smtps connection is encrypted from its first byte
+def test_a_guarded_server_gets_the_password_over_an_encrypted_connection(ledger, guarded):
+    """Mail can be sent through servers such as providers offer."""
+    (scheme, options), smtp_server = guarded, ScriptedServer()
+    with serving(smtp_server, **options) as mail:
         assert send(ledger, guarded_mail(mail, scheme), lookup={"SMTP": "p@ss/word"}.get)
-    assert len(postman.taken) == 1
+    assert len(smtp_server.taken) == 1
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
 def test_a_wrong_password_fails_no_report(ledger, guarded):
-    """When the password has expired, reports wait; they are not given up, and it is tried once."""
-    (scheme, options), postman = guarded, Postman()
-    with serving(postman, **options) as mail, pytest.raises(UnusableServer, match="535") as caught:
+    """When the password has expired, reports are deferred, not failed. The password is tried once."""
+    (scheme, options), smtp_server = guarded, ScriptedServer()
+    with serving(smtp_server, **options) as mail, pytest.raises(UnusableServer, match="535") as caught:
         send(ledger, guarded_mail(mail, scheme), lookup={"SMTP": "hunter2"}.get)
     row = ledger.delivery("s1", "2026-11")
-    assert (row.status, row.attempts, postman.tries) == ("deferred", 1, 0)
+    assert (row.status, row.attempts, smtp_server.tries) == ("deferred", 1, 0)
     assert "hunter2" not in f"{caught.value} {row.error}"
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted(ledger, guarded, monkeypatch):
-    """Reports and passwords are handed to nobody who merely sits on the line."""
+def test_a_self_signed_certificate_is_not_trusted(ledger, guarded, monkeypatch):
+    """Reports and passwords are not given to a server in the middle of the connection."""
     monkeypatch.delenv("SSL_CERT_FILE")
-    (scheme, options), postman = guarded, Postman()
-    with serving(postman, **options) as mail, pytest.raises(UnusableServer, match="self-signed"):
+    (scheme, options), smtp_server = guarded, ScriptedServer()
+    with serving(smtp_server, **options) as mail, pytest.raises(UnusableServer, match="self-signed"):
         send(ledger, guarded_mail(mail, scheme), lookup={"SMTP": "p@ss/word"}.get)
-    assert (postman.tries, status(ledger)) == (0, "deferred")
+    assert (smtp_server.tries, status(ledger)) == (0, "deferred")
 
 
 def test_a_server_without_starttls_gets_nothing(ledger):
-    """Who asks for encryption is never sent without."""
-    postman = Postman()
-    with serving(postman) as mail, pytest.raises(UnusableServer, match="STARTTLS"):
+    """Where encryption is configured, mail is never sent without it."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail, pytest.raises(UnusableServer, match="STARTTLS"):
         send(ledger, mail.model_copy(update={"url": mail.url.replace("smtp:", "smtp+starttls:")}))
-    assert (postman.tries, status(ledger)) == (0, "deferred")
+    assert (smtp_server.tries, status(ledger)) == (0, "deferred")
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_a_server_without_starttls_gets_nothing(ledger):
     [("http://localhost", None), ("localhost:25", None), ("smtp://localhost", "SMTP"), ("smtp://u@h", "NO")],
 )
 def test_a_wrong_configuration_is_found_before_anything_is_claimed(ledger, url, secret):
-    """A typing error in the configuration leaves no report in doubt."""
+    """A mistake in the configuration leaves no report in doubt."""
     with pytest.raises(ConfigurationError):
         send(ledger, settings.Mail(url=url, secret=secret, enabled=True), lookup={"SMTP": "p"}.get)
     assert ledger.delivery("s1", "2026-11") is None
@@ -426,7 +426,7 @@ def test_a_wrong_configuration_is_found_before_anything_is_claimed(ledger, url, 
 
 @pytest.mark.parametrize("name", ["s1", "sub.with/odd characters?", "größe", ""])
 def test_an_unsubscribe_token_gives_its_subscription_back(name):
-    """One click ends the right mails."""
+    """One click ends the mails of the right subscription."""
     token = deliver.unsubscribe_token(name, "key")
     assert deliver.unsubscribed_by(token, "key") == name
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -434,7 +434,7 @@ def test_an_unsubscribe_token_gives_its_subscription_back(name):
 
 @pytest.mark.parametrize("forge", ["", ".", "czE.", "s1", "größe", "\udcff", "czE.AAAA", "czI.{signature}", "{token}A"])
 def test_a_forged_token_unsubscribes_nobody(forge):
-    """Nobody can end another's mails."""
+    """Nobody can end the mails of another subscription."""
     token = deliver.unsubscribe_token("s1", "key")
     assert deliver.unsubscribed_by(forge.format(token=token, signature=token.partition(".")[2]), "key") is None
     assert deliver.unsubscribed_by(token, "another key") is None

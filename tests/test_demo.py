@@ -1,4 +1,4 @@
-"""Promises of the simulated platform: repeatable, complete, in the shapes of the interface."""
+"""Promises of the simulated platform: repeatable, complete, and in the formats of the interface."""
 
 import csv
 import hashlib
@@ -19,12 +19,12 @@ FIRST_DAY = date(2026, 11, 2)
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine simulated nights."""
+    """Return the folder of nine simulated nights."""
     return simulate(tmp_path_factory.mktemp("platform"), first_day=FIRST_DAY, nights=9).folder
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Every file's path and the hash of its bytes."""
+    """Return every file's path and the hash of its bytes."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -39,25 +39,25 @@ def test_the_same_seed_gives_the_same_bytes(platform: Path, tmp_path: Path) -> N
 
 
 def test_no_log_is_of_a_day_that_was_not_simulated(platform: Path) -> None:
-    """A repeated post does not open a day after the last."""
+    """A repeated post does not add a day after the last one."""
     folders = {path.parent.name for path in platform.glob("sendgrid/*/*/*/*.json.gz")}
     assert folders == {f"{day:02d}" for day in range(2, 11)}
 
 
-def test_no_compressed_file_holds_a_clock(platform: Path) -> None:
-    """The same bytes today and tomorrow: gzip's time stamp (bytes 4 to 7, RFC 1952) is zero."""
+def test_no_compressed_file_holds_a_time_stamp(platform: Path) -> None:
+    """The bytes are the same today and tomorrow: gzip's time stamp (bytes 4 to 7, RFC 1952) is zero."""
     assert {path.read_bytes()[4:8] for path in platform.rglob("*.gz")} == {bytes(4)}
 
 
 def test_another_seed_gives_other_bytes(platform: Path, tmp_path: Path) -> None:
-    """The seed is what decides."""
+    """The seed decides the data."""
     simulate(tmp_path, first_day=FIRST_DAY, nights=9, seed=8)
     assert digests(tmp_path) != digests(platform)
 
 
 @pytest.mark.parametrize("day", range(9))
 def test_every_day_has_both_logs(platform: Path, day: int) -> None:
-    """No night of the demo is missing a slice."""
+    """No night of the demo lacks a slice."""
     at = date(2026, 11, 2 + day)
     assert len(list(platform.glob(f"sendgrid/{at:%Y/%m/%d}/*.json.gz"))) > 1
     assert len(list(platform.glob(f"recipient_view/access.log-{at}*"))) == 1
@@ -79,7 +79,7 @@ def test_registry_has_the_headers_of_the_interface(platform: Path, table: str, h
 
 
 def test_nobody_real_is_in_the_registry(platform: Path) -> None:
-    """Every address lies at a reserved domain or at a mistyped one that is known to be."""
+    """Every address is at a reserved domain, or at one of the listed mistyped domains."""
     with (platform / "registry" / "recipients.csv").open(encoding="utf-8", newline="") as file:
         domains = {row["email"].rpartition("@")[2] for row in csv.DictReader(file)}
     assert {domain for domain in domains if not domain.endswith((".example", "example.com"))} <= MISTYPED
@@ -99,7 +99,7 @@ def test_the_sink_writes_what_it_accepted(tmp_path: Path) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

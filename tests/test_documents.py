@@ -1,4 +1,4 @@
-"""Raw files as clean lines: whatever a disk, a provider or a transfer has done to them."""
+"""Raw files read as clean lines, whatever a disk, a provider or a transfer has done to them."""
 
 import gzip
 import json
@@ -13,32 +13,32 @@ from etl.normalise.documents import UnreadableError
 
 
 def cleaned(folder: Path, content: bytes, layout: documents.Layout = "json", name: str = "events.json") -> list[str]:
-    """The clean lines of a file with that content."""
+    """Return the clean lines of a file with that content."""
     return text(folder, content, layout, name).path.read_text(encoding="utf-8").split("\n")
 
 
 def text(folder: Path, content: bytes, layout: documents.Layout = "json", name: str = "events.json") -> documents.Text:
-    """The clean text of a file with that content, some of whose lines do not parse."""
+    """Return the clean text of a file with that content, as it is read when some of its lines do not parse."""
     raw, scratch = folder / name, folder / "scratch"
     raw.write_bytes(content)
     scratch.mkdir(exist_ok=True)
     return documents.untangled(documents.clean(raw, layout, scratch), scratch)
 
 
-def test_a_clean_file_is_read_where_it_lies(tmp_path: Path) -> None:
-    """A plain file costs no copy."""
+def test_a_clean_file_is_read_in_place(tmp_path: Path) -> None:
+    """A plain file is not copied."""
     assert text(tmp_path, b'{"a":1}\n{"a":2}\n').path.resolve() == tmp_path / "events.json"
 
 
 @pytest.mark.parametrize("name", ["events.json", "events.json.gz", "events.json.zst", "day[1]*?{a}.json"])
 def test_a_file_is_decompressed_by_its_ending(tmp_path: Path, name: str) -> None:
-    """Plain, gzip and Zstandard are read alike, and a name may hold any character."""
+    """Plain, gzip and Zstandard files are read alike, and a name may hold any character."""
     compress = {".gz": gzip.compress, ".zst": zstd.compress}.get(Path(name).suffix, bytes)
     assert cleaned(tmp_path, compress(b'{"a":1}\n{"a":2}\n'), name=name) == ['{"a":1}', '{"a":2}', ""]
 
 
 def test_compressed_parts_are_read_one_after_another(tmp_path: Path) -> None:
-    """Files that were joined after compression are whole."""
+    """A file that was joined from compressed parts is read whole."""
     assert cleaned(tmp_path, gzip.compress(b'{"a":1}\n') + gzip.compress(b'{"a":2}\n'), name="a.gz") == [
         '{"a":1}',
         '{"a":2}',
@@ -61,7 +61,7 @@ def test_compressed_parts_are_read_one_after_another(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("layout", ["json", "lines"])
-def test_a_file_that_cannot_be_decompressed_is_said_so(
+def test_a_file_that_cannot_be_decompressed_is_an_error(
     tmp_path: Path, name: str, content: bytes, layout: documents.Layout
 ) -> None:
     """A transfer that broke off is an error, never a short day."""
@@ -69,8 +69,8 @@ def test_a_file_that_cannot_be_decompressed_is_said_so(
         text(tmp_path, content, layout, name)
 
 
-def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    """A path that names nothing is an error."""
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """A path to a missing file is an error."""
     with pytest.raises(UnreadableError, match="No such file"):
         documents.clean(tmp_path / "nothing.json", "json", tmp_path)
 
@@ -79,7 +79,7 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     ("name", "content"), [("a", b""), ("a.gz", gzip.compress(b"", mtime=0)), ("a.zst", zstd.compress(b""))]
 )
 def test_an_empty_file_has_no_line(tmp_path: Path, name: str, content: bytes) -> None:
-    """Nothing is nothing, compressed or not."""
+    """An empty file has no lines, compressed or not."""
     assert cleaned(tmp_path, content, name=name) == [""]
 
 
@@ -98,7 +98,7 @@ def test_an_empty_file_has_no_line(tmp_path: Path, name: str, content: bytes) ->
         (b'\n\n# remark\n[]\n{"a":1}', ["", "", "# remark", "[]", '{"a":1}']),
     ],
 )
-def test_documents_stand_on_the_lines_where_they_began(tmp_path: Path, content: bytes, lines: list[str]) -> None:
+def test_documents_keep_the_lines_where_they_begin(tmp_path: Path, content: bytes, lines: list[str]) -> None:
     """However a file is laid out, a reject can be found in it."""
     assert [line for line in cleaned(tmp_path, content) if line] == [line for line in lines if line]
 
@@ -124,10 +124,10 @@ def test_documents_stand_on_the_lines_where_they_began(tmp_path: Path, content: 
 )
 @pytest.mark.parametrize("lines_before", [1, 20_000])
 @pytest.mark.parametrize("name", ["day.json", "day.json.gz"])
-def test_documents_may_spread_behind_any_number_of_lines(
+def test_documents_may_span_lines_after_any_number_of_lines(
     tmp_path: Path, name: str, lines_before: int, content: bytes, lines: list[str]
 ) -> None:
-    """A file that begins with a document on a line may go on as it likes, and damage costs only itself."""
+    """A file that begins with one document per line may change its layout later, and damage affects only itself."""
     before, compress = (
         ['{"a":"some text of some length"}'] * lines_before,
         gzip.compress if name.endswith("gz") else bytes,
@@ -138,8 +138,8 @@ def test_documents_may_spread_behind_any_number_of_lines(
 
 @pytest.mark.parametrize("length", [1, 1 << 18, (1 << 20) - 30, 1 << 20, 1 << 21, 3 << 20])
 @pytest.mark.parametrize("name", ["day.json", "day.json.gz"])
-def test_documents_meet_wherever_a_file_is_cut_for_reading(tmp_path: Path, name: str, length: int) -> None:
-    """Two documents on a line are two, however long the first is."""
+def test_two_documents_on_a_line_are_found_at_any_length(tmp_path: Path, name: str, length: int) -> None:
+    """Two documents on a line are two, however long the first one is."""
     compress, documents_of_day = gzip.compress if name.endswith("gz") else bytes, []
     for shorter in range(-3, 3):
         first = json.dumps({"a": "x" * (length + shorter)})
@@ -152,19 +152,19 @@ def test_documents_meet_wherever_a_file_is_cut_for_reading(tmp_path: Path, name:
     "content",
     [b'{"a":1}\n\n{"a":2}', b'{"a":1}\n[{"a":2},{"a":3}]\n', b'# remark\n{"a":1}\n', b'{"a":1}\n{"a":2}\n{"a"'],
 )
-def test_a_document_on_each_line_is_read_where_it_lies(tmp_path: Path, content: bytes) -> None:
-    """Blank lines, remarks, arrays and a last line that is not whole cost no copy."""
+def test_a_document_on_each_line_is_read_in_place(tmp_path: Path, content: bytes) -> None:
+    """Blank lines, remarks, arrays and an incomplete last line need no copy."""
     assert text(tmp_path, content).path.resolve() == tmp_path / "events.json"
 
 
-def test_what_was_read_document_by_document_is_not_read_again(tmp_path: Path) -> None:
-    """Damage in a file that spreads costs no second look."""
+def test_a_file_read_document_by_document_is_not_read_again(tmp_path: Path) -> None:
+    """Damage in a file of spread documents does not cause a second reading."""
     spread = text(tmp_path, b'{\n"a":1}\nno\n')
     assert documents.untangled(spread, tmp_path) is spread
 
 
-def test_bodies_of_forms_are_read_where_they_lie(tmp_path: Path) -> None:
-    """A plain file of posted forms costs no copy."""
+def test_bodies_of_forms_are_read_in_place(tmp_path: Path) -> None:
+    """A plain file of posted forms is not copied."""
     content = b"event=opened&a=1\nevent=clicked&a=2\n"
     assert text(tmp_path, content).path.resolve() == tmp_path / "events.json"
 
@@ -179,30 +179,30 @@ def test_bodies_of_forms_are_read_where_they_lie(tmp_path: Path) -> None:
     ],
 )
 def test_one_document_is_all_line_one(tmp_path: Path, content: bytes, is_all: bool) -> None:
-    """What is one document, or one line, has no other line."""
+    """A file that is one document, or one line, has no other line."""
     assert text(tmp_path, content).is_all_line_one is is_all
 
 
 def test_a_document_keeps_its_line_behind_blank_lines(tmp_path: Path) -> None:
-    """Line numbers are the raw file's."""
+    """Line numbers are those of the raw file."""
     assert cleaned(tmp_path, b'{\n"a":1\n}\n\n\n{\n"a":2}\n')[5] == '{ "a":2}'
 
 
 def test_an_endless_line_of_a_log_is_cut(tmp_path: Path) -> None:
-    """A line that never ends is one bad line, and the next is read."""
+    """A line that never ends is one bad line, and the next one is read."""
     first, second, *_ = cleaned(tmp_path, b"x" * 20_000_000 + b"\nnext\n", "lines")
     assert len(first) < 10_000_000
     assert second == "next"
 
 
 def test_an_endless_line_of_json_is_cut(tmp_path: Path) -> None:
-    """A text that never ends costs no document behind it."""
+    """A text that never ends does not affect the documents after it."""
     lines = cleaned(tmp_path, b'{"a":1}\n{"a":"' + b"x" * 20_000_000 + b'\n{"a":2}\n')
     assert [lines[0], lines[-1]] == ['{"a":1}', '{"a":2}']
 
 
 def test_nesting_without_end_is_one_bad_document(tmp_path: Path) -> None:
-    """Brackets upon brackets stop nothing."""
+    """Endless brackets do not stop the reading."""
     assert cleaned(tmp_path, b"[" * 100_000 + b'\n{"a":1}\n')[-1] == '{"a":1}'
 
 
@@ -219,7 +219,7 @@ def test_an_array_of_any_size_is_split_in_bounded_memory(tmp_path: Path) -> None
 
 
 def test_bodies_of_forms_are_lines(tmp_path: Path) -> None:
-    """What a provider posts as a form stays a line, whatever the lines end with."""
+    """A form that a provider posts stays one line, whatever the lines end with."""
     assert cleaned(tmp_path, b"event=opened&a=1\r\nevent=clicked&a=2\n") == [
         "event=opened&a=1",
         "event=clicked&a=2",

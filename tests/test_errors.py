@@ -1,4 +1,4 @@
-"""Errors own their sentence, and keep it on the way from one process to another."""
+"""Errors keep their message on the way from one process to another."""
 
 import inspect
 import pickle
@@ -26,7 +26,7 @@ def made(kind):
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_an_error_survives_pickling(kind):
-    """A worker's failure reaches whoever waits for it with its sentence and its facts."""
+    """A worker's failure reaches the waiting process with its message and its facts."""
     error = made(kind)
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), vars(copy)) == (kind, str(error), vars(error))

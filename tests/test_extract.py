@@ -1,4 +1,4 @@
-"""Raw records come into the landing as they are, and nothing takes the place of something."""
+"""Raw records are landed unchanged, and an empty day never replaces a loaded one."""
 
 import csv
 import gzip
@@ -20,19 +20,19 @@ PREFIX = slice_prefix("mail", DAY)
 
 @pytest.fixture
 def logs(tmp_path):
-    """An empty folder of raw files."""
+    """Return an empty folder for raw files."""
     folder = tmp_path / "it's the logs"
     folder.mkdir()
     return folder
 
 
 def source(logs, pattern="{day:%Y-%m-%d}/*", **differing):
-    """A source that reads that folder."""
+    """Return a source that reads that folder."""
     return settings.Source(format="sendgrid", files=f"{logs}/{pattern}", **differing)
 
 
 def write(logs, name, content=b"{}"):
-    """A raw file of the day."""
+    """Write a raw file of the day."""
     path = logs / DAY.isoformat() / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -40,17 +40,17 @@ def write(logs, name, content=b"{}"):
 
 
 def pull(landing, mail, **options):
-    """Extracts the day."""
+    """Extract the day."""
     return extract.extract_slice(landing, "mail", mail, DAY, {}.get, today=DAY, **options)
 
 
 def landed(landing, manifest):
-    """What lies in the landing now, file by file."""
+    """Return the contents of the landed raw files."""
     return [landing.read(landing.path(PREFIX, file.path)) for file in manifest.raw]
 
 
 def load(landing, manifest, raw=1):
-    """Says that the warehouse holds this version, with so many records."""
+    """Record that the warehouse holds this version, with so many records."""
     landing.mark_loaded(manifest.model_copy(update={"status": "valid", "counts": Counts(raw=raw, event=raw)}))
 
 
@@ -58,7 +58,7 @@ def load(landing, manifest, raw=1):
 
 
 def test_files_are_landed_byte_for_byte_in_the_order_of_their_names(landing, logs):
-    """Raw stays raw: compressed stays compressed, damage stays damage."""
+    """Compressed files stay compressed, and damaged files stay damaged."""
     contents = [gzip.compress(b"{}"), b"\xff\x00\r\n", b""]
     for name, content in zip(("a.json.gz", "b.json", "c.json"), contents, strict=True):
         write(logs, name, content)
@@ -68,14 +68,14 @@ def test_files_are_landed_byte_for_byte_in_the_order_of_their_names(landing, log
     assert manifest == landing.newest(PREFIX)
 
 
-def test_a_file_is_known_by_where_it_came_from(landing, logs):
-    """A reject can be found in the raw file of the provider, not in a copy."""
+def test_a_landed_file_names_its_origin(landing, logs):
+    """A reject can be found in the provider's raw file, not only in a copy."""
     path = write(logs, "a.json")
     assert pull(landing, source(logs)).raw[0].origin == f"file://{path}"
 
 
-def test_only_the_files_of_the_day_are_taken(landing, logs):
-    """A pattern names its day as its author likes."""
+def test_only_the_files_of_the_day_are_extracted(landing, logs):
+    """A pattern may write the day in any format."""
     for name in ("access.log-20260302.gz", "access.log-20260303.gz", "access.log-20260302.md5"):
         (logs / name).write_bytes(name.encode())
     manifest = pull(landing, source(logs, "access.log-{day:%Y%m%d}*.gz"))
@@ -83,14 +83,14 @@ def test_only_the_files_of_the_day_are_taken(landing, logs):
 
 
 def test_two_files_of_one_name_in_two_folders_are_two_files(landing, logs):
-    """Hosts that write the same name do not overwrite one another."""
+    """Files of the same name from several hosts do not overwrite one another."""
     write(logs, "host1/access.log", b"1")
     write(logs, "host2/access.log", b"2")
     assert landed(landing, pull(landing, source(logs, "{day}/*/access.log"))) == [b"1", b"2"]
 
 
-def test_names_with_quotes_spaces_and_letters_are_names(landing, logs):
-    """Nobody's file name is a program."""
+def test_names_may_hold_quotes_spaces_and_letters(landing, logs):
+    """A file name may hold any character, and is never executed."""
     for name in ("o'neil; drop.json", 'a "quoted" name.json', "Übersicht 李.json"):
         write(logs, name, name.encode())
     assert len(landed(landing, pull(landing, source(logs)))) == 3
@@ -104,7 +104,7 @@ def test_a_folder_that_matches_is_no_file(landing, logs):
 
 
 def test_a_later_file_is_found_by_the_same_process(landing, logs):
-    """A worker that lives for days does not go by what it saw in the morning."""
+    """A worker that runs for days does not rely on an old listing."""
     write(logs, "a.json")
     pull(landing, source(logs))
     write(logs, "b.json")
@@ -112,7 +112,7 @@ def test_a_later_file_is_found_by_the_same_process(landing, logs):
 
 
 def test_a_day_without_files_fails_and_names_the_pattern(landing, logs):
-    """A log that did not come is no quiet day; the reader gets three ways on."""
+    """A log that did not come is not a quiet day. The error gives three ways to go on."""
     with pytest.raises(
         NoFiles, match=r"mail 2026-03-02: no file matches .*2026-03-02/\*; bring the files, or set may_be"
     ):
@@ -120,34 +120,34 @@ def test_a_day_without_files_fails_and_names_the_pattern(landing, logs):
     assert landing.newest(PREFIX) is None
 
 
-def test_a_day_may_be_empty_where_somebody_says_so(landing, logs):
+def test_a_day_may_be_empty_where_the_source_allows_it(landing, logs):
     """A small sender has quiet days."""
     assert pull(landing, source(logs, may_be_empty=True)).raw == ()
 
 
 @pytest.mark.parametrize("may_be_empty", [True, False])
-def test_nothing_never_replaces_something(landing, logs, may_be_empty):
-    """Files that a retention took away do not take the loaded records along."""
+def test_an_empty_day_never_replaces_a_loaded_one(landing, logs, may_be_empty):
+    """Raw files that a retention rule deleted do not take the loaded records with them."""
     load(landing, manifest := _one_file(landing, logs))
     with pytest.raises(NoFiles):
         pull(landing, source(logs, may_be_empty=may_be_empty))
     assert landing.newest(PREFIX) == manifest
 
 
-def test_nothing_replaces_something_when_somebody_says_so(landing, logs):
-    """--replace is for the day on which it is right."""
+def test_an_empty_day_replaces_a_loaded_one_with_replace(landing, logs):
+    """--replace is for a day that really is empty."""
     load(landing, _one_file(landing, logs))
     assert pull(landing, source(logs), replace=True).raw == ()
 
 
 def test_an_empty_day_may_be_empty_again(landing, logs):
-    """A re-run of a quiet day is quiet."""
+    """A quiet day can be run again."""
     load(landing, pull(landing, source(logs, may_be_empty=True)), raw=0)
     assert pull(landing, source(logs, may_be_empty=True)).raw == ()
 
 
 def _one_file(landing, logs):
-    """A version from a file that is gone by now."""
+    """Return a version from a file that has been deleted since."""
     path = write(logs, "a.json")
     manifest = pull(landing, source(logs))
     path.unlink()
@@ -155,7 +155,7 @@ def _one_file(landing, logs):
 
 
 def test_a_file_that_cannot_be_read_keeps_the_former_version(landing, logs):
-    """The sentence names the file; what was landed before stays the newest."""
+    """The error names the file, and the version landed before stays the newest."""
     write(logs, "a.json")
     former = pull(landing, source(logs))
     (logs / DAY.isoformat() / "b.json").symlink_to("/proc/self/mem")
@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_read_keeps_the_former_version(landing, logs):
     [("nowhere://bucket/{day}", "Protocol not known: nowhere"), ("ftp://127.0.0.1:9/{day}/*", "Connection refused")],
 )
 def test_a_place_that_cannot_be_reached_is_a_failing_slice(landing, files, words):
-    """The other sources go on; `check` names this one."""
+    """The other sources go on, and `check` names this one."""
     mail = settings.Source(format="sendgrid", files=files)
     with pytest.raises(UnreadableFile, match=words):
         pull(landing, mail)
@@ -178,30 +178,30 @@ def test_a_place_that_cannot_be_reached_is_a_failing_slice(landing, files, words
 
 
 def test_check_says_how_many_files_a_day_has(logs):
-    """A pattern that is wrong is seen before the night."""
+    """A wrong pattern is seen before the night."""
     write(logs, "a.json")
     assert extract.probe(source(logs), DAY, {}.get).startswith("1 files of 2026-03-02 match ")
 
 
-# Taking what was landed
+# Reusing what was landed
 
 
-def test_what_was_landed_is_taken_again(landing, logs):
-    """A rebuild pulls nothing."""
+def test_a_landed_version_is_reused(landing, logs):
+    """A rebuild extracts nothing."""
     manifest = _one_file(landing, logs)
     assert extract.reuse_landed(landing, "mail", DAY) == manifest
 
 
 def test_a_refused_version_gives_way_to_the_loaded_one(landing, logs):
-    """A rebuild makes the warehouse that there was."""
+    """A rebuild makes the same warehouse as before."""
     write(logs, "a.json")
     load(landing, pull(landing, source(logs)))
     landing.publish(pull(landing, source(logs)).model_copy(update={"status": "refused"}))
     assert extract.reuse_landed(landing, "mail", DAY) == landing.loaded(PREFIX) == landing.newest(PREFIX)
 
 
-def test_a_slice_that_was_never_landed_cannot_be_taken(landing):
-    """The sentence says how to bring it."""
+def test_a_slice_that_was_never_landed_cannot_be_reused(landing):
+    """The error says how to extract it."""
     with pytest.raises(NotLanded, match="mail 2026-03-02: nothing was landed; run the day without --from-landing"):
         extract.reuse_landed(landing, "mail", DAY)
 
@@ -222,24 +222,24 @@ ROWS = {
 TYPES = {"created_at": "TIMESTAMPTZ", "access_email_sent_at": "TIMESTAMPTZ", "paused": "BOOLEAN"}
 
 
-def told(value):
-    """A value as a CSV file has it."""
+def csv_value(value):
+    """Return a value as a CSV file has it."""
     return (
         str(value).lower() if isinstance(value, bool) else value.isoformat() if isinstance(value, datetime) else value
     )
 
 
 def folder(tmp_path, postgres_url):
-    """The registry as four CSV files."""
+    """Write the registry as four CSV files."""
     for table, rows in ROWS.items():
         with (tmp_path / f"{table}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerows([registry.HEADERS[table], *([told(value) for value in row] for row in rows)])
+            writer.writerows([registry.HEADERS[table], *([csv_value(value) for value in row] for row in rows)])
     return settings.Registry(url=f"file://{tmp_path}")
 
 
 def postgres(tmp_path, postgres_url):
-    """The registry in PostgreSQL, with types of its own; the queries have signs that drivers read things into."""
+    """Write the registry to PostgreSQL with typed columns. The queries hold characters that drivers may interpret."""
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
         for table, rows in ROWS.items():
             columns = ", ".join(f"{name} {TYPES.get(name, 'TEXT')}" for name in registry.HEADERS[table])
@@ -252,19 +252,19 @@ def postgres(tmp_path, postgres_url):
 
 
 def sqlite(tmp_path, postgres_url):
-    """The registry in SQLite, which has texts; a query writes what it must."""
+    """Write the registry to SQLite as texts. The queries hold characters that drivers may interpret."""
     with sqlite3.connect(tmp_path / "platform.db") as connection:
         for table, rows in ROWS.items():
             connection.execute(f"CREATE TABLE {table} ({', '.join(registry.HEADERS[table])})")
             places = ", ".join("?" * len(rows[0]))
-            connection.executemany(f"INSERT INTO {table} VALUES ({places})", [[told(v) for v in row] for row in rows])
+            connection.executemany(f"INSERT INTO {table} VALUES ({places})", [[csv_value(v) for v in row] for row in rows])
     queries = {table: f"SELECT * FROM {table} WHERE 'a%:b' LIKE '%:b'" for table in ROWS}
     return settings.Registry(url=f"sqlite:///{tmp_path}/platform.db", queries=queries)
 
 
 @pytest.mark.parametrize("kind", [folder, postgres, sqlite])
 def test_the_registry_is_the_same_from_files_and_from_databases(landing, tmp_path, postgres_url, kind):
-    """Where the platform keeps its data changes no row: times, nothing, true, quotes and line breaks alike."""
+    """The place of the platform's data changes no row: neither times, nulls and booleans nor quotes and line breaks."""
     extract.pull_registry(landing, kind(tmp_path, postgres_url), {}.get)
     manifest = registry.normalise_registry(landing, settings.Normalise(), hash_key="k", forgotten=())
     tables = {
@@ -283,7 +283,7 @@ def test_the_registry_is_the_same_from_files_and_from_databases(landing, tmp_pat
 
 
 def test_a_registry_without_a_file_names_it(landing, tmp_path, postgres_url):
-    """Nothing is published: the former registry stays."""
+    """Nothing is published, so the former registry is kept."""
     table = folder(tmp_path, postgres_url)
     (tmp_path / "recipients.csv").unlink()
     with pytest.raises(RegistryError, match=r"has no recipients.csv; put the file there"):
@@ -292,7 +292,7 @@ def test_a_registry_without_a_file_names_it(landing, tmp_path, postgres_url):
 
 
 def test_a_query_that_fails_says_what_the_database_said_without_its_data(landing, postgres_url):
-    """The first line of the driver is enough; addresses that it quotes are cut out."""
+    """The error has the first line of the driver's message, without the addresses that it quotes."""
     queries = dict.fromkeys(ROWS, "SELECT CAST('ada@example.com' AS INTEGER) AS issuer_id")
     with pytest.raises(RegistryError) as error:
         extract.pull_registry(landing, settings.Registry(url=postgres_url, queries=queries), {}.get)
@@ -301,7 +301,7 @@ def test_a_query_that_fails_says_what_the_database_said_without_its_data(landing
 
 
 def test_the_four_queries_are_all_needed(landing, postgres_url):
-    """The missing one is named."""
+    """The error names the missing query."""
     with pytest.raises(ConfigurationError, match=r"registry.queries.issuers is missing; write one SELECT for each"):
         extract.pull_registry(landing, settings.Registry(url=postgres_url, queries={"recipients": "SELECT 1"}), {}.get)
 
@@ -314,14 +314,14 @@ def test_the_four_queries_are_all_needed(landing, postgres_url):
         ("nonsense", dict.fromkeys(ROWS, "SELECT 1"), "registry.url is no database's"),
     ],
 )
-def test_a_registry_that_is_half_folder_half_database_is_told_so(landing, url, queries, words):
-    """Whoever forgot the queries, or the folder, reads which."""
+def test_a_registry_that_is_half_folder_half_database_is_refused(landing, url, queries, words):
+    """The error says whether the queries are missing or the URL is not a database's."""
     with pytest.raises(ConfigurationError, match=words):
         extract.pull_registry(landing, settings.Registry(url=url, queries=queries), {}.get)
 
 
 def test_a_database_that_is_not_there_is_an_error_without_its_password(landing):
-    """The password comes from the look-up and goes nowhere else."""
+    """The password is used for the connection and for nothing else."""
     table = settings.Registry(
         url="postgresql+psycopg://me@127.0.0.1:9/p", secret="DB", queries=dict.fromkeys(ROWS, "SELECT 1")
     )

@@ -1,4 +1,4 @@
-"""Events pulled by the providers' own APIs, from a local server that behaves as they document theirs."""
+"""Events pulled through the providers' APIs, from a local server that behaves as they document them."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ CASES = [
 
 
 def iso(second):
-    """A moment of the day, so many seconds after noon."""
+    """Return a moment of the day, so many seconds after noon."""
     return (NOON + timedelta(seconds=second)).isoformat()
 
 
@@ -45,14 +45,14 @@ LISTED = {
     "mailjet": ("openinformation", 2000, lambda n: {"OpenedAt": iso(n), "MessageID": n, "UserAgentFull": "Thunder"}),
     "sendgrid": ("mails", 230, lambda n: {"sg_message_id": f"m{n}.recvd", "sg_message_id_created_at": iso(n)}),
 }  # fmt: skip
-"""By provider the listing that is tried, how many rows it has (more than two pages), and a row."""
+"""By provider: the listing that is pulled, its number of rows (more than two pages), and a function that makes a row."""
 
 EVERY = pytest.mark.parametrize("kind", list(LISTED))
 
 
 @contextmanager
 def holding(kind, count=None):
-    """A provider that holds so many rows of one listing, in order of time."""
+    """Yield a provider that holds so many rows of one listing, ordered by time."""
     listing, usual, row = LISTED[kind]
     with serve(kind.removesuffix("_logs")) as server:
         server.page_size = 10
@@ -61,7 +61,7 @@ def holding(kind, count=None):
 
 
 def fill(server, listing, rows):
-    """Puts rows into a listing, and for SendGrid's mails an open of each."""
+    """Put rows into a listing, and an open for each of SendGrid's mails."""
     server.rows[listing] = rows
     mails = rows if listing == "mails" else []
     server.rows["details"] = [
@@ -71,20 +71,20 @@ def fill(server, listing, rows):
 
 
 def sendgrid_event(mail, number):
-    """What the Email Logs API tells of an open."""
+    """Return the Email Logs API's event of an open."""
     return {"event": "open", "sg_event_id": f"e{number}", "sg_message_id": mail["sg_message_id"],
             "timestamp": int(NOON.timestamp()) + number}  # fmt: skip
 
 
 def source(server, kind=None, **differing):
-    """A source that is pulled from that server."""
+    """Return a source that is pulled from that server."""
     domain = None if kind == "mailgun_logs" else DOMAINS.get(server.provider)
     options = {"format": server.provider, "api": server.url, "secret": "KEY", "domain": domain} | differing
     return settings.Source(**options)
 
 
 def pull(landing, server, kind=None, *, today=TODAY, key=KEY, replace=False, **differing):
-    """Extracts the day without pauses."""
+    """Extract the day, without pauses."""
     mail = source(server, kind, **differing)
     provider = PROVIDERS[mail.format]
     return api.extract(
@@ -93,7 +93,7 @@ def pull(landing, server, kind=None, *, today=TODAY, key=KEY, replace=False, **d
 
 
 def events(landing, server):
-    """Normalises what was landed: its counts and its events by time."""
+    """Normalise the landed slice, and return its counts and its events by time."""
     manifest = normalise.normalise_slice(
         landing, settings.Normalise(), "mail", source(server), DAY, hash_key="of the tests"
     )
@@ -102,21 +102,21 @@ def events(landing, server):
 
 
 def raw(landing, manifest):
-    """The bytes of the landed answers, in their order."""
+    """Return the bytes of the landed answers, in order."""
     return [landing.read(landing.path(PREFIX, file.path)) for file in manifest.raw]
 
 
 def progress(landing):
-    """What is kept of a pull under way."""
+    """Return the record of an unfinished pull."""
     return landing.read(landing.path(PREFIX, "progress.json"))
 
 
-# What comes
+# Answers
 
 
 @pytest.mark.parametrize(("provider", "case"), CASES)
-def test_what_a_provider_tells_becomes_events(landing, provider, case):
-    """The rows of every listing are understood: each event that the API tells, once, and nothing else."""
+def test_a_providers_rows_become_events(landing, provider, case):
+    """Every listing's rows are understood: each event that the API lists becomes one event, and nothing else does."""
     with serve(provider) as server:
         server.rows = case["rows"]
         pull(landing, server, **case.get("source", {}))
@@ -129,7 +129,7 @@ def test_what_a_provider_tells_becomes_events(landing, provider, case):
 
 @EVERY
 def test_pages_are_followed_to_the_last(landing, kind):
-    """Of more than two pages every row comes, and each once."""
+    """All rows of more than two pages are extracted, each once."""
     with holding(kind) as server:
         pull(landing, server, kind)
         counts, found = events(landing, server)
@@ -139,7 +139,7 @@ def test_pages_are_followed_to_the_last(landing, kind):
 
 @EVERY
 def test_a_day_without_events_is_a_whole_day(landing, kind):
-    """The provider says that there was nothing, which is something: the slice is brought, and holds nothing."""
+    """An empty answer is an answer: the slice is landed, and has no events."""
     with holding(kind, count=0) as server:
         manifest = pull(landing, server, kind)
         counts, found = events(landing, server)
@@ -148,8 +148,8 @@ def test_a_day_without_events_is_a_whole_day(landing, kind):
 
 
 @EVERY
-def test_only_the_utc_day_is_asked_for(landing, kind):
-    """What happened a moment before or after belongs to another day, whatever zone the provider thinks in."""
+def test_only_the_utc_day_is_extracted(landing, kind):
+    """An event a moment before or after belongs to another day, whatever time zone the provider uses."""
     listing, _, row = LISTED[kind]
     with holding(kind, count=0) as server:
         fill(server, listing, [row(second) for second in (-43_201, -43_200, 43_199, 43_201)])
@@ -160,7 +160,7 @@ def test_only_the_utc_day_is_asked_for(landing, kind):
 
 
 def test_answers_are_landed_byte_for_byte(landing):
-    """Raw stays raw; where each file came from is on record, without question and key."""
+    """Raw answers are unchanged. The origin of each file is recorded, without the query and the key."""
     with holding("mailgun") as server:
         manifest = pull(landing, server)
     assert raw(landing, manifest) == server.sent
@@ -168,8 +168,8 @@ def test_answers_are_landed_byte_for_byte(landing):
     assert manifest.raw[0].origin == "events 0000: /v3/mail.example.com/events"
 
 
-def test_what_was_landed_is_read_again_without_a_network(landing):
-    """With --from-landing nobody is asked."""
+def test_landed_answers_are_reused_without_a_network(landing):
+    """With --from-landing no provider is called."""
     with holding("sparkpost") as server:
         pull(landing, server)
     extract.reuse_landed(landing, "mail", DAY)
@@ -177,7 +177,7 @@ def test_what_was_landed_is_read_again_without_a_network(landing):
 
 
 def test_details_of_many_messages_share_files(landing):
-    """A night of thousands of messages leaves dozens of files."""
+    """A night of thousands of messages makes dozens of files."""
     with holding("sendgrid") as server:
         manifest = pull(landing, server)
     assert [file.path.rsplit("/", 1)[-1] for file in manifest.raw] == [
@@ -185,8 +185,8 @@ def test_details_of_many_messages_share_files(landing):
     ]  # fmt: skip
 
 
-def test_more_messages_than_postmark_lists_are_asked_for_in_parts(landing):
-    """Postmark lists ten thousand of one question and no more: the day is halved until each part has fewer."""
+def test_more_messages_than_postmark_lists_are_requested_in_parts(landing):
+    """Postmark lists at most ten thousand messages per query, so the day is halved until each part has fewer."""
     with serve("postmark") as server:
         row = LISTED["postmark"][2]
         server.rows["opens"] = [row(second) for second in range(-15_000, -4_500)] + [row(second) for second in range(3)]
@@ -196,8 +196,8 @@ def test_more_messages_than_postmark_lists_are_asked_for_in_parts(landing):
     assert counts.reject == 0
 
 
-def test_more_mails_than_sendgrid_lists_are_asked_for_in_parts(landing):
-    """SendGrid has no second page: a full answer is asked for again in halves of its time."""
+def test_more_mails_than_sendgrid_lists_are_requested_in_parts(landing):
+    """SendGrid has no second page, so a full answer is requested again in halves of its time."""
     with holding("sendgrid", count=1001) as server:
         pull(landing, server)
         counts, found = events(landing, server)
@@ -206,7 +206,7 @@ def test_more_mails_than_sendgrid_lists_are_asked_for_in_parts(landing):
 
 
 def test_more_mails_in_a_second_than_sendgrid_lists_are_an_error(landing):
-    """What cannot be told apart by time is not dropped in silence."""
+    """Mails that cannot be separated by time are not dropped silently."""
     with serve("sendgrid") as server:
         server.rows["mails"] = [{"sg_message_id": f"m{n}", "sg_message_id_created_at": iso(0)} for n in range(1000)]
         with pytest.raises(UnreachableSource, match="more within a second than the provider gives"):
@@ -214,20 +214,20 @@ def test_more_mails_in_a_second_than_sendgrid_lists_are_an_error(landing):
 
 
 def test_a_link_to_another_host_does_not_get_the_key(landing):
-    """Pages are asked of the configured address, wherever their links point; Mailgun's name its own host."""
+    """Pages are requested from the configured address, wherever their links point. Mailgun's name another host."""
     with holding("mailgun") as server:
         pull(landing, server)
     assert b"https://api.mailgun.net/" in server.sent[0]
     assert len(server.asked) == len(server.sent) == 4
 
 
-# What goes wrong
+# Failures
 
 
 @EVERY
 @pytest.mark.parametrize("fault", [429, 500, 503, "drop", "cut"])
 def test_a_passing_fault_costs_nothing(landing, kind, fault):
-    """Too many requests, an error of theirs, a broken connection, an answer cut short: the question is asked again."""
+    """After too many requests, a server error, a broken connection or a cut answer, the request is repeated."""
     with holding(kind) as server:
         server.faults = {0: fault, 2: fault}
         manifest = pull(landing, server, kind)
@@ -245,21 +245,21 @@ def test_a_provider_that_asks_to_wait_is_waited_for(landing):
 
 @EVERY
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_wrong_key_is_said_and_not_shown(landing, caplog, kind, status):
-    """The reader learns which secret to mend; its text is nowhere."""
+def test_a_wrong_key_is_reported_and_not_shown(landing, caplog, kind, status):
+    """The error names the secret to correct. Its value appears nowhere."""
     caplog.set_level(logging.DEBUG)
     with holding(kind) as server:
         server.faults = {0: status} if status == 403 else {}
         with pytest.raises(RefusedKey, match="secret KEY") as caught:
             pull(landing, server, kind, key="wrong-9b1d" if status == 401 else KEY)
-    said = f"{caught.value!r} {caplog.text} {landing.newest(PREFIX)} {progress(landing)!r}"
-    assert KEY not in said
-    assert "wrong-9b1d" not in said
+    message = f"{caught.value!r} {caplog.text} {landing.newest(PREFIX)} {progress(landing)!r}"
+    assert KEY not in message
+    assert "wrong-9b1d" not in message
 
 
 @EVERY
-def test_a_key_is_in_nothing_that_is_kept_or_said(landing, caplog, kind):
-    """Neither log nor landing holds it, at any level."""
+def test_a_key_is_in_no_log_and_no_landed_file(landing, caplog, kind):
+    """Neither the log, at any level, nor the landing holds the key."""
     caplog.set_level(logging.DEBUG)
     with holding(kind) as server:
         server.faults = {1: 500}
@@ -271,15 +271,15 @@ def test_a_key_is_in_nothing_that_is_kept_or_said(landing, caplog, kind):
 
 
 @pytest.mark.parametrize("key", ["a\nb", "schlüssel"])
-def test_a_key_that_no_header_can_carry_is_said_and_not_shown(landing, key):
-    """A secret pasted with a line break ends in a sentence."""
+def test_a_key_that_no_header_can_carry_is_reported_and_not_shown(landing, key):
+    """A secret that was pasted with a line break gives a clear error."""
     with holding("brevo") as server, pytest.raises(SliceError, match="secret KEY holds signs") as caught:
         pull(landing, server, key=key)
     assert key not in str(caught.value)
 
 
-def test_a_line_break_after_a_key_is_none_of_it(landing):
-    """As a file or a shell leaves it."""
+def test_a_line_break_after_a_key_is_removed(landing):
+    """A file or a shell may add a line break to a secret."""
     with holding("brevo", count=0) as server:
         assert pull(landing, server, key=f"{KEY}\n").raw
 
@@ -290,8 +290,8 @@ def test_a_key_that_is_not_set_fails_its_own_slice(landing):
         pull(landing, server, key=None)
 
 
-def test_a_netrc_of_the_host_does_not_take_the_keys_place(landing, tmp_path, monkeypatch):
-    """What some other program keeps for 127.0.0.1 is not sent to a provider."""
+def test_a_netrc_of_the_host_does_not_replace_the_key(landing, tmp_path, monkeypatch):
+    """What another program stores for 127.0.0.1 is not sent to a provider."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with holding("sparkpost") as server:
@@ -300,7 +300,7 @@ def test_a_netrc_of_the_host_does_not_take_the_keys_place(landing, tmp_path, mon
 
 @pytest.mark.parametrize("name", list(PROVIDERS))
 def test_a_day_past_the_providers_retention_is_an_error_that_says_so(landing, name):
-    """An answer would be empty, and taken for the truth; so nobody is asked."""
+    """The answer would be empty and would look complete, so the provider is not called."""
     kept = PROVIDERS[name].RETENTION_DAYS
     with serve(name) as server:
         with pytest.raises(ExpiredSlice, match=f"promises to keep {kept} days"):
@@ -310,14 +310,14 @@ def test_a_day_past_the_providers_retention_is_an_error_that_says_so(landing, na
 
 
 def test_a_plan_that_keeps_more_is_pulled_with_replace(landing):
-    """The reader, who knows the plan, has the last word."""
+    """An operator who knows the plan can override the limit."""
     with holding("mailgun") as server:
         assert pull(landing, server, today=DAY + timedelta(days=20), replace=True).raw
 
 
 @EVERY
-def test_a_provider_that_stays_away_is_an_error_with_its_status(landing, kind):
-    """When patience is over the reader learns what was asked and what came; nothing is published."""
+def test_a_provider_that_stays_down_is_an_error_with_its_status(landing, kind):
+    """After the last try the error says what was requested and what was answered. Nothing is published."""
     with holding(kind) as server:
         server.down_from = 1
         with pytest.raises(UnreachableSource, match="it answered 503"):
@@ -326,7 +326,7 @@ def test_a_provider_that_stays_away_is_an_error_with_its_status(landing, kind):
 
 
 def test_a_provider_that_cannot_be_reached_is_an_error_without_its_url(landing):
-    """No connection is said in words, not in the URL that was asked for."""
+    """The error says in words that there is no connection, without the requested URL."""
     with holding("mailgun") as server:
         pass
     with pytest.raises(UnreachableSource, match="no connection") as caught:
@@ -338,17 +338,17 @@ ELSEWHERE = {"status": 302, "Location": "https://elsewhere.example"}
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [("html", "not as documented"), (ELSEWHERE, "answered 302"), (422, "answered 422")]
+    ("fault", "message"), [("html", "not as documented"), (ELSEWHERE, "answered 302"), (422, "answered 422")]
 )
-def test_an_answer_of_no_use_is_an_error(landing, fault, said):
-    """A sign-in page, a redirection that would take the key elsewhere, a refusal: each is said."""
+def test_an_unusable_answer_is_an_error(landing, fault, message):
+    """A sign-in page, a redirection that would pass the key on, and a refusal are each reported."""
     with holding("brevo") as server:
         server.faults = {0: fault}
-        with pytest.raises(UnreachableSource, match=said):
+        with pytest.raises(UnreachableSource, match=message):
             pull(landing, server)
 
 
-def test_paging_that_goes_round_is_an_error(landing):
+def test_paging_in_a_circle_is_an_error(landing):
     """A server that names the same page for ever does not fill a disk."""
     with holding("sparkpost") as server:
         server.answer = lambda *_: {"results": [1], "links": {"next": "/api/v1/events/message?cursor=1"}}
@@ -356,12 +356,12 @@ def test_paging_that_goes_round_is_an_error(landing):
             pull(landing, server)
 
 
-# What was begun
+# Unfinished pulls
 
 
 @EVERY
-def test_a_pull_that_was_stopped_goes_on_where_it_stopped(landing, tmp_path, kind):
-    """What was landed is not asked for again, and nothing is missing or twice in the end."""
+def test_a_pull_that_was_stopped_continues_where_it_stopped(landing, tmp_path, kind):
+    """Landed answers are not requested again, and in the end no row is missing or repeated."""
     with holding(kind) as server:
         pull(Landing(f"file://{tmp_path}/at-once"), server, kind)
         whole, server.down_from = len(server.sent), len(server.sent) + 2
@@ -370,8 +370,8 @@ def test_a_pull_that_was_stopped_goes_on_where_it_stopped(landing, tmp_path, kin
         server.down_from = None
         manifest = pull(landing, server, kind)
         counts, found = events(landing, server)
-    asked_again = 1 if kind == "sendgrid" else 0  # of details that share a file all are asked for again
-    assert len(server.sent) == 2 * whole + asked_again
+    repeated = 1 if kind == "sendgrid" else 0  # all details of an unfinished file are requested again
+    assert len(server.sent) == 2 * whole + repeated
     assert len(found) == LISTED[kind][1]
     assert counts.duplicate == 0
     assert len(manifest.raw) == len({file.path for file in manifest.raw})
@@ -379,8 +379,8 @@ def test_a_pull_that_was_stopped_goes_on_where_it_stopped(landing, tmp_path, kin
 
 
 @pytest.mark.parametrize("differing", [{"today": TODAY + timedelta(days=1)}, {"domain": None}], ids=str)
-def test_a_pull_that_began_otherwise_is_not_trusted(landing, differing):
-    """Another day may know later events, another configuration asks for something else: it begins anew."""
+def test_a_pull_begins_again_on_another_day_or_configuration(landing, differing):
+    """A later day may have later events, and another configuration makes other requests, so the pull begins again."""
     with holding("mailgun") as server:
         server.down_from = 2
         with pytest.raises(UnreachableSource):
@@ -392,8 +392,8 @@ def test_a_pull_that_began_otherwise_is_not_trusted(landing, differing):
     )
 
 
-def test_a_page_that_is_there_no_more_begins_the_pull_again_once(landing):
-    """Cursors expire: what cannot go on begins anew, and ends in an error if that is refused too."""
+def test_an_expired_page_restarts_the_pull_once(landing):
+    """Cursors expire. A pull that cannot go on begins again, and fails if that is refused, too."""
     with holding("sparkpost") as server:
         server.down_from = 1
         with pytest.raises(UnreachableSource):
@@ -407,7 +407,7 @@ def test_a_page_that_is_there_no_more_begins_the_pull_again_once(landing):
 
 
 def test_a_finished_pull_is_pulled_again_whole(landing):
-    """Late events: the next time every page is asked for anew."""
+    """To get late events, the next pull requests every page again."""
     with holding("mailgun", count=1) as server:
         pull(landing, server)
         server.rows["events"].append(LISTED["mailgun"][2](2))
@@ -419,14 +419,14 @@ def test_a_finished_pull_is_pulled_again_whole(landing):
 
 
 def test_the_stage_pulls_a_source_with_an_api(landing):
-    """Files or API: the configuration says which."""
+    """The configuration decides between files and API."""
     with holding("brevo", count=1) as server:
         extract.extract_slice(landing, "mail", source(server), DAY, {"KEY": KEY}.get, today=TODAY)
     assert landing.newest(PREFIX).raw
 
 
 def test_check_says_whether_an_api_answers(landing):
-    """One question, with the key."""
+    """`check` makes one request, with the key."""
     with holding("mailgun") as server:
         assert extract.probe(source(server), DAY, {"KEY": KEY}.get) == f"{server.url} answers for 2026-11-02"
         assert len(server.asked) == 1
@@ -434,13 +434,13 @@ def test_check_says_whether_an_api_answers(landing):
             extract.probe(source(server), DAY, {"KEY": "wrong"}.get)
 
 
-@pytest.mark.parametrize(("differing", "said"), [
+@pytest.mark.parametrize(("differing", "message"), [
     ({"format": "ses"}, "sources.mail.api: ses has none"),
     ({"format": "brevo", "secret": None}, "sources.mail.secret is missing"),
     ({"format": "mailersend"}, "sources.mail.domain is missing"),
 ])  # fmt: skip
-def test_a_source_that_cannot_be_pulled_is_named_before_the_night(differing, said):
-    """The configuration is wrong, and its key is named."""
+def test_a_source_that_cannot_be_pulled_is_named_before_the_night(differing, message):
+    """The error names the wrong key of the configuration."""
     mail = settings.Source(**{"api": "https://api.example.com", "secret": "KEY"} | differing)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         extract.check_sources({"mail": mail})

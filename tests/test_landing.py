@@ -1,4 +1,4 @@
-"""Versions of a slice lie whole or not at all, on a disk and on an object store."""
+"""Versions of a slice are published whole or not at all, on a disk and on an object store."""
 
 import hashlib
 import io
@@ -16,38 +16,38 @@ LATER = timedelta(days=1)
 
 @pytest.fixture(params=["disk", "memory"])
 def landing(request, tmp_path):
-    """An empty landing on a disk, and on fsspec's store in memory, which like an object store has no rename."""
+    """Return an empty landing on a disk, and in fsspec's memory store, which like an object store has no rename."""
     return Landing(f"file://{tmp_path}/landing" if request.param == "disk" else f"memory://{tmp_path}/landing")
 
 
 def store(landing, content=b"raw", version=None, name="raw/0000-a.json"):
-    """A version with one raw file, which nothing names yet."""
+    """Store a version with one raw file, which no manifest names yet."""
     return landing.store(PREFIX, f"{version or landing.fresh_version()}/{name}", io.BytesIO(content), origin="a.json")
 
 
 def manifest(*raw, **differing):
-    """A version of the prefix."""
+    """Return a manifest of the prefix."""
     return Manifest(prefix=PREFIX, raw=raw, **differing)
 
 
 def versions(landing):
-    """What lies in the prefix."""
+    """Return the names in the prefix."""
     return {entry.rsplit("/", 1)[-1] for entry in landing.filesystem.ls(landing.path(PREFIX), detail=False)}
 
 
-def test_a_slice_has_its_own_shelf():
-    """Whoever looks for the files of a source and a day finds them by these two words."""
+def test_a_slice_has_its_own_prefix():
+    """The files of a slice are found by its source and its day."""
     assert slice_prefix("mail", date(2026, 3, 2)) == PREFIX
 
 
-def test_a_shelf_that_nobody_filled_holds_nothing(landing):
+def test_a_new_prefix_holds_nothing(landing):
     """A first night is no error."""
     assert landing.newest(PREFIX) is None
     assert landing.loaded(PREFIX) is None
 
 
-def test_a_stored_file_is_the_file_that_was_given_byte_for_byte(landing):
-    """Raw stays raw, whatever bytes it is made of; its size and SHA-256 are on record."""
+def test_a_file_is_stored_byte_for_byte(landing):
+    """A raw file is stored unchanged, whatever its bytes are. Its size and SHA-256 are recorded."""
     content = bytes(range(256)) * 40_000
     landed = store(landing, content)
     assert landing.read(landing.path(PREFIX, landed.path)) == content
@@ -55,7 +55,7 @@ def test_a_stored_file_is_the_file_that_was_given_byte_for_byte(landing):
 
 
 def test_a_file_is_copied_in_bounded_memory(landing):
-    """A log of any size can be brought in: it is never asked for in one piece."""
+    """A log of any size can be landed, since it is never read in one piece."""
 
     class Endless(io.RawIOBase):
         left, largest = 40 << 20, 0
@@ -72,7 +72,7 @@ def test_a_file_is_copied_in_bounded_memory(landing):
 
 
 def test_a_version_is_seen_when_its_manifest_is_written_and_not_before(landing):
-    """Readers never meet half a version."""
+    """An incomplete version is never read."""
     landed = store(landing)
     assert landing.newest(PREFIX) is None
     landing.publish(manifest(landed))
@@ -87,12 +87,12 @@ def test_the_loaded_version_is_named_beside_the_newest(landing):
 
 
 def test_two_versions_never_share_a_folder(landing):
-    """A run that was killed and its re-run cannot mix."""
+    """The files of a killed run and of its re-run cannot mix."""
     assert len({landing.fresh_version() for _ in range(1000)}) == 1000
 
 
 def test_old_folders_that_no_manifest_names_are_swept(landing):
-    """What killed runs leave behind does not pile up; what is named, and what may be a run at work, stays."""
+    """Old folders of killed runs are deleted. Named folders, and those that a running job may use, are kept."""
     newest, loaded, orphan = store(landing), store(landing), store(landing)
     landing.publish(manifest(newest))
     landing.mark_loaded(manifest(loaded))
@@ -104,20 +104,20 @@ def test_old_folders_that_no_manifest_names_are_swept(landing):
 
 
 def test_the_folders_of_events_and_rejects_are_named_too(landing):
-    """A version is kept whole: its raw files, its events, its rejects."""
+    """A version is kept whole: its raw files, its events and its rejects."""
     parts = [store(landing, version=name, name="x.parquet").path for name in ("events", "rejects")]
     landing.publish(manifest(store(landing, version="raw"), events=parts[0], rejects=parts[1]))
     landing.sweep(PREFIX, before=datetime.now(UTC) + LATER)
     assert versions(landing) == {"newest.json", "raw", "events", "rejects"}
 
 
-def test_sweeping_a_shelf_that_is_not_there_is_no_error(landing):
+def test_sweeping_a_missing_prefix_is_no_error(landing):
     """A slice that never came has nothing to sweep."""
     landing.sweep(PREFIX, before=datetime.now(UTC))
     assert landing.newest(PREFIX) is None
 
 
-def test_a_folder_written_here_lies_in_the_landing_and_comes_back(landing):
+def test_a_local_folder_is_landed_and_read_back(landing):
     """DuckDB writes and reads local files, wherever the landing is."""
     path = landing.path(PREFIX, "v")
     with landing.local_folder(path) as folder:
@@ -129,8 +129,8 @@ def test_a_folder_written_here_lies_in_the_landing_and_comes_back(landing):
         assert (tables / "a.parquet").read_bytes() + rejects.read_bytes() == b"rowsnone"
 
 
-def test_a_folder_whose_writing_failed_is_named_by_nothing(landing):
-    """A stage that breaks half way leaves the former version in place."""
+def test_a_folder_whose_writing_failed_is_named_by_no_manifest(landing):
+    """A stage that fails half-way leaves the former version in place."""
     landing.publish(former := manifest(store(landing)))
     with pytest.raises(ZeroDivisionError), landing.local_folder(landing.path(PREFIX, "v")) as folder:
         (folder / "events.parquet").write_bytes(b"half")
@@ -150,7 +150,7 @@ Landing(sys.argv[1]).publish(Manifest(prefix="slices/mail/2026-03-02", reason="n
 
 @pytest.mark.parametrize("moment", ["open", "os.rename"])
 def test_a_manifest_whose_writing_is_killed_leaves_the_former_one(tmp_path, moment):
-    """A machine that dies while it publishes has published nothing; a sweep clears what it left."""
+    """A machine that dies while it publishes has published nothing, and a sweep deletes what it left."""
     landing = Landing(f"file://{tmp_path}/landing")
     landing.publish(manifest(reason="former"))
     killed = subprocess.run([sys.executable, "-c", KILLED, f"file://{tmp_path}/landing", moment], check=False)

@@ -1,4 +1,4 @@
-"""Promises of the loading stage: a slice is replaced whole or not at all, in any order, any number of times."""
+"""Promises of the stage load: a slice is replaced whole or not at all, in any order, any number of times."""
 
 import subprocess
 import sys
@@ -33,12 +33,12 @@ Opener = Callable[[], AbstractContextManager[Warehouse]]
 
 
 def cases(stem: str) -> list[Any]:
-    """The cases of one file, each by its name."""
+    """Return the cases of one file, each under its name."""
     return [pytest.param(case, id=case["case"]) for case in yaml.safe_load((CASES / f"{stem}.yaml").read_text())]
 
 
 def table(url: str, name: str) -> list[dict[str, Any]]:
-    """A table's rows without loaded_at, in one order."""
+    """Return a table's rows without loaded_at, in a fixed order."""
     engine = create_engine(url)
     with engine.connect() as connection:
         rows = [dict(row) for row in connection.execute(text(f"SELECT * FROM {name}")).mappings()]
@@ -47,12 +47,12 @@ def table(url: str, name: str) -> list[dict[str, Any]]:
 
 
 def content(url: str) -> dict[str, Any]:
-    """Everything that a warehouse holds, but for the times of loading."""
+    """Return everything in a warehouse except the times of loading."""
     return {name: table(url, name) for name in TABLES}
 
 
 def events(*recipients: str, day: date = DAY, kind: str = "claimed") -> list[dict[str, Any]]:
-    """One event of a slice for each recipient."""
+    """Return the events of a slice, one for each recipient."""
     row = {"event_type": kind, "load_date": day}
     return [case_tables.event(number, row | {"recipient_id": one}) for number, one in enumerate(recipients)]
 
@@ -61,7 +61,7 @@ def events(*recipients: str, day: date = DAY, kind: str = "claimed") -> list[dic
 def test_a_landed_slice_fills_three_tables(
     case: Mapping[str, Any], open_warehouse: Opener, warehouse_url: str, landing: Landing
 ) -> None:
-    """Events stay narrow, failures keep the server's words, identities are counted."""
+    """Events stay narrow, failures keep the server's words, and identities are counted."""
     with open_warehouse() as opened:
         case_tables.bring(opened, landing, case["given"])
     for name, expect in case["expect"].items():
@@ -70,7 +70,7 @@ def test_a_landed_slice_fills_three_tables(
 
 
 def test_a_slice_loaded_twice_is_there_once(open_warehouse: Opener, warehouse_url: str, landing: Landing) -> None:
-    """Any day can be run again without fear."""
+    """Any day can be run again safely."""
     for _ in range(2):
         with open_warehouse() as opened:
             case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"))
@@ -79,7 +79,7 @@ def test_a_slice_loaded_twice_is_there_once(open_warehouse: Opener, warehouse_ur
 
 
 def test_slices_in_any_order_give_the_same_warehouse(tmp_path: Path, postgres_url: str) -> None:
-    """A backfill in any order, before or after the registry, and on any engine, ends in the same tables."""
+    """A backfill in any order, before or after the registry, on any engine, makes the same tables."""
     days = [date(2026, 11, number) for number in (2, 3, 4)]
     found = []
     for number, order in enumerate([*permutations(days), days]):
@@ -112,10 +112,10 @@ with warehouse.open(settings.Warehouse(url=sys.argv[1]), str, key_fingerprint="k
 """
 
 
-def test_a_load_killed_before_its_commit_leaves_what_was(
+def test_a_load_killed_before_its_commit_changes_nothing(
     open_warehouse: Opener, warehouse_url: str, landing: Landing
 ) -> None:
-    """A machine that goes down in the middle of a night breaks nothing."""
+    """A machine that fails in the middle of a night damages nothing."""
     with open_warehouse() as opened:
         case_tables.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}]})
         case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"))
@@ -127,7 +127,7 @@ def test_a_load_killed_before_its_commit_leaves_what_was(
     assert (content(warehouse_url), landing.loaded(slice_prefix("mail", DAY))) == (before, loaded)
 
 
-def test_a_slice_under_half_its_size_needs_to_be_asked_for(opened: Warehouse, landing: Landing) -> None:
+def test_a_slice_under_half_its_size_needs_replace(opened: Warehouse, landing: Landing) -> None:
     """A broken export never replaces a good night by itself."""
     case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2", "r3", "r4"))
     case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"), replace=False)
@@ -139,7 +139,7 @@ def test_a_slice_under_half_its_size_needs_to_be_asked_for(opened: Warehouse, la
 
 
 def test_only_a_valid_version_is_loaded(opened: Warehouse, landing: Landing) -> None:
-    """What failed the validation, or never came, is not in any figure."""
+    """A slice that failed validation, or never came, is in no figure."""
     with pytest.raises(NotLanded, match="mail 2026-11-02: nothing was landed"):
         load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT)
     landing.publish(case_tables.land_slice(landing, "mail", DAY, events("r1")).model_copy(update={"status": "refused"}))
@@ -150,7 +150,7 @@ def test_only_a_valid_version_is_loaded(opened: Warehouse, landing: Landing) -> 
 
 
 def test_a_failure_is_recorded_and_what_is_loaded_stays(opened: Warehouse, landing: Landing) -> None:
-    """The data engineer reads why a night failed; the former figures stay."""
+    """A data engineer reads why a night failed, and the former figures are kept."""
     load.record_failure(opened, "mail", DAY, "no file")
     failed = opened.rows("held_slices", source="mail", load_date=DAY)[0]
     case_tables.bring_slice(opened, landing, "mail", DAY, events("r1"))
@@ -166,7 +166,7 @@ def test_a_failure_is_recorded_and_what_is_loaded_stays(opened: Warehouse, landi
 
 
 def test_loading_gives_the_counts_of_the_manifest(opened: Warehouse, landing: Landing) -> None:
-    """What became of every raw record is said at the end of the load, and kept."""
+    """The load returns what became of every raw record, and the warehouse keeps it."""
     counts = Counts(raw=9, event=2, duplicate=1, reject=2, ignored=4)
     manifest = case_tables.land_slice(landing, "mail", DAY, events("r1", "r2")).model_copy(update={"counts": counts})
     landing.publish(manifest)
@@ -208,7 +208,7 @@ CLAIM = {"event_type": "claimed", "message_id": "m1"}
 @example(nights=[[ANN, BEN], (2, [CLAIM]), [ANN]])
 @example(nights=[[ANN], (2, [CLAIM]), (2, [])])
 def test_refreshing_what_a_night_touched_equals_computing_all(nights: list[Any], tmp_path_factory: Any) -> None:
-    """The stored figures are the catalogue's, whatever slices and registries came in whatever order."""
+    """The stored figures are the catalogue's, whatever slices and registries came, in any order."""
     folder = tmp_path_factory.mktemp("nights")
     landing, configured = Landing(f"file://{folder}"), case_tables.configuration({})
     url = f"duckdb:///{folder}/warehouse.duckdb"
@@ -226,7 +226,7 @@ def test_refreshing_what_a_night_touched_equals_computing_all(nights: list[Any],
 
 
 def test_stored_figures_follow_a_changed_setting(open_warehouse: Opener, warehouse_url: str, landing: Landing) -> None:
-    """The night after the change computes them anew, though it touched no certificate."""
+    """The night after the change computes the figures again, though it touched no certificate."""
     click = {"event_type": "clicked", "recipient_id": "r1", "link_host": "a.example"}
     stored = []
     with open_warehouse() as opened:
@@ -239,7 +239,7 @@ def test_stored_figures_follow_a_changed_setting(open_warehouse: Opener, warehou
 
 
 def bring(opened: Warehouse, landing: Landing, night: Any) -> None:
-    """Loads a slice, given as day and events, or else a registry of recipients."""
+    """Load a slice, given as day and events, or a registry, given as recipients."""
     if isinstance(night, list):
         case_tables.bring_registry(opened, landing, {"certificates": CERTIFICATES, "recipients": night})
         return

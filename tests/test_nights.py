@@ -1,4 +1,4 @@
-"""Nights that are run twice, out of order, killed, or fed with damage: the same warehouse in the end."""
+"""Nights that are repeated, run out of order, killed or given damaged files make the same warehouse in the end."""
 
 import gzip
 import json
@@ -20,18 +20,18 @@ KILLED = -9
 
 
 def nightly(configuration, *arguments, before=None):
-    """A night in a process of its own."""
+    """Run a night in a separate process."""
     return run(configuration, *arguments, before=before, HASH_KEY=platform.KEY)
 
 
 def errors(ran):
-    """The failures of a night, one line each, without the source and day that begin them."""
+    """Return the error lines of a night, and check that there is no traceback."""
     assert "Traceback" not in ran.err
     return [line for line in ran.err.splitlines() if line.startswith("error: ")]
 
 
 def held(configuration):
-    """All that the warehouse holds, table by table, but for when it was loaded."""
+    """Return all rows of the warehouse, table by table, except the times of loading."""
     with duckdb.connect(str(configuration.parent / "warehouse.duckdb"), read_only=True) as connection:
         tables = [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
         found = {name: connection.table(name) for name in sorted(tables)}
@@ -43,7 +43,7 @@ def held(configuration):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A platform whose two days came in one night, and what its warehouse holds."""
+    """Return a platform whose two days were loaded in one night, and the content of its warehouse."""
     configuration = platform.write(tmp_path_factory.mktemp("undisturbed"))
     assert nightly(configuration, *BOTH).code == 0
     return configuration, held(configuration)
@@ -51,24 +51,24 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture
 def wanted(undisturbed):
-    """What a warehouse must hold in the end."""
+    """Return the content that a warehouse must have in the end."""
     return undisturbed[1]
 
 
 @pytest.fixture
 def fresh(tmp_path):
-    """The platform before its first night."""
+    """Return the platform before its first night."""
     return platform.write(tmp_path / "platform")
 
 
 @pytest.fixture
 def loaded(undisturbed, tmp_path):
-    """A copy of the platform with both days loaded."""
+    """Return a copy of the platform with both days loaded."""
     return copied(undisturbed[0], tmp_path / "platform")
 
 
 def copied(configuration, folder):
-    """A copy of a platform, with its landing, warehouse and state."""
+    """Return a copy of a platform, with its landing, warehouse and state."""
     shutil.copytree(configuration.parent, folder)
     copy = folder / "analytics.toml"
     copy.write_text(copy.read_text().replace(str(configuration.parent), str(folder)))
@@ -76,28 +76,28 @@ def copied(configuration, folder):
 
 
 def test_the_warehouse_is_not_empty(wanted):
-    """What the other tests compare holds something in every table."""
+    """The content that the other tests compare has rows in every table but two."""
     assert {name: len(rows) for name, rows in wanted.items() if name in ("events", "slices", "recipients")} == {
         "events": 42, "slices": 4, "recipients": 20
     }  # fmt: skip
     assert [name for name, rows in wanted.items() if not rows] == ["stale_certificates", "touched_identities"]
 
 
-def test_a_night_run_twice_is_a_night(loaded, wanted):
-    """Whoever is not sure whether it ran runs it again."""
+def test_a_night_can_be_run_twice(loaded, wanted):
+    """An operator who is not sure whether a night ran can run it again."""
     assert nightly(loaded, *BOTH).code == 0
     assert held(loaded) == wanted
 
 
 def test_days_come_in_any_order(fresh, wanted):
-    """A backfill of last week after this week makes no difference; nor does a source that comes alone."""
+    """A backfill of last week after this week makes no difference, and neither does a source that is run alone."""
     for arguments in (("--day", str(TWO), "--source", "view"), ("--day", str(TWO)), ("--day", str(ONE))):
         assert nightly(fresh, "nightly", *arguments).code == 0
     assert held(fresh) == wanted
 
 
 def test_a_registry_that_comes_late_makes_no_difference(loaded, wanted):
-    """Events that belong to nobody find their recipients when the registry learns of them."""
+    """Events without a recipient are attributed once the registry has the recipient."""
     platform.write_table(loaded.parent, "recipients", platform.REGISTRY["recipients"].split("\n")[0] + "\n")
     assert nightly(loaded, "nightly", "--day", "2026-03-04", "--replace").code == 0
     assert held(loaded)["recipients"] == []
@@ -106,23 +106,23 @@ def test_a_registry_that_comes_late_makes_no_difference(loaded, wanted):
     assert held(loaded) == wanted
 
 
-# Kills: the process ends, as in a power cut, when a function is entered for the nth time.
+# Kills: the process ends, as in a power cut, when a function is called for the nth time.
 
 MAIL = ("nightly", "--day", str(ONE), "--source", "mail")
 STAGES = {
-    "extract, before the file lies there": ("etl.landing.Landing.store", 5),
-    "extract, before it says so": ("etl.landing.Landing.publish", 3),
+    "extract, before the file is stored": ("etl.landing.Landing.store", 5),
+    "extract, before it publishes": ("etl.landing.Landing.publish", 3),
     "normalise, with the events written": ("etl.normalise.define", 1, "rejects"),
-    "validate, before it says so": ("etl.landing.Landing.publish", 5),
+    "validate, before it publishes": ("etl.landing.Landing.publish", 5),
     "load, within the transaction": ("etl.warehouse.Warehouse._record", 1),
-    "load, before the landing knows": ("etl.landing.Landing.mark_loaded", 2),
+    "load, before the landing is marked": ("etl.landing.Landing.mark_loaded", 2),
     "statistics, before it begins": ("etl.statistics.refresh", 1),
     "statistics, within the transaction": ("etl.sql.compose", 1, "channel_shares"),
 }
 
 
 def dies(path, times, argument=None):
-    """Lets that function end its own process, when it is entered for the nth time (with that argument)."""
+    """Make that function end its own process when it is called for the nth time (with that argument)."""
     place, _, name = path.rpartition(".")
     place = pkgutil.resolve_name(place)
     function, calls = getattr(place, name), iter(range(1, 10_000))
@@ -137,7 +137,7 @@ def dies(path, times, argument=None):
 
 @pytest.fixture(scope="module")
 def without_mail(tmp_path_factory):
-    """A platform that lacks the mail of day one."""
+    """Return a platform that lacks the mail of day one."""
     configuration = platform.write(tmp_path_factory.mktemp("without_mail"))
     assert nightly(configuration, "nightly", "--day", str(TWO)).code == 0
     assert nightly(configuration, "nightly", "--day", str(ONE), "--source", "view").code == 0
@@ -146,16 +146,16 @@ def without_mail(tmp_path_factory):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_night_that_was_killed_is_repaired_by_the_next(without_mail, tmp_path, wanted, stage):
-    """Wherever it stopped, a re-run makes the warehouse that an undisturbed night makes."""
+    """Wherever it was killed, a re-run makes the same warehouse as an undisturbed night."""
     configuration = copied(without_mail, tmp_path / "platform")
     assert nightly(configuration, *MAIL, before=partial(dies, *STAGES[stage])).code == KILLED
     assert nightly(configuration, *MAIL).code == 0
     assert held(configuration) == wanted
 
 
-@pytest.mark.parametrize("stage", ["extract, before the file lies there", "load, within the transaction"])
+@pytest.mark.parametrize("stage", ["extract, before the file is stored", "load, within the transaction"])
 def test_a_re_run_that_was_killed_leaves_what_was_loaded(loaded, wanted, stage):
-    """What issuers are shown in the meantime is what they were shown before."""
+    """In the meantime issuers see the same figures as before."""
     assert nightly(loaded, *MAIL, before=partial(dies, *STAGES[stage])).code == KILLED
     assert held(loaded) == wanted
 
@@ -166,7 +166,7 @@ RECORDS = [json.dumps(record) for record in platform.MAIL[ONE]]
 
 
 def whole(records=tuple(RECORDS)):
-    """The mail events of a day."""
+    """Return the mail events of a day."""
     return "\n".join(records).encode()
 
 
@@ -185,8 +185,8 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_told_and_leaves_what_was_loaded(loaded, wanted, damage):
-    """One line names the slice and the reason, which `slices` keeps; a re-run of the whole file repairs it."""
+def test_damage_is_reported_and_leaves_what_was_loaded(loaded, wanted, damage):
+    """One line names the slice and the reason, and `slices` keeps it. A re-run with the whole file repairs it."""
     content, reason = DAMAGE[damage]
     path = platform.write_mail(loaded.parent, ONE, whole())
     original = path.read_bytes()
@@ -219,7 +219,7 @@ LINES = {
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory):
-    """A platform with one damaged line in the log of each of five days, and what its night told, by day."""
+    """Return a night over five days whose logs each have one damaged line, and its lines by day."""
     configuration = platform.write(tmp_path_factory.mktemp("damaged"))
     for number, (line, _) in enumerate(LINES.values()):
         platform.write_mail(configuration.parent, date(2026, 3, 2 + number), whole(RECORDS[:15]) + b"\n" + line)
@@ -228,21 +228,21 @@ def damaged(tmp_path_factory):
 
 
 @pytest.mark.parametrize("damage", LINES)
-def test_one_damaged_line_costs_itself(damaged, damage):
-    """It is a counted reject, or an event that says what it is; the other fifteen records are loaded."""
-    ran, told = damaged
+def test_one_damaged_line_affects_only_itself(damaged, damage):
+    """The damaged line is a counted reject or an event, and the other fifteen records are loaded."""
+    ran, lines = damaged
     number = list(LINES).index(damage)
     rejects = LINES[damage][1]
     events = 15 if rejects == "1 rejects" else 16
     assert ran.code == 0
-    assert told[f"2026-03-{2 + number:02}"].endswith(f": {events} events, 0 duplicates, {rejects}, 0 ignored")
+    assert lines[f"2026-03-{2 + number:02}"].endswith(f": {events} events, 0 duplicates, {rejects}, 0 ignored")
 
 
 # From the landing
 
 
 def test_an_emptied_warehouse_is_rebuilt_from_the_landing(loaded, wanted):
-    """The logs and the registry's host may be gone: what was landed is enough."""
+    """The landing is enough, even if the logs and the registry's host are gone."""
     for name in ("mail", "registry"):
         shutil.rmtree(loaded.parent / name)
     (loaded.parent / "warehouse.duckdb").unlink()
@@ -250,8 +250,8 @@ def test_an_emptied_warehouse_is_rebuilt_from_the_landing(loaded, wanted):
     assert held(loaded) == wanted
 
 
-def test_a_rebuild_passes_over_what_was_refused(loaded, wanted):
-    """The newest version was refused when it came, so the one that was loaded is the one to rebuild from."""
+def test_a_rebuild_skips_refused_versions(loaded, wanted):
+    """Where the newest version was refused, the rebuild takes the version that was loaded."""
     platform.write_mail(loaded.parent, ONE, b"").write_bytes(DAMAGE["a truncated file"][0])
     platform.write_mail(loaded.parent, TWO, b"").write_bytes(DAMAGE["unknown events"][0])
     (loaded.parent / f"access.log-{ONE}").write_text("\n".join(platform.PIXEL[ONE][:4]))  # under half

@@ -1,4 +1,4 @@
-"""What becomes of a provider's bytes: cases for every format, and what the stage promises of a whole slice."""
+"""Cases for every format, and the promises of the stage normalise for a whole slice."""
 
 import json
 import re
@@ -24,7 +24,7 @@ TODAY = date(2026, 11, 23)
 
 
 class Loader(yaml.SafeLoader):
-    """YAML whose times stay text."""
+    """A loader of YAML that leaves times as text."""
 
 
 Loader.yaml_implicit_resolvers = {
@@ -33,15 +33,15 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
-class Became(NamedTuple):
-    """What became of one file: its events, and its rejects as (line, reason, raw)."""
+class Result(NamedTuple):
+    """The result of one file: its events, and its rejects as (line, reason, raw)."""
 
     events: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
 
 
 def read(stem: str) -> Any:
-    """One of the case files."""
+    """Return the content of a case file."""
     return yaml.load((CASES / f"{stem}.yaml").read_text(), Loader)
 
 
@@ -50,7 +50,7 @@ VOCABULARY: dict[str, dict[str, str]] = read("vocabulary")
 
 @cache
 def cases(form: str) -> list[Any]:
-    """The cases of a format; each has a name of its own."""
+    """Return the cases of a format, and check that each has a different name."""
     found: list[Any] = read(form) if (CASES / f"{form}.yaml").exists() else []
     names = [case["case"] for case in found]
     assert len(names) == len(set(names)), f"{form} has two cases of one name"
@@ -58,7 +58,7 @@ def cases(form: str) -> list[Any]:
 
 
 def every_case() -> list[Any]:
-    """All cases of all formats, as parameters."""
+    """Return all cases of all formats as parameters."""
     return [
         pytest.param(form, number, id=f"{form}: {case['case']}")
         for form in normalise.FORMATS
@@ -67,22 +67,22 @@ def every_case() -> list[Any]:
 
 
 def content(raw: Any) -> bytes:
-    """The bytes of a case's file: a text as it stands, anything else as JSON on a line."""
+    """Return the bytes of a case's file: a text unchanged, anything else as JSON on one line."""
     if isinstance(raw, bytes):
         return raw
     return (raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)).encode()
 
 
 def source(form: str, **differing: Any) -> settings.Source:
-    """A source of that format."""
+    """Return a source of that format."""
     return settings.Source(format=form, files="*", **differing)
 
 
 @cache
-def became(form: str) -> tuple[dict[int, Became], int]:
-    """What became of each case of a format, and how many records of all were ignored.
+def results(form: str) -> tuple[dict[int, Result], int]:
+    """Return the result of each case of a format, and the number of ignored records of all.
 
-    Cases that share a source share a run of the stage: a file each.
+    Cases with the same source settings share a run of the stage, with one file each.
     """
     runs, found, ignored = defaultdict(list), {}, 0
     for number, case in enumerate(cases(form)):
@@ -93,7 +93,7 @@ def became(form: str) -> tuple[dict[int, Became], int]:
             for path, number in files.items():
                 path.write_bytes(content(cases(form)[number]["raw"]))
             with normalise.explain(list(files), source(form, **json.loads(differing)), today=TODAY) as explained:
-                found |= {number: Became([], []) for number in numbers}
+                found |= {number: Result([], []) for number in numbers}
                 for file, event in explained.events:
                     found[files[Path(file)]].events.append(json.loads(event))
                 for file, line, reason, raw in explained.rejects:
@@ -102,33 +102,33 @@ def became(form: str) -> tuple[dict[int, Became], int]:
     return found, ignored
 
 
-def told(rows: list[dict[str, Any]], wanted: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, with those columns alone that the case speaks of."""
+def selected(rows: list[dict[str, Any]], wanted: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows, with only the columns that the case names."""
     columns = [*wanted, *[{}] * len(rows)]
     return [{name: row[name] for name in wish} if wish else row for row, wish in zip(rows, columns, strict=False)]
 
 
 def wanted_events(case: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The events that a case expects."""
+    """Return the events that a case expects."""
     return case["events"] if "events" in case else [case["event"]] if "event" in case else []
 
 
 @pytest.mark.parametrize(("form", "number"), every_case())
 def test_a_record_becomes_what_its_case_says(form: str, number: int) -> None:
     """Every record becomes the events and rejects that the specification names, and nothing else."""
-    case, found = cases(form)[number], became(form)[0][number]
-    assert told(found.events, wanted_events(case)) == wanted_events(case)
-    assert told(found.rejects, case.get("rejects", [])) == case.get("rejects", [])
+    case, found = cases(form)[number], results(form)[0][number]
+    assert selected(found.events, wanted_events(case)) == wanted_events(case)
+    assert selected(found.rejects, case.get("rejects", [])) == case.get("rejects", [])
 
 
 @pytest.mark.parametrize("form", normalise.FORMATS)
 def test_only_what_a_case_names_is_ignored(form: str) -> None:
-    """Nothing is passed over in silence."""
-    assert became(form)[1] == sum(case.get("ignored", 0) for case in cases(form))
+    """No record is skipped silently."""
+    assert results(form)[1] == sum(case.get("ignored", 0) for case in cases(form))
 
 
 def test_a_file_that_is_named_twice_is_read_twice(tmp_path: Path) -> None:
-    """Who asks for a file gets its events."""
+    """Each name of a file gives the file's events."""
     (tmp_path / "one.json").write_bytes(content(cases("sendgrid")[0]["raw"]))
     with normalise.explain([tmp_path / "one.json"] * 2, source("sendgrid"), today=TODAY) as explained:
         events = list(explained.events)
@@ -139,7 +139,7 @@ def test_a_file_that_is_named_twice_is_read_twice(tmp_path: Path) -> None:
     ("form", "name"), [(form, name) for form in VOCABULARY if form in normalise.FORMATS for name in VOCABULARY[form]]
 )
 def test_every_name_of_a_provider_has_its_type(form: str, name: str) -> None:
-    """Each event name of each provider is mapped, and a case holds it to that."""
+    """Each event name of each provider is mapped to a type, and a case tests it."""
     types = {
         "ignored" if case.get("ignored") else event.get("event_type")
         for case in cases(form)
@@ -151,12 +151,12 @@ def test_every_name_of_a_provider_has_its_type(form: str, name: str) -> None:
 
 @pytest.mark.parametrize(("form", "kind"), normalise.FORMATS.items())
 def test_every_format_has_cases(form: str, kind: normalise.Format) -> None:
-    """No format stands without cases, and no provider's without its vocabulary."""
+    """Every format has cases, and every provider's format has a vocabulary."""
     assert cases(form)
     assert kind.is_pixel or form in VOCABULARY
 
 
-# -- any bytes --------------------------------------------------------------------------------------------------------
+# -- damaged bytes --------------------------------------------------------------------------------------------------------
 
 TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null|[A-Za-z_/.%-]+')
 HOSTILE = [
@@ -166,12 +166,12 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def damaged(lot: Random, good: list[bytes]) -> bytes:
-    """A good file in which one word, or any stretch, has become something else; or any bytes at all."""
-    text = lot.choice(good)
+def damaged(generator: Random, good: list[bytes]) -> bytes:
+    """Return a good file in which one word, or any stretch of bytes, is replaced by something else."""
+    text = generator.choice(good)
     words = [match.span() for match in TOKEN.finditer(text)]
-    start, end = lot.choice(words) if words and lot.random() < 0.8 else sorted(lot.choices(range(len(text) + 1), k=2))
-    return text[:start] + lot.choice([*HOSTILE, lot.randbytes(5)]) + text[end:]
+    start, end = generator.choice(words) if words and generator.random() < 0.8 else sorted(generator.choices(range(len(text) + 1), k=2))
+    return text[:start] + generator.choice([*HOSTILE, generator.randbytes(5)]) + text[end:]
 
 
 @pytest.mark.parametrize("form", normalise.FORMATS)
@@ -180,9 +180,9 @@ def damaged(lot: Random, good: list[bytes]) -> bytes:
 def test_any_bytes_become_events_and_rejects_that_add_up(
     form: str, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever comes in, nothing is lost in silence, and the same bytes become the same events."""
-    lot, good = Random(seed), [content(case["raw"]) for case in cases(form)]
-    files = [damaged(lot, good) for _ in range(80)] + [lot.randbytes(lot.randrange(60)) for _ in range(10)]
+    """No input is lost silently, and the same bytes become the same events."""
+    generator, good = Random(seed), [content(case["raw"]) for case in cases(form)]
+    files = [damaged(generator, good) for _ in range(80)] + [generator.randbytes(generator.randrange(60)) for _ in range(10)]
     folder = tmp_path_factory.mktemp("files")
     paths = [folder / f"{number}.{copy}" for number in range(len(files)) for copy in "ab"]
     for path in paths:
@@ -195,5 +195,5 @@ def test_any_bytes_become_events_and_rejects_that_add_up(
 
 
 def of_copy(copy: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """What became of one of the two copies of each file."""
+    """Return the rows of one of the two copies of each file."""
     return [(Path(row[0]).stem, *row[1:]) for row in rows if row[0].endswith(copy)]

@@ -1,4 +1,4 @@
-"""What the stage normalise leaves in the landing: one slice's events and rejects, whole or not at all."""
+"""The events and rejects of one slice that the stage normalise lands, whole or not at all."""
 
 import gzip
 import hashlib
@@ -33,23 +33,23 @@ Normalised = Callable[..., Manifest]
 
 
 def event(**differing: Any) -> dict[str, Any]:
-    """An open of SendGrid's, but for what differs."""
+    """Return an open of SendGrid's with the given differences."""
     return {"event": "open", "email": "ada@example.com", "timestamp": 1793577600, "sg_message_id": "m.f", **differing}
 
 
 def lines(*events: Any) -> bytes:
-    """Events one a line; a text is a line as it stands."""
+    """Return events one per line. A text is a line as it is."""
     return b"".join((one if isinstance(one, str) else json.dumps(one)).encode() + b"\n" for one in events)
 
 
 def request(query: str, *, moment: str = "10:00:00", address: str = "203.0.113.9", agent: str = "-") -> str:
-    """A line of nginx's log."""
+    """Return a line of nginx's log."""
     return f'{address} - - [02/Nov/2026:{moment} +0000] "GET /px.gif?{query} HTTP/1.1" 200 43 "-" "{agent}"'
 
 
 @pytest.fixture
 def normalised(landing: Landing) -> Normalised:
-    """Lands files of these contents and normalises them."""
+    """Return a function that lands files of these contents and normalises them."""
 
     def run(*contents: bytes, form: str = "sendgrid", ending: str = "json", hash_key: str = "k") -> Manifest:
         version = landing.fresh_version()
@@ -65,18 +65,18 @@ def normalised(landing: Landing) -> Normalised:
 
 
 def rows(landing: Landing, path: str | None) -> list[dict[str, Any]]:
-    """The rows of a landed Parquet file."""
+    """Return the rows of a landed Parquet file."""
     assert path is not None
     return pa.parquet.read_table(landing.path(PREFIX, path)).to_pylist()
 
 
 def keys(landing: Landing, manifest: Manifest) -> list[str]:
-    """The keys of the landed events."""
+    """Return the keys of the landed events."""
     return [row["event_key"] for row in rows(landing, manifest.events)]
 
 
 def test_landed_events_have_the_agreed_columns(normalised: Normalised, landing: Landing) -> None:
-    """Names and types are those that the load, and whoever reads the landing, rely on."""
+    """Names and types are those that the load, and other programs that read the landing, rely on."""
     path = normalised(lines(event(category="a"))).events
     schema = pa.parquet.read_schema(landing.path(PREFIX, str(path)))
     text, flag = pa.string(), pa.bool_()
@@ -87,7 +87,7 @@ def test_landed_events_have_the_agreed_columns(normalised: Normalised, landing: 
     }
 
 
-def test_an_event_knows_its_slice(normalised: Normalised, landing: Landing) -> None:
+def test_an_event_names_its_slice(normalised: Normalised, landing: Landing) -> None:
     """Source and day are the slice's, not the event's."""
     [row] = rows(landing, normalised(lines(event(timestamp=1793491200))).events)
     assert (row["source"], row["load_date"], row["occurred_at"].date()) == ("mail", DAY, date(2026, 11, 1))
@@ -95,7 +95,7 @@ def test_an_event_knows_its_slice(normalised: Normalised, landing: Landing) -> N
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_repeat_is_counted_and_the_earliest_kept(normalised: Normalised, landing: Landing, swapped: bool) -> None:
-    """A retry changes no figure, in whichever file it comes; at equal times the same one is kept, too."""
+    """A retry changes no figure, in whichever file it comes. At equal times the same event is always kept."""
     files = [
         lines(event(sg_event_id="a", timestamp=1793577602), event(sg_event_id="b", useragent="z")),
         lines(event(sg_event_id="a", timestamp=1793577601), event(sg_event_id="b", useragent="y")),
@@ -107,14 +107,14 @@ def test_a_repeat_is_counted_and_the_earliest_kept(normalised: Normalised, landi
 
 
 def test_counts_add_up(normalised: Normalised) -> None:
-    """Every raw record is an event, a repeat, a reject, or ignored by name."""
+    """Every raw record is an event, a duplicate, a reject, or ignored by name."""
     log = [request("e=view&r=a&n=1"), request("e=view&r=a&n=1"), request("e=x&r=a"), "junk", "", "# note"]
     counts = normalised(lines(*log, request("e=view&r=b").replace("px.gif", "x.gif")), form="nginx_combined").counts
     assert counts == Counts(raw=5, event=1, duplicate=1, reject=2, ignored=1)
 
 
-def test_rejects_say_where_they_stand(normalised: Normalised, landing: Landing) -> None:
-    """File, line and reason of every reject, of repeated bad lines too; their text stays in the raw files."""
+def test_rejects_have_file_line_and_reason(normalised: Normalised, landing: Landing) -> None:
+    """Every reject has its file, line and reason, a repeated bad line too. Its text stays in the raw files."""
     manifest = normalised(lines(event(), "bad", "", "bad"), lines("# note", event(), event(event=""), "bad"))
     assert rows(landing, manifest.rejects) == [
         {"file": "logs/0.json", "line": 2, "reason": "does not parse"},
@@ -125,10 +125,10 @@ def test_rejects_say_where_they_stand(normalised: Normalised, landing: Landing) 
 
 
 @pytest.mark.parametrize("ending", ["json", "json.gz"])
-def test_documents_may_share_a_line_or_spread_behind_usual_ones(
+def test_documents_may_share_a_line_or_span_lines(
     normalised: Normalised, landing: Landing, ending: str
 ) -> None:
-    """However a file goes on after its first line each document is one record, and a reject stands on its line."""
+    """However a file goes on after its first line, each document is one record, and a reject has its own line."""
     first, *others = (event(sg_event_id=key) for key in "abcdef")
     shared, spread = json.dumps(others[0]) + json.dumps(others[1]), json.dumps(others[2], indent=1)
     files = [lines(first, shared, spread, "bad", others[3]), lines("bad", others[4])]
@@ -140,13 +140,13 @@ def test_documents_may_share_a_line_or_spread_behind_usual_ones(
 
 
 def test_a_slice_without_rejects_lands_an_empty_list(normalised: Normalised, landing: Landing) -> None:
-    """Who looks for rejects finds that there are none."""
+    """The file of rejects is there even when there are none."""
     assert rows(landing, normalised(lines(event())).rejects) == []
 
 
 def test_no_address_and_no_ip_is_landed(normalised: Normalised, landing: Landing) -> None:
-    """Whoever reads the landed Parquet learns no address, wherever the payload had it."""
-    told = "of ada@example.com at 198.51.100.8"
+    """The landed Parquet holds no address, wherever the payload had one."""
+    reason = "of ada@example.com at 198.51.100.8"
     manifest = normalised(
         lines(
             event(event="bounce", reason="550 <ada@example.com> unknown", ip="198.51.100.8"),
@@ -157,7 +157,7 @@ def test_no_address_and_no_ip_is_landed(normalised: Normalised, landing: Landing
                 ip="198.51.100.8",
             ),
             event(owner="Ada <ada@example.com>", deep={"to": ["ada@example.com"]}, sg_event_id="x"),
-            event(event="", reason=told),
+            event(event="", reason=reason),
         )
     )
     for path in Path(landing.path(PREFIX, str(manifest.events))).parent.glob("*.parquet"):
@@ -166,13 +166,13 @@ def test_no_address_and_no_ip_is_landed(normalised: Normalised, landing: Landing
 
 
 def test_an_address_is_landed_as_a_keyed_hash(normalised: Normalised, landing: Landing) -> None:
-    """One person has one hash, in whatever case; without the key nobody can try addresses out."""
+    """One person has one hash, in upper or lower case. Without the key nobody can test addresses against it."""
     [row] = rows(landing, normalised(lines(event(email="Ada <ADA@example.com>")), hash_key="key").events)
     assert row["address_hash"] == hashlib.sha256(b"keyada@example.com").hexdigest()[:32]
 
 
 def test_the_same_recipient_has_the_same_identity(normalised: Normalised, landing: Landing) -> None:
-    """What an event knows of its recipient tells events together and apart."""
+    """Events that know the same of their recipient share an identity, and others do not."""
     events = [event(sg_event_id="1"), event(sg_event_id="2"), event(sg_event_id="3", recipient_id="r")]
     one, same, other = (row["identity_key"] for row in rows(landing, normalised(lines(*events)).events))
     assert one == same
@@ -180,15 +180,15 @@ def test_the_same_recipient_has_the_same_identity(normalised: Normalised, landin
 
 
 class DyingLanding(Landing):
-    """A landing whose process is killed on the last step."""
+    """A landing whose process is killed at the last step."""
 
     def publish(self, manifest: Manifest) -> None:
-        """Never comes to it."""
+        """Raise KeyboardInterrupt in place of publishing."""
         raise KeyboardInterrupt(manifest.prefix)
 
 
 def test_a_killed_run_leaves_the_former_version(normalised: Normalised, landing: Landing, tmp_path: Path) -> None:
-    """Readers see a version whole or not at all."""
+    """A version is read whole or not at all."""
     former, dying = normalised(lines(event())), DyingLanding(f"file://{tmp_path / 'landing'}")
     source = settings.Source(format="sendgrid", files="*")
     with pytest.raises(KeyboardInterrupt):
@@ -198,7 +198,7 @@ def test_a_killed_run_leaves_the_former_version(normalised: Normalised, landing:
 
 
 def test_a_damaged_file_fails_the_slice_by_its_name(normalised: Normalised, landing: Landing) -> None:
-    """A transfer that broke off is never taken for a short day."""
+    """A transfer that broke off never counts as a short day."""
     with pytest.raises(UnreadableFile, match=r"logs/0\.json\.gz cannot be read"):
         normalised(gzip.compress(lines(*[event()] * 50))[:-9], ending="json.gz")
     newest = landing.newest(PREFIX)
@@ -206,8 +206,8 @@ def test_a_damaged_file_fails_the_slice_by_its_name(normalised: Normalised, land
     assert newest.status == "extracted"
 
 
-def test_a_slice_that_was_never_landed_is_said_so(landing: Landing) -> None:
-    """What to do is in the sentence."""
+def test_a_slice_that_was_never_landed_is_an_error(landing: Landing) -> None:
+    """The error says what to do."""
     with pytest.raises(NotLanded, match="--from-landing"):
         normalise.normalise_slice(
             landing, settings.Normalise(), "mail", settings.Source(format="sendgrid", files="*"), DAY, hash_key="k"
@@ -215,7 +215,7 @@ def test_a_slice_that_was_never_landed_is_said_so(landing: Landing) -> None:
 
 
 def test_an_empty_day_is_whole(normalised: Normalised) -> None:
-    """A day without files, or with empty ones, has nothing of anything."""
+    """A day without files, or with empty ones, has zero records of every kind."""
     assert normalised().counts == normalised(b"").counts == Counts()
 
 
@@ -237,7 +237,7 @@ def test_an_unknown_format_is_named() -> None:
     ],
 )
 def test_a_request_that_comes_again_is_one_event(normalised: Normalised, one: str, other: str) -> None:
-    """A nonce makes one event of a reload, whoever asks and when; without one only the very same request is the same."""
+    """A nonce makes one event of a reload, by any sender at any time. Without a nonce only the identical request is."""
     assert normalised(lines(one), lines(other), form="nginx_combined").counts == Counts(raw=2, event=1, duplicate=1)
 
 
@@ -252,7 +252,7 @@ def test_a_request_that_comes_again_is_one_event(normalised: Normalised, one: st
     ],
 )
 def test_another_request_is_another_event(normalised: Normalised, other: str) -> None:
-    """Time, address, agent and request tell requests without a nonce apart."""
+    """Time, address, agent and query distinguish requests without a nonce."""
     assert normalised(lines(request("e=view&r=a"), other), form="nginx_combined").counts.event == 2
 
 
@@ -264,13 +264,13 @@ def test_an_event_without_an_id_keeps_its_key(normalised: Normalised, landing: L
 
 @pytest.fixture(scope="module")
 def link_rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The landed click of every case of links, in their order."""
+    """Return the landed click of every case of links, in order."""
     clicks = [event(event="click", sg_event_id=str(number), url=case["url"]) for number, case in enumerate(LINKS)]
     return landed(Landing(f"file://{tmp_path_factory.mktemp('links')}"), clicks)
 
 
 def landed(landing: Landing, clicks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The events that a slice of such clicks lands."""
+    """Return the events that a slice of such clicks lands."""
     raw = landing.store(PREFIX, "v/raw.json", io.BytesIO(lines(*clicks)), "raw.json")
     landing.publish(Manifest(prefix=PREFIX, raw=(raw,)))
     source = settings.Source(format="sendgrid", files="*")
@@ -279,15 +279,15 @@ def landed(landing: Landing, clicks: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("number", range(len(LINKS)), ids=[case["case"] for case in LINKS])
-def test_a_link_says_where_it_leads(link_rows: list[dict[str, Any]], number: int) -> None:
-    """A wrapped link is the link behind it, and a way out of the mails is no interest in the credential."""
+def test_a_link_has_its_host_and_opt_out_flag(link_rows: list[dict[str, Any]], number: int) -> None:
+    """A wrapped link counts as the link inside it, and an opt-out link is no interest in the credential."""
     row, case = link_rows[number], LINKS[number]
     assert (row["link_host"], row["is_opt_out_link"]) == (case["host"], case["is_opt_out"])
 
 
 @pytest.fixture(scope="module")
 def channels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The landed channel of the link of every case of share links, by the case."""
+    """Return the landed link channel of every case of share links, by case."""
     clicks = [
         event(event=case.get("event", "click"), sg_event_id=case["case"], url=case["url"]) for case in SHARE_LINKS
     ]
@@ -296,6 +296,6 @@ def channels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", SHARE_LINKS, ids=[case["case"] for case in SHARE_LINKS])
-def test_a_share_link_says_where_it_shares(channels: dict[str, Any], case: dict[str, Any]) -> None:
-    """A network's share page is told from its posts, profiles and chats, and from whoever has a similar name."""
+def test_a_share_link_has_its_channel(channels: dict[str, Any], case: dict[str, Any]) -> None:
+    """A network's share page is distinguished from its posts, profiles and chats, and from hosts with similar names."""
     assert channels[case["case"]] == case["channel"]

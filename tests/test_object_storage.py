@@ -1,4 +1,4 @@
-"""A night whose registry, logs and landing lie on s3://, by the command line, against a server that checks keys."""
+"""A night whose registry, logs and landing are on s3://, run by the command line against a server that checks keys."""
 
 import gzip
 import io
@@ -27,13 +27,13 @@ LATER = timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
-    """The S3 server with one bucket."""
+    """Yield the S3 server with one bucket."""
     with object_storage.serving(tmp_path_factory.mktemp("storage")) as one:
         yield one
 
 
 class Platform:
-    """The platform by hand, all but its databases below a prefix of the bucket."""
+    """The hand-written platform, all but its databases below a prefix of the bucket."""
 
     def __init__(self, storage, folder):
         self.storage, self.prefix = storage, f"{folder.name}/"
@@ -48,45 +48,45 @@ class Platform:
         self.configuration.write_text(text)
 
     def run(self, *arguments, before=None, **variables):
-        """A command, with the variables that AWS's own tools read; no secret is ever told."""
-        told = {**self.storage.variables, "HASH_KEY": platform.KEY, **variables}
-        ran = run(self.configuration, *arguments, before=before, **told)
+        """Run a command with the variables that AWS's tools read, and check that it prints no secret."""
+        environment = {**self.storage.variables, "HASH_KEY": platform.KEY, **variables}
+        ran = run(self.configuration, *arguments, before=before, **environment)
         assert "Traceback" not in ran.err
-        assert (told["AWS_SECRET_ACCESS_KEY"] or "no secret") not in ran.err + ran.out
+        assert (environment["AWS_SECRET_ACCESS_KEY"] or "no secret") not in ran.err + ran.out
         return ran
 
     def figures(self, day):
-        """The counts of every certificate, as the platform's table writes them."""
+        """Return the counts of every certificate, in the order of the platform's table."""
         rows = json.loads(self.run("statistics", "--as-of", day, "--format", "json").out)
         return {row["certificate_id"]: [row[f"{name}_count"] for name in platform.COUNTS] for row in rows}
 
     def put_mail(self, name, *events):
-        """A file of the second day's mail events."""
+        """Put a file of the second day's mail events."""
         content = gzip.compress("\n".join(map(json.dumps, events)).encode())
         self.storage.put(f"{self.prefix}{MAIL_TWO}{name}.json.gz", content)
 
     def manifest(self, source, day, name="newest"):
-        """A manifest of a slice, read as JSON."""
+        """Return a manifest of a slice."""
         content = self.storage.get(f"{self.prefix}landing/{slice_prefix(source, day)}/{name}.json")
         return Manifest.model_validate_json(content)
 
 
 @pytest.fixture(scope="module")
 def night(storage, tmp_path_factory):
-    """The platform with both days loaded, and what was told meanwhile."""
+    """Return the platform with both days loaded, and the result of that command."""
     one = Platform(storage, tmp_path_factory.mktemp("loaded"))
     return one, one.run("nightly", "--day", ONE, "--to", TWO)
 
 
 @pytest.fixture
 def own(storage, tmp_path):
-    """A platform of one's own, with nothing loaded."""
+    """Return a separate platform with nothing loaded."""
     return Platform(storage, tmp_path)
 
 
 @pytest.fixture
 def landing(storage, tmp_path, monkeypatch):
-    """An empty landing on the server, in this process."""
+    """Return an empty landing on the server, for this process."""
     for name, value in storage.variables.items():
         monkeypatch.setenv(name, value)
     Landing("s3://").filesystem.clear_instance_cache()
@@ -97,7 +97,7 @@ def landing(storage, tmp_path, monkeypatch):
 
 
 def test_a_night_from_object_storage_is_the_night_from_folders(night):
-    """The same slices, the same counts, the same figures."""
+    """The slices, the counts and the figures are the same."""
     loaded, ran = night
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
@@ -110,8 +110,8 @@ def test_a_night_from_object_storage_is_the_night_from_folders(night):
     assert {day: loaded.figures(str(day)) for day in platform.DAYS} == platform.FIGURES
 
 
-def test_raw_files_lie_in_the_landing_as_they_are_at_home(night):
-    """Byte for byte, each known by its URL."""
+def test_raw_files_are_landed_byte_for_byte(night):
+    """Raw files are landed byte for byte, each with its URL."""
     loaded, _ = night
     (raw,) = loaded.manifest("mail", TWO_DATE).raw
     assert raw.origin == f"s3://{object_storage.BUCKET}/{loaded.prefix}{MAIL_TWO}events.json.gz"
@@ -120,12 +120,12 @@ def test_raw_files_lie_in_the_landing_as_they_are_at_home(night):
 
 
 def test_nothing_is_left_half_uploaded(night):
-    """A provider bills an upload that nobody completed for ever, and lists it nowhere."""
+    """A provider bills an incomplete upload for ever, and lists it nowhere."""
     assert night[0].storage.unfinished() == []
 
 
-def test_check_finds_every_place_well(night):
-    """One line for each, and the trial object is gone again."""
+def test_check_reports_every_place_as_good(night):
+    """There is one line for each place, and the trial object is deleted."""
     loaded, _ = night
     ran = loaded.run("check")
     assert (ran.code, ran.out.count("BAD")) == (0, 0)
@@ -143,24 +143,24 @@ def test_a_warehouse_that_is_lost_is_rebuilt_from_the_landing(night):
 
 
 def test_the_files_of_a_report_are_kept_in_the_landing(night, landing, monkeypatch):
-    """Whoever runs many hosts finds every report in one place, and is told its URL."""
+    """An operator of many hosts finds every report in one place, and its URL in the output."""
     loaded, _ = night
     monkeypatch.setenv("ANALYTICS_CONFIG", str(loaded.configuration))
     context = pipeline.open_context({"HASH_KEY": platform.KEY}.get)
-    request, told = pipeline.ReportRequest("s2", TWO), []
+    request, lines = pipeline.ReportRequest("s2", TWO), []
     reports = pipeline.plan_reports(context, request, datetime.now(UTC)).reports
     pipeline.land_figures(context, reports, TWO_DATE)
-    assert pipeline.make_reports(context, reports, request, None, told.append) == 0
-    assert told[0] == f"s2 {TWO}: s3://{object_storage.BUCKET}/{loaded.prefix}landing/reports/s2/{TWO}"
+    assert pipeline.make_reports(context, reports, request, None, lines.append) == 0
+    assert lines[0] == f"s2 {TWO}: s3://{object_storage.BUCKET}/{loaded.prefix}landing/reports/s2/{TWO}"
     kept = loaded.storage.keys(f"{loaded.prefix}landing/reports/s2/{TWO}/")
     assert kept == ["figures.json", "message.eml", "recipients.csv", "report.html", "report.pdf"]
 
 
-# What comes late, is refused, or is killed
+# Late, refused and killed
 
 
-def test_what_came_late_is_found_and_what_is_bad_is_kept_out(own):
-    """A night looks again at the days before; a refused version changes no figure, and a rebuild passes over it."""
+def test_late_files_are_found_and_bad_ones_kept_out(own):
+    """A night looks again at the days before. A refused version changes no figure, and a rebuild skips it."""
     first, *others = platform.MAIL[TWO_DATE]
     own.put_mail("events", first)
     own.configuration.write_text(own.configuration.read_text().replace("until = 2026-03-03", "until = 2026-03-09"))
@@ -180,7 +180,7 @@ def test_what_came_late_is_found_and_what_is_bad_is_kept_out(own):
 
 @pytest.mark.parametrize("moment", ["raw/", "newest.json", "events.parquet", "loaded.json"])
 def test_a_night_that_is_killed_is_simply_run_again(own, moment):
-    """Whatever it left behind is named by no manifest, and is in nobody's way."""
+    """What it left is named by no manifest, and does not disturb the next run."""
     ran = own.run("nightly", "--day", ONE, "--source", "view", before=partial(_die_writing, moment))
     assert ran.code == -9
     ran = own.run("nightly", "--day", ONE, "--source", "view")
@@ -189,7 +189,7 @@ def test_a_night_that_is_killed_is_simply_run_again(own, moment):
 
 
 def _die_writing(name):
-    """Kills the process when it is about to write such an object of a slice."""
+    """Kill the process when it is about to write such an object of a slice."""
     asked = S3FileSystem._call_s3
 
     async def dying(self, method, *rest, **options):
@@ -200,7 +200,7 @@ def _die_writing(name):
     S3FileSystem._call_s3, S3FileSystem.call_s3 = dying, sync_wrapper(dying)
 
 
-# Places that are not there, and keys that do not fit
+# Missing places and wrong keys
 
 WRONG = {
     "an unknown key": ({"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"}, "does not exist in our records"),
@@ -213,7 +213,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("variables", "words"), WRONG.values(), ids=WRONG)
 def test_a_landing_that_cannot_be_used_ends_the_night_with_one_line(own, variables, words):
-    """The line says which place it is and what to look at; the secret stays one, and no bucket is made."""
+    """The line names the place and what to check. The secret is not printed, and no bucket is made."""
     ran = own.run("nightly", "--day", ONE, **variables)
     assert ran.code == 1
     (line,) = ran.err.splitlines()
@@ -224,7 +224,7 @@ def test_a_landing_that_cannot_be_used_ends_the_night_with_one_line(own, variabl
 
 @pytest.mark.parametrize(("variables", "words"), WRONG.values(), ids=WRONG)
 def test_check_says_why_a_landing_cannot_be_used(own, variables, words):
-    """In the words of the storage."""
+    """`check` prints the storage's own words."""
     ran = own.run("check", **variables)
     (line,) = (line for line in ran.out.splitlines() if "landing: " in line)
     assert line.startswith("BAD landing: the landing at s3://")
@@ -232,7 +232,7 @@ def test_check_says_why_a_landing_cannot_be_used(own, variables, words):
 
 
 def test_a_source_whose_bucket_is_missing_is_no_quiet_day(own):
-    """A name that was mistyped must not make whole days of nothing, not even where a day may be empty."""
+    """A mistyped name never makes empty days, not even where a day may be empty."""
     name = "ANALYTICS_SOURCES__VIEW__"
     ran = own.run("nightly", "--day", ONE, **{f"{name}FILES": "s3://nowhere/{day}/*", f"{name}MAY_BE_EMPTY": "true"})
     assert ran.code == 1
@@ -241,7 +241,7 @@ def test_a_source_whose_bucket_is_missing_is_no_quiet_day(own):
 
 
 def test_a_registry_that_cannot_be_reached_is_one_line_and_stops_no_slice(own):
-    """The events come in; who they belong to is told when the registry is back."""
+    """The events are loaded, and are attributed when the registry is back."""
     ran = own.run("nightly", "--day", ONE, ANALYTICS_REGISTRY__URL="s3://nowhere/registry")
     assert ran.code == 1
     assert ran.err.splitlines()[0] == (
@@ -251,8 +251,8 @@ def test_a_registry_that_cannot_be_reached_is_one_line_and_stops_no_slice(own):
 
 
 @pytest.mark.parametrize(("url", "words"), [("nowhere://x", "Protocol not known"), ("gs://x/y", "gcsfs")])
-def test_a_landing_of_a_kind_that_nobody_knows_is_a_matter_of_the_configuration(url, words):
-    """Whoever mistypes a protocol, or lacks its library, reads which."""
+def test_a_landing_of_an_unknown_kind_is_an_error_of_the_configuration(url, words):
+    """The error says whether the protocol is unknown or its library is missing."""
     with pytest.raises(ConfigurationError, match=f"landing.url is no place that can be reached .*{words}"):
         Landing(url)
 
@@ -261,7 +261,7 @@ def test_a_landing_of_a_kind_that_nobody_knows_is_a_matter_of_the_configuration(
 
 
 def test_a_file_of_many_parts_comes_back_as_it_was(landing):
-    """Larger than a part of an upload, by a length that nothing divides."""
+    """The file is larger than one part of an upload, and its length is no multiple of a part."""
     content = bytes(range(256)) * 160_000 + b"end"
     landed = landing.store("prefix", "v/raw/0000-a", io.BytesIO(content), origin="")
     assert landed.size == len(content) > 2 * 16 << 20
@@ -269,8 +269,8 @@ def test_a_file_of_many_parts_comes_back_as_it_was(landing):
         assert copy.read_bytes() == content
 
 
-def test_trouble_with_a_source_is_not_laid_to_the_landing(landing):
-    """Whoever reads the line mends the right place."""
+def test_a_failure_of_a_source_is_not_blamed_on_the_landing(landing):
+    """The error names the place that has to be repaired."""
 
     class Torn(io.RawIOBase):
         def read(self, size=-1):
@@ -281,7 +281,7 @@ def test_trouble_with_a_source_is_not_laid_to_the_landing(landing):
 
 
 def test_what_another_process_wrote_is_seen_at_once(landing, storage):
-    """A worker that lives for days goes by no listing of the morning."""
+    """A worker that runs for days does not rely on an old listing."""
     prefix = landing.path("prefix").removeprefix(f"{object_storage.BUCKET}/")
     landing.publish(Manifest(prefix="prefix", reason="first"))
     landing.sweep("prefix", before=datetime.now(UTC) - LATER)
@@ -294,7 +294,7 @@ def test_what_another_process_wrote_is_seen_at_once(landing, storage):
 
 
 def test_a_sweep_removes_what_is_old_and_unnamed_and_nothing_else(landing, storage):
-    """Not the versions that are named, and not the prefix for the empty object that a browser made of it."""
+    """Named versions are kept, and so is the empty object that a browser made for the prefix."""
     prefix = landing.path("prefix").removeprefix(f"{object_storage.BUCKET}/")
     named, orphan = (landing.store("prefix", f"{v}/raw/a", io.BytesIO(b"{}"), origin="") for v in ("named", "orphan"))
     landing.publish(Manifest(prefix="prefix", raw=(named,)))
@@ -305,14 +305,14 @@ def test_a_sweep_removes_what_is_old_and_unnamed_and_nothing_else(landing, stora
     assert storage.keys(f"{prefix}/") == ["", named.path, "newest.json"]
 
 
-def test_an_object_that_is_not_there_is_the_landings_fault(landing):
-    """A version whose files somebody removed says so, and is no empty slice."""
+def test_a_missing_object_is_an_error_of_the_landing(landing):
+    """A version whose files were deleted is an error, not an empty slice."""
     with pytest.raises(LandingError, match="v/events is not there"), landing.local(landing.path("v/events")):
         raise AssertionError("something was found")
 
 
 def test_a_file_that_came_after_the_first_look_is_found_by_the_same_process(landing, storage, tmp_path):
-    """Names with quotes, spaces and letters are names; an empty object that stands for the folder is no file."""
+    """Names may hold quotes, spaces and any letters. An empty object that represents the folder is not a file."""
     source = _source(f"{tmp_path.name}/logs")
     for name in ("", "a 'quoted' \"name\".json", "Übersicht+李#1.json"):
         storage.put(f"{tmp_path.name}/logs/{ONE}/{name}", name.encode())

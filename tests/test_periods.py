@@ -34,7 +34,7 @@ INSTANTS = st.datetimes(datetime(2015, 1, 1), datetime(2040, 1, 1), timezones=st
 
 @given(INSTANTS, FREQUENCIES, ZONES)
 def test_every_instant_lies_in_exactly_one_period(instant, frequency, timezone):
-    """No event falls between two reports, and none into both."""
+    """No event is lost between two reports or is in both."""
     period = periods.containing(instant.astimezone(periods.zone(timezone)).date(), frequency, timezone)
     assert period.start_at <= instant < period.end_at
     assert (period.previous.end_at, period.following.start_at) == (period.start_at, period.end_at)
@@ -42,21 +42,21 @@ def test_every_instant_lies_in_exactly_one_period(instant, frequency, timezone):
 
 @given(st.dates(date(2015, 1, 1), date(2040, 1, 1)), FREQUENCIES, ZONES)
 def test_previous_undoes_following(day, frequency, timezone):
-    """Walking through the reports back and forth ends where it began."""
+    """Going one report forward and one back ends at the same report."""
     period = periods.containing(day, frequency, timezone)
     assert period.following.previous == period == period.previous.following
 
 
 @given(st.dates(date(2015, 1, 1), date(2040, 1, 1)), FREQUENCIES)
 def test_a_name_is_read_as_it_was_written(day, frequency):
-    """The name printed in a report brings the same report back."""
+    """The name printed in a report selects the same report again."""
     period = periods.containing(day, frequency, "Europe/Berlin")
     assert periods.parse(period.name, "Europe/Berlin") == period
 
 
 @given(INSTANTS, FREQUENCIES, ZONES)
 def test_the_latest_ended_period_has_ended_and_the_next_has_not(now, frequency, timezone):
-    """A report is never about a period that still runs."""
+    """A report never covers a period that is still running."""
     latest = periods.latest_ended(frequency, timezone, now)
     assert latest.end_at <= now < latest.following.end_at
 
@@ -71,12 +71,12 @@ def test_the_latest_ended_period_has_ended_and_the_next_has_not(now, frequency, 
         ("2026-03-08", "America/New_York", 23),
         ("2026-03-29", "UTC", 24),
         ("2026-04-05", "Australia/Lord_Howe", 24.5),
-        ("2018-11-04", "America/Sao_Paulo", 23),  # at midnight the clock jumps to one
-        ("2011-12-30", "Pacific/Apia", 0),  # the day that Samoa left out
+        ("2018-11-04", "America/Sao_Paulo", 23),  # at midnight the clock jumps to 01:00
+        ("2011-12-30", "Pacific/Apia", 0),  # Samoa skipped this day
     ],
 )
-def test_a_period_is_as_long_as_its_clocks_say(name, timezone, hours):
-    """Days on which clocks change keep all of their hours, and no others."""
+def test_a_period_follows_the_changes_of_its_clocks(name, timezone, hours):
+    """A day on which clocks change has all of its hours, and no others."""
     period = periods.parse(name, timezone)
     assert period.end_at - period.start_at == timedelta(hours=hours)
 
@@ -106,7 +106,7 @@ def test_a_period_has_the_name_that_calendars_give_it(day, frequency, name):
     ],
 )
 def test_as_of_gives_the_latest_period_that_ended_by_then(day, frequency, name):
-    """--as-of a month's last day gives that month."""
+    """--as-of with a month's last day gives that month."""
     assert periods.latest_ended_by(day, frequency, "Europe/Berlin").name == name
 
 
@@ -125,14 +125,14 @@ def test_as_of_gives_the_latest_period_that_ended_by_then(day, frequency, name):
         "9999-12",
     ],
 )
-def test_what_is_no_period_is_refused(name):
+def test_an_invalid_period_is_refused(name):
     """A mistyped period is an error that shows how to write one."""
     with pytest.raises(ConfigurationError, match="2026-W47"):
         periods.parse(name, "UTC")
 
 
 @pytest.mark.parametrize("name", ["Europe/Berln", "", "../etc/passwd", "Europe"])
-def test_what_is_no_time_zone_is_refused(name):
+def test_an_invalid_time_zone_is_refused(name):
     """A mistyped time zone is an error that shows how to write one."""
     with pytest.raises(ConfigurationError, match="Europe/Berlin"):
         periods.zone(name)

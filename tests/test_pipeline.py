@@ -1,4 +1,4 @@
-"""The policies of the pipeline: which slices a night brings, what a failure does, what may be mailed."""
+"""The policies of the pipeline: the slices of a night, the effect of a failure, and the reports that may be mailed."""
 
 import dataclasses
 import gzip
@@ -24,7 +24,7 @@ YESTERDAY, BEFORE, LONG_BEFORE, EVER_BEFORE = (TODAY - timedelta(days=days) for 
 
 
 def context(landing, **sources):
-    """The places of a configuration that has these sources."""
+    """Return the context of a configuration that has these sources."""
     warehouse = settings.Warehouse(url=f"duckdb:///{landing.root}/warehouse.duckdb")
     ledger = state.open(f"sqlite:///{landing.root}.db", None, {}.get)
     configured = settings.Settings.model_construct(sources=sources, warehouse=warehouse)
@@ -32,45 +32,45 @@ def context(landing, **sources):
 
 
 def api(name="brevo", **differing):
-    """A source that is pulled."""
+    """Return a source that is pulled from an API."""
     return settings.Source(format=name, api="https://api.example.com", secret="KEY", **differing)
 
 
 def from_files(folder, **differing):
-    """A source that reads files."""
+    """Return a source that reads files."""
     return settings.Source(format="sendgrid", files=f"{folder}/{{day}}/*", **differing)
 
 
 def load(landing, name, *days, raw=()):
-    """Says that these slices are in the warehouse."""
+    """Record that these slices are in the warehouse."""
     for day in days:
         landing.mark_loaded(Manifest(prefix=slice_prefix(name, day), raw=tuple(raw), status="valid"))
 
 
 def load_files(landing, source, day):
-    """Brings a day's files and says that they are in the warehouse."""
+    """Extract a day's files, and record that they are in the warehouse."""
     landing.mark_loaded(files.extract(landing, "logs", source, day, replace=False))
 
 
 def write(folder, day, name="a.json", content="{}"):
-    """A raw file."""
+    """Write a raw file."""
     path = folder / str(day) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
 
 
 def brought(opened, first=YESTERDAY, last=YESTERDAY, names=None, *, from_landing=False):
-    """What a night brings, in its order."""
+    """Return the slices that a night brings, in order."""
     return pipeline.slices_to_bring(opened, names, first, last, from_landing=from_landing)
 
 
-def test_what_never_came_is_not_late(landing):
+def test_a_slice_that_never_came_is_not_late(landing):
     """The first night brings its day and no other."""
     assert brought(context(landing, mail=api())) == [("mail", YESTERDAY)]
 
 
 def test_the_last_days_of_an_api_are_pulled_again(landing):
-    """Providers learn of opens late: the days before, as many as late_days says, come first."""
+    """Providers learn of opens late, so the days before come first, as many as late_days says."""
     load(landing, "mail", BEFORE, LONG_BEFORE, EVER_BEFORE)
     wanted = [("mail", LONG_BEFORE), ("mail", BEFORE), ("mail", YESTERDAY)]
     assert brought(context(landing, mail=api())) == wanted
@@ -79,20 +79,20 @@ def test_the_last_days_of_an_api_are_pulled_again(landing):
 
 
 def test_days_before_the_first_of_several_are_late(landing):
-    """Days that are asked for are not brought twice."""
+    """A day that is requested is not brought a second time as a late one."""
     load(landing, "mail", *pipeline.days(EVER_BEFORE, YESTERDAY))
     wanted = [("mail", LONG_BEFORE), ("mail", BEFORE), ("mail", YESTERDAY)]
     assert brought(context(landing, mail=api(late_days=1)), first=BEFORE) == wanted
 
 
-def test_what_a_provider_keeps_no_more_is_left_as_it_was_loaded(landing):
-    """Mailgun promises three days: the fourth back stays, without an error in every night."""
+def test_a_day_past_the_retention_is_left_as_it_was_loaded(landing):
+    """Mailgun promises three days. The fourth day back is left as it is, without an error every night."""
     load(landing, "mail", BEFORE, LONG_BEFORE)
     assert brought(context(landing, mail=api("mailgun"))) == [("mail", BEFORE), ("mail", YESTERDAY)]
 
 
 def test_files_that_stayed_the_same_are_not_read_again(landing, tmp_path):
-    """A night costs what it brought."""
+    """A night costs only what is new."""
     write(tmp_path, BEFORE)
     load_files(landing, logs := from_files(tmp_path), BEFORE)
     assert brought(context(landing, logs=logs)) == [("logs", YESTERDAY)]
@@ -100,7 +100,7 @@ def test_files_that_stayed_the_same_are_not_read_again(landing, tmp_path):
 
 @pytest.mark.parametrize(("name", "content"), [("a.json", '{"grown": 1}'), ("b.json", "{}")])
 def test_files_that_grew_or_came_later_are_read_again(landing, tmp_path, name, content):
-    """CloudFront delivers up to a day late, collectors append."""
+    """CloudFront delivers up to a day late, and collectors append to files."""
     write(tmp_path, BEFORE)
     load_files(landing, logs := from_files(tmp_path), BEFORE)
     write(tmp_path, BEFORE, name, content)
@@ -108,7 +108,7 @@ def test_files_that_grew_or_came_later_are_read_again(landing, tmp_path, name, c
 
 
 def test_files_that_came_after_their_night_failed_are_read(landing, tmp_path):
-    """A collector that was down for a night mends itself; what failed and stayed the same is not tried again."""
+    """A collector that was down for a night needs no repair by hand. A failed slice with the same files is not retried."""
     opened = context(landing, logs=from_files(tmp_path))
     failures.record(opened, "logs", BEFORE, "no file matches *")
     assert brought(opened) == [("logs", YESTERDAY)]
@@ -120,20 +120,20 @@ def test_files_that_came_after_their_night_failed_are_read(landing, tmp_path):
 
 @pytest.mark.parametrize("files_pattern", ["nowhere/{day}/*", "nosuch://{day}"])
 def test_files_that_are_gone_leave_the_slice_alone(landing, files_pattern):
-    """A bucket that deletes after a day does not make every night red."""
+    """A bucket that deletes files after a day does not turn every night red."""
     load(landing, "logs", BEFORE, raw=[LandedFile(path="v/raw", size=1, sha256="", origin="a")])
     logs = settings.Source(format="sendgrid", files=files_pattern)
     assert brought(context(landing, logs=logs)) == [("logs", YESTERDAY)]
 
 
 def test_from_the_landing_nothing_is_late(landing):
-    """Where no network is asked, nothing new can come."""
+    """Without a network nothing new can come."""
     load(landing, "mail", BEFORE)
     assert brought(context(landing, mail=api()), from_landing=True) == [("mail", YESTERDAY)]
 
 
 def test_late_slices_are_of_the_named_sources(landing):
-    """Whoever names a source brings that one."""
+    """A night for one source brings that source only."""
     load(landing, "mail", BEFORE)
     load(landing, "other", BEFORE)
     opened = context(landing, mail=api(), other=api())
@@ -141,7 +141,7 @@ def test_late_slices_are_of_the_named_sources(landing):
 
 
 def test_days_that_a_source_does_not_cover_are_not_brought(landing):
-    """But by name, for whoever knows better."""
+    """A source that is named is brought nevertheless, for an operator who knows better."""
     load(landing, "mail", BEFORE)
     opened = context(landing, mail=api(since=YESTERDAY), ended=api(until=BEFORE))
     assert brought(opened) == [("mail", YESTERDAY)]
@@ -153,8 +153,8 @@ DAMAGE = {"normalise": b"not compressed", "validate": gzip.compress(b'{"event": 
 
 
 @pytest.mark.parametrize("step", DAMAGE)
-def test_a_version_that_cannot_be_used_is_on_record(landing, tmp_path, step):
-    """The landed version is refused and the warehouse knows the reason, whichever entry point ran the step."""
+def test_a_version_that_cannot_be_used_is_recorded(landing, tmp_path, step):
+    """The landed version is refused and the warehouse has the reason, whichever entry point ran the step."""
     opened = context(landing, logs=from_files(tmp_path))
     path = tmp_path / str(BEFORE) / "a.json.gz"
     path.parent.mkdir()
@@ -168,12 +168,12 @@ def test_a_version_that_cannot_be_used_is_on_record(landing, tmp_path, step):
 
 
 def extracted(opened, name, day):
-    """The first step of a slice."""
+    """Run the first step of a slice."""
     return pipeline.extract_slice(opened, name, day, from_landing=False, replace=False)
 
 
 def test_files_that_cannot_be_read_refuse_nothing_that_was_landed(landing, tmp_path):
-    """The source is at fault, not the version that was landed before."""
+    """The source is at fault, so the version landed before is not refused."""
     write(tmp_path, BEFORE)
     opened = context(landing, logs=from_files(tmp_path))
     extracted(opened, "logs", BEFORE)
@@ -190,14 +190,14 @@ FINAL = [
 
 
 @pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
-def test_what_another_try_cannot_change_is_final(error):
-    """A mistake of the configuration does not hold a run open for twenty minutes."""
+def test_a_failure_that_a_retry_cannot_change_is_final(error):
+    """A mistake in the configuration does not hold a run open for twenty minutes."""
     assert pipeline.is_final(error)
     assert not pipeline.is_final(LandingError("s3://bucket", "timed out"))
 
 
 def test_each_step_says_in_one_line_what_it_did(landing, tmp_path, caplog):
-    """A green task's log has the counts and the seconds."""
+    """The log of a green task has the counts and the seconds."""
     write(tmp_path, BEFORE)
     with caplog.at_level("INFO", "etl.pipeline"):
         result = extracted(context(landing, logs=from_files(tmp_path)), "logs", BEFORE)
@@ -216,8 +216,8 @@ UNMAILABLE = {
 
 
 @pytest.mark.parametrize("reason", UNMAILABLE)
-def test_what_may_not_be_mailed_says_why(landing, reason, monkeypatch):
-    """Rendered it may be, sent it is not: nothing speaks to a mail server."""
+def test_a_report_that_may_not_be_mailed_says_why(landing, reason, monkeypatch):
+    """Such a report may be rendered, but no mail server is contacted."""
     mail, given, words = UNMAILABLE[reason]
     monkeypatch.setattr(reports.deliver, "send", lambda *_, **__: pytest.fail("it was sent"))
     opened = context(landing)
@@ -235,7 +235,7 @@ def test_what_may_not_be_mailed_says_why(landing, reason, monkeypatch):
 
 @contextmanager
 def brevo(folder):
-    """A platform whose mails are pulled from a provider; its server and its configuration."""
+    """Yield the server of a provider, and the configuration of a platform whose mails are pulled from it."""
     with serve("brevo") as server:
         configuration = platform.write(folder)
         text = configuration.read_text()
@@ -246,19 +246,19 @@ def brevo(folder):
 
 
 def opened_at(day, hour):
-    """A row of Brevo's report."""
+    """Return a row of Brevo's report."""
     moment = datetime.combine(day, time(hour), UTC).isoformat()
     return {"event": "opened", "email": "person1@example.com", "date": moment, "messageId": "<m1@b.example>"}
 
 
 def nightly(configuration, day, *options):
-    """A night of the command line."""
+    """Run a night by the command line."""
     secrets = {"HASH_KEY": platform.KEY, "BREVO": KEY}
     return run(configuration, "nightly", "--day", str(day), "--source", "mail", *options, **secrets)
 
 
 def test_a_late_event_of_an_api_is_in_the_warehouse_the_next_night(tmp_path):
-    """From the provider's answer to the warehouse, by the command line; and once more from the landing alone."""
+    """The event goes from the provider's answer to the warehouse, and once more from the landing alone."""
     with brevo(tmp_path) as (server, configuration):
         server.rows["events"] = [opened_at(BEFORE, 9)]
         assert nightly(configuration, BEFORE).code == 0
@@ -271,12 +271,12 @@ def test_a_late_event_of_an_api_is_in_the_warehouse_the_next_night(tmp_path):
 
 
 def test_a_provider_that_refuses_is_one_line_and_check_says_so(tmp_path):
-    """The reader learns which secret to mend, from the night and from check, and never its text."""
+    """Both the night and `check` name the secret to correct, and never its value."""
     with brevo(tmp_path) as (_, configuration):
         secrets = {"HASH_KEY": platform.KEY, "BREVO": "wrong-9b1d"}
         ran = run(configuration, "nightly", "--day", str(YESTERDAY), "--source", "mail", **secrets)
         checked = run(configuration, "check", **secrets)
     assert (ran.code, checked.code) == (1, 1)
-    for said in (ran.err, checked.out):
-        assert "the provider refused the key (401); see that the secret BREVO is right" in said
+    for output in (ran.err, checked.out):
+        assert "the provider refused the key (401); see that the secret BREVO is right" in output
     assert "wrong-9b1d" not in ran.err + ran.out + checked.err + checked.out

@@ -1,4 +1,4 @@
-"""What an issuer is promised of a report: its page, its paper, its table and its mail."""
+"""Promises of a report to an issuer: its page, its PDF, its CSV and its mail."""
 
 import csv
 import email
@@ -28,12 +28,12 @@ MAIL = MailOptions("Certificate reports <reports@example.com>", "help@example.co
 
 
 def cases(stem: str) -> list[Any]:
-    """The cases of a file."""
+    """Return the cases of a file."""
     return list(yaml.safe_load((CASES / f"{stem}.yaml").read_text()))
 
 
 def figures(name: str, **changes: Any) -> dict[str, Any]:
-    """A figures document of reports.yaml, with some of its sections changed."""
+    """Return a figures document of reports.yaml, with some of its sections changed."""
     own = {key: value for key, value in REPORTS[name].items() if key != "like"}
     whole = figures(REPORTS[name]["like"]) if "like" in REPORTS[name] else {}
     for section, change in [*own.items(), *changes.items()]:
@@ -63,49 +63,49 @@ class Text(HTMLParser):
         self.words += "" if self.is_style else words
 
     def lines(self) -> list[str]:
-        """What a reader sees, top to bottom."""
+        """Return the visible lines, top to bottom."""
         lines = [" ".join(line.split()).removeprefix("| ") for line in self.words.split("\n")]
         return [line for line in lines if line]
 
 
 def mail(name: str, **changes: dict[str, Any]) -> EmailMessage:
-    """The mail of a report as a mail program parses it."""
+    """Return the mail of a report as a mail program parses it."""
     made = message(figures(name, **changes), b"%PDF", b"csv", MAIL)
     return email.message_from_bytes(made.as_bytes(), policy=policy.default)
 
 
-def on_paper(name: str, **changes: dict[str, Any]) -> Any:
-    """The PDF of a report."""
+def as_pdf(name: str, **changes: dict[str, Any]) -> Any:
+    """Return the PDF of a report."""
     return PdfReader(io.BytesIO(to_pdf(html(figures(name, **changes)))))
 
 
-def bookmarks(paper: Any) -> list[tuple[str, int]]:
-    """The bookmarks of a PDF with their pages from 0."""
-    return [(mark.title, paper.get_destination_page_number(mark)) for mark in paper.outline]
+def bookmarks(pdf: Any) -> list[tuple[str, int]]:
+    """Return the bookmarks of a PDF with their pages from 0."""
+    return [(mark.title, pdf.get_destination_page_number(mark)) for mark in pdf.outline]
 
 
 @pytest.fixture(scope="module")
-def paper() -> Any:
-    """The usual report on paper."""
-    return on_paper("usual")
+def pdf() -> Any:
+    """Return the usual report as a PDF."""
+    return as_pdf("usual")
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))
 def test_page_says(name: str) -> None:
-    """Every word and figure of a report stands as it was approved, in that order."""
+    """Every word and figure of a report is as it was approved, in that order."""
     approved = (CASES / f"{name}.txt").read_text().splitlines()
     method = approved.index("How each figure is counted") if name != "usual" else None
     assert Text(html(figures(name))).lines()[:method] == approved[:method]
 
 
-def test_page_says_where_links_of_the_mail_count_as_shares() -> None:
-    """Whoever reads a share knows whether a click may be behind it: in the three definitions and beside the shares."""
+def test_page_says_whether_links_of_the_mail_count_as_shares() -> None:
+    """A report says in three definitions and beside the shares whether a click may count as a share."""
     off, on = (Text(html(figures("usual", counts_share_links=counts))).words for counts in (False, True))
     assert (off.count("in the mail"), on.count("in the mail")) == (0, 2 + 3)  # certificates, definitions
 
 
 def test_page_needs_no_network() -> None:
-    """A report opens from a disk: nothing in it is fetched, and the page forbids it too."""
+    """A report opens from a disk: it fetches nothing, and the page forbids fetching, too."""
     page = html(figures("usual"))
     assert "default-src 'none'" in page
     assert not {"script", "link", "iframe", "object", "base"} & Text(page).tags
@@ -113,13 +113,13 @@ def test_page_needs_no_network() -> None:
 
 
 def test_page_is_the_same_twice() -> None:
-    """A report that is rendered again has the same bytes, its mail too."""
+    """A report that is rendered again has the same bytes, and so has its mail."""
     first, again = (message(figures("usual"), to_pdf(html(figures("usual"))), b"", MAIL) for _ in range(2))
     assert first.as_bytes() == again.as_bytes()
 
 
 def test_names_cannot_add_markup() -> None:
-    """A name with HTML in it is shown as text, and adds no tag and no attribute to the page or the mail."""
+    """HTML in a name is shown as text, and adds no tag and no attribute to the page or the mail."""
     usual, hostile = Text(html(figures("usual"))), Text(html(figures("hostile")))
     assert (hostile.tags, hostile.attributes) == (usual.tags, usual.attributes)
     body = mail("hostile").get_body(("html",))
@@ -142,8 +142,8 @@ def test_few_recipients_have_no_rates() -> None:
 
 
 @pytest.mark.parametrize("case", cases("software"), ids=lambda case: case["case"])
-def test_software_is_told_by_its_rule(case: dict[str, Any]) -> None:
-    """What software alone opened or clicked stands with the rules that said so; where there is none, nothing does."""
+def test_software_is_shown_with_its_rules(case: dict[str, Any]) -> None:
+    """Opens and clicks by software alone are shown with the rules that found them. Without any, nothing is shown."""
     usual = figures("usual")
     page = html(usual | {"certificates": [usual["certificates"][0] | case["given"]]})
     below = page.split("E-mail statistics</h3>")[1].split("</table>")[1].split('<dl class="industry">')[0]
@@ -161,61 +161,61 @@ def test_forty_rows_then_the_csv() -> None:
 
 @pytest.mark.parametrize("colour", [None, "#0f766e", "#ffd400", "#ffffff", "not a colour"])
 def test_colour_can_be_read(colour: str | None) -> None:
-    """Whatever the issuer's colour, white on it and it on white have a contrast of 4.5 : 1."""
+    """Whatever the issuer's colour is, it has a contrast of at least 4.5 : 1 with white."""
     assert contrast_with_white(palette(colour).main) >= 4.5
     assert (palette(colour).main == colour) == (colour == "#0f766e")
 
 
 def test_logo_is_shown() -> None:
-    """The issuer's logo stands on the first page."""
+    """The issuer's logo is on the first page."""
     logo = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/%3E"
     page = html(figures("usual", issuer={"logo": logo}))
     assert 'alt="Northwind Academy"' in page and to_pdf(page)
 
 
 def test_logo_fetches_nothing() -> None:
-    """A logo that refers to the network stays blank: nobody learns that a report was made."""
+    """A logo that refers to the network stays blank, so nobody learns that a report was made."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         image = f"%3Cimage href='http://127.0.0.1:{server.getsockname()[1]}/a.png' width='9' height='9'/>"
         logo = f"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'>{image}%3C/svg>"
-        assert len(on_paper("usual", issuer={"logo": logo}).pages) == 4
+        assert len(as_pdf("usual", issuer={"logo": logo}).pages) == 4
         with pytest.raises(TimeoutError):
             server.accept()
 
 
 @pytest.mark.parametrize("case", cases("numbers"), ids=str)
 def test_numbers(case: dict[str, Any]) -> None:
-    """Rates have one decimal, half up; numbers, days and times are the reader's own."""
+    """Rates have one decimal, rounded half up. Numbers, days and times follow the locale and the time zone."""
     method = next(key for key in case if key not in {"locale", "timezone", "expect"})
-    reads = formatter(case["locale"], case.get("timezone", "UTC"))
-    assert getattr(reads, method)(case[method]) == case["expect"]
+    formats = formatter(case["locale"], case.get("timezone", "UTC"))
+    assert getattr(formats, method)(case[method]) == case["expect"]
 
 
-def test_paper_is_accessible(paper: Any) -> None:
+def test_pdf_is_accessible(pdf: Any) -> None:
     """The PDF has a title, a language and tags (PDF/UA-1), so a screen reader can read it."""
-    root = paper.root_object
-    assert paper.metadata.title == "Northwind Academy: certificate statistics, November 2026"
+    root = pdf.root_object
+    assert pdf.metadata.title == "Northwind Academy: certificate statistics, November 2026"
     assert root["/Lang"] == "en-GB" and root["/MarkInfo"]["/Marked"]
     assert b"pdfuaid" in root["/Metadata"].get_data()
 
 
-def test_paper_has_a_page_each(paper: Any) -> None:
-    """Overview, certificates and method begin a page each, in the order of the bookmarks."""
+def test_pdf_has_a_page_for_each_part(pdf: Any) -> None:
+    """The overview, each certificate and the method begin a new page, in the order of the bookmarks."""
     names = ["Overview", "Data Engineering Fundamentals", "Pilot Group", "How each figure is counted"]
-    assert bookmarks(paper) == list(zip(names, range(4), strict=True))
+    assert bookmarks(pdf) == list(zip(names, range(4), strict=True))
 
 
-def test_paper_says_what_the_page_says(paper: Any) -> None:
-    """The first page answers, names the page to go to and numbers itself, in the project's own typeface."""
-    text, fonts = paper.pages[0].extract_text(), paper.pages[0]["/Resources"]["/Font"].values()
+def test_pdf_says_what_the_page_says(pdf: Any) -> None:
+    """The first page has the answer, a reference to the next page and its number, in the project's typeface."""
+    text, fonts = pdf.pages[0].extract_text(), pdf.pages[0]["/Resources"]["/Font"].values()
     assert "919 of 1,415" in text and "(page 2)" in text and "1 / 4" in text
     assert all("Inter" in font["/BaseFont"] for font in fonts)
 
 
-def test_paper_withstands_names() -> None:
-    """Names with markup, line breaks, other scripts and endless words leave every page in its place."""
-    assert [page for _, page in bookmarks(on_paper("hostile"))] == [0, 1, 2, 3]
+def test_pdf_withstands_names() -> None:
+    """Markup, line breaks, other scripts and endless words in names leave every page in its place."""
+    assert [page for _, page in bookmarks(as_pdf("hostile"))] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("case", cases("cells"), ids=lambda case: repr(case["given"]))
@@ -225,7 +225,7 @@ def test_cells_are_safe(case: dict[str, str]) -> None:
 
 
 def test_csv_lists_everyone() -> None:
-    """recipients.csv has every recipient, the bounced first, with times in the reader's offset."""
+    """recipients.csv has every recipient, the bounced first, with times in the subscription's offset."""
     raw = recipients_csv(figures("usual"))
     header, *rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
     assert raw.startswith(b"\xef\xbb\xbf") and raw.count(b"\r\n") == 5 and header == list(COLUMNS)
@@ -237,7 +237,7 @@ def test_csv_lists_everyone() -> None:
 
 
 def test_mail_headers() -> None:
-    """The mail says who sends it, and can be unsubscribed from with one click, however long the address."""
+    """The mail names its sender, and one click unsubscribes from it, however long the address is."""
     made = mail("usual")
     assert made["Subject"] == "Northwind Academy, November 2026: 919 of 1,415 claimed, 18 bounced"
     assert (made["From"], made["To"]) == (
@@ -254,27 +254,27 @@ def test_mail_headers() -> None:
 
 @pytest.mark.parametrize("letters", range(18, 32))
 def test_subject_arrives_as_it_was_written(letters: int) -> None:
-    """Wherever a header line must end, the subject neither begins with a blank nor loses a word."""
+    """Wherever a header line is folded, the subject neither begins with a blank nor loses a word."""
     name = f"Academy of {'N' * (letters - 11)}"
     made = mail("usual", issuer={"name": name})
     assert made["Subject"] == f"{name}, November 2026: 919 of 1,415 claimed, 18 bounced"
 
 
-def test_mail_can_be_left_by_software() -> None:
-    """The address that unsubscribes leaves us on one line as it is: encoded, no program would find it."""
+def test_mail_can_be_unsubscribed_by_software() -> None:
+    """The unsubscribe address is on one line and not encoded, since no program would find it otherwise."""
     raw = message(figures("usual"), b"", b"", MAIL).as_bytes()
     assert f"List-Unsubscribe: <{URL}>\r\n".encode() in raw
 
 
 def test_mail_offers_no_unsubscribe_without_address() -> None:
-    """Where no address for unsubscribing is configured, the mail does not pretend to have one."""
+    """Without a configured unsubscribe address the mail does not offer one."""
     made = message(figures("usual"), b"", b"", MailOptions("reports@example.com"))
     assert made["List-Unsubscribe"] is None and made["List-Unsubscribe-Post"] is None and made["Reply-To"] is None
     assert b"Stop these mails" not in made.as_bytes()
 
 
 def test_mail_parts() -> None:
-    """The mail has words for every mail program, and the report and the list attached."""
+    """The mail has a body for every mail program, and the report and the list attached."""
     assert [(part.get_content_type(), part.get_filename()) for part in mail("usual").walk()] == [
         ("multipart/mixed", None),
         ("multipart/alternative", None),
@@ -286,13 +286,13 @@ def test_mail_parts() -> None:
 
 
 def test_mail_text() -> None:
-    """Read aloud, the text part gives the answer, what to do, each certificate, and why it came."""
+    """Read aloud, the text part gives the answer, what to do, each certificate, and why the mail came."""
     body = mail("usual").get_body(("plain",))
     assert body and body.get_content().splitlines() == (CASES / "mail.txt").read_text().splitlines()
 
 
 def test_mail_html_is_inlined() -> None:
-    """Mail programs drop style sheets, so every style stands on its element; nothing is fetched."""
+    """Mail programs drop style sheets, so every style is on its element. Nothing is fetched."""
     body = mail("usual").get_body(("html",))
     assert body and "style" not in Text(body.get_content()).tags and 'style="' in body.get_content()
     assert "src=" not in body.get_content() and "url(" not in body.get_content()
@@ -300,7 +300,7 @@ def test_mail_html_is_inlined() -> None:
 
 @pytest.mark.parametrize(("size", "is_attached"), [(MOST_BYTES - 3, True), (MOST_BYTES - 2, False)])
 def test_mail_leaves_out_what_is_too_large(size: int, is_attached: bool) -> None:
-    """Up to 5 MB are attached; beyond, the mail says so and whom to ask."""
+    """Up to 5 MB are attached. Beyond that, the mail says so and whom to ask."""
     made = message(figures("usual"), bytes(size), b"csv", MAIL)
     text = made.get_body(("plain",))
     assert bool(list(made.iter_attachments())) == is_attached
@@ -309,14 +309,14 @@ def test_mail_leaves_out_what_is_too_large(size: int, is_attached: bool) -> None
 
 @pytest.mark.parametrize("address", ["", "a@b, c@d", "a@b\r\nBcc: c@d", "nobody"])
 def test_mail_has_one_recipient(address: str) -> None:
-    """An address that is none, or more than one, stops the mail; the error names the subscription only."""
+    """An invalid address, or more than one, stops the mail. The error names only the subscription."""
     with pytest.raises(AnalyticsError, match="subscription s1; correct it") as error:
         mail("usual", subscription={"email": address})
     assert not address or address not in str(error.value)
 
 
 def test_files_are_whole(tmp_path: Path) -> None:
-    """A report is four files, and what a failed one leaves behind is the former report, untouched."""
+    """A report is four files. A failed rendering leaves the former report unchanged."""
     render(figures("usual"), tmp_path / "s1" / "2026-11", mail=MAIL)
     former = {file.name: file.read_bytes() for file in (tmp_path / "s1" / "2026-11").iterdir()}
     with pytest.raises(AnalyticsError):

@@ -1,4 +1,4 @@
-"""What a configuration may say, how the environment overrides it, and what the reader of a wrong one is told."""
+"""The keys of a configuration, the variables that override them, and the errors of a wrong one."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ SECRET = "hunter2 & <co>"
 
 @pytest.fixture
 def configure(tmp_path, monkeypatch):
-    """Writes a configuration, sets variables, and names the file; no other variable of ours is set."""
+    """Return a function that writes a configuration and sets variables. No other variable of ours is set."""
     for name in [name for name in os.environ if name.startswith("ANALYTICS_")]:
         monkeypatch.delenv(name)
 
@@ -36,12 +36,12 @@ def configure(tmp_path, monkeypatch):
 
 
 def wrong(case, configure):
-    """Writes the configuration of a case."""
+    """Write the configuration of a case."""
     return configure(case.get("whole", NEEDED + case.get("toml", "")), **case.get("environment", {}))
 
 
 def test_every_key_of_the_interface_is_read(configure):
-    """Whoever copies the example from the manual has a configuration that works."""
+    """The example in the manual can be copied as a working configuration."""
     configure(EVERY_KEY)
     loaded = settings.load()
     assert loaded.sources["sendgrid"].since == date(2026, 1, 1)
@@ -50,7 +50,7 @@ def test_every_key_of_the_interface_is_read(configure):
 
 
 def test_two_urls_are_a_configuration(configure):
-    """What can have a default has one, as the interface prints it."""
+    """Every key that can have a default has the one that the interface documents."""
     configure(NEEDED + "[sources.mail]\nformat = 'sendgrid'\nfiles = '{day}'")
     loaded = settings.load()
     source = loaded.sources["mail"]
@@ -65,7 +65,7 @@ def test_two_urls_are_a_configuration(configure):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
 def test_a_wrong_configuration_names_the_key_and_the_cure(case, configure):
-    """A reader who made a mistake is told where, and what to write instead; no secret is repeated."""
+    """The error says where the mistake is and what to write instead. No secret is repeated."""
     wrong(case, configure)
     with pytest.raises(ConfigurationError) as error:
         settings.load()
@@ -74,7 +74,7 @@ def test_a_wrong_configuration_names_the_key_and_the_cure(case, configure):
 
 
 def test_a_wrong_configuration_ends_the_command_line_with_two(configure):
-    """A scheduler can tell a wrong configuration from a failed night; a reader sees one line and no traceback."""
+    """A scheduler can distinguish a wrong configuration from a failed night. There is one line and no traceback."""
     path = configure("[warehouse]\nurl = 3")
     run = subprocess.run(
         [sys.executable, "-m", "etl", "check"],
@@ -97,24 +97,24 @@ def test_a_configuration_that_is_not_there_says_where_it_was_sought(configure, m
 
 
 OVERRIDES = [
-    ("ANALYTICS_WAREHOUSE__URL", "duckdb:///other", lambda told: told.warehouse.url, "duckdb:///other"),
-    ("ANALYTICS_MAIL__SEND_HOUR", "9", lambda told: told.mail.send_hour, 9),
-    ("ANALYTICS_MAIL__REPLY_TO", "a@b.example", lambda told: told.mail.reply_to, "a@b.example"),
-    ("ANALYTICS_CREDENTIAL__HOSTS", '["a.example"]', lambda told: told.credential.hosts, ["a.example"]),
-    ("ANALYTICS_CREDENTIAL__COUNT_SHARE_LINKS", "true", lambda told: told.credential.count_share_links, True),
-    ("ANALYTICS_VALIDATION__UNKNOWN_RATE_MAXIMUM", "0.5", lambda told: told.validation.unknown_rate_maximum, 0.5),
-    ("ANALYTICS_SOURCES__SENDGRID__FILES", "/x/{day}", lambda told: told.sources["sendgrid"].files, "/x/{day}"),
-    ("ANALYTICS_SOURCES__SENDGRID__UNTIL", "2026-01-01", lambda told: told.sources["sendgrid"].until, date(2026, 1, 1)),
-    ("ANALYTICS_SOURCES__SENDGRID__MAY_BE_EMPTY", "true", lambda told: told.sources["sendgrid"].may_be_empty, True),
-    ("ANALYTICS_SOURCES__MAILGUN_EU__DOMAIN", "x.example", lambda told: told.sources["mailgun_eu"].domain, "x.example"),
-    ("ANALYTICS_REGISTRY__QUERIES__ISSUERS", "SELECT 1", lambda told: told.registry.queries["issuers"], "SELECT 1"),
-    ("analytics_landing__url", "memory://x", lambda told: told.landing.url, "memory://x"),
+    ("ANALYTICS_WAREHOUSE__URL", "duckdb:///other", lambda loaded: loaded.warehouse.url, "duckdb:///other"),
+    ("ANALYTICS_MAIL__SEND_HOUR", "9", lambda loaded: loaded.mail.send_hour, 9),
+    ("ANALYTICS_MAIL__REPLY_TO", "a@b.example", lambda loaded: loaded.mail.reply_to, "a@b.example"),
+    ("ANALYTICS_CREDENTIAL__HOSTS", '["a.example"]', lambda loaded: loaded.credential.hosts, ["a.example"]),
+    ("ANALYTICS_CREDENTIAL__COUNT_SHARE_LINKS", "true", lambda loaded: loaded.credential.count_share_links, True),
+    ("ANALYTICS_VALIDATION__UNKNOWN_RATE_MAXIMUM", "0.5", lambda loaded: loaded.validation.unknown_rate_maximum, 0.5),
+    ("ANALYTICS_SOURCES__SENDGRID__FILES", "/x/{day}", lambda loaded: loaded.sources["sendgrid"].files, "/x/{day}"),
+    ("ANALYTICS_SOURCES__SENDGRID__UNTIL", "2026-01-01", lambda loaded: loaded.sources["sendgrid"].until, date(2026, 1, 1)),
+    ("ANALYTICS_SOURCES__SENDGRID__MAY_BE_EMPTY", "true", lambda loaded: loaded.sources["sendgrid"].may_be_empty, True),
+    ("ANALYTICS_SOURCES__MAILGUN_EU__DOMAIN", "x.example", lambda loaded: loaded.sources["mailgun_eu"].domain, "x.example"),
+    ("ANALYTICS_REGISTRY__QUERIES__ISSUERS", "SELECT 1", lambda loaded: loaded.registry.queries["issuers"], "SELECT 1"),
+    ("analytics_landing__url", "memory://x", lambda loaded: loaded.landing.url, "memory://x"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "text", "value", "wanted"), OVERRIDES, ids=[override[0] for override in OVERRIDES])
 def test_a_variable_overrides_its_key_and_nothing_else(configure, name, text, value, wanted):
-    """One value differs from host to host; the file is the same."""
+    """A value may differ from host to host while the file is the same."""
     configure(EVERY_KEY, **{name: text})
     loaded = settings.load()
     assert value(loaded) == wanted
@@ -122,33 +122,33 @@ def test_a_variable_overrides_its_key_and_nothing_else(configure, name, text, va
     assert len(loaded.registry.queries) == 4
 
 
-def test_a_source_can_stand_in_the_environment_alone(configure):
-    """A container needs no file but the one with two URLs."""
+def test_a_source_can_be_set_in_the_environment_alone(configure):
+    """A container needs no file but one with two URLs."""
     configure(NEEDED, ANALYTICS_SOURCES__MAIL__FORMAT="sendgrid", ANALYTICS_SOURCES__MAIL__FILES="/x/{day}")
     assert settings.load().sources["mail"].files == "/x/{day}"
 
 
 def test_mail_may_be_switched_on_once_every_source_has_its_first_day(configure):
-    """Without a first day nobody could say that nothing is missing."""
+    """Without a first day it is unknown whether a slice is missing."""
     configure(NEEDED + "[sources.a]\nformat = 'sendgrid'\nfiles = '{day}'\nsince = 2026-01-01\n[mail]\nenabled = true")
     assert settings.load().mail.enabled
 
 
-def test_the_state_lies_beside_the_configuration(configure, tmp_path):
-    """What must be backed up is found without a word in the file, wherever the command runs."""
+def test_the_state_is_beside_the_configuration(configure, tmp_path):
+    """The file to back up has a fixed place by default, wherever the command runs."""
     configure(NEEDED)
     assert settings.load().state_url == f"sqlite:///{tmp_path}/state.db"
 
 
 def test_a_secret_becomes_the_password_of_its_url():
-    """Secrets with the signs of a URL in them work too."""
+    """A secret may hold characters that have a meaning in a URL."""
     url = settings.with_password("postgresql+psycopg://me@db:5432/w?sslmode=require", "DB", {"DB": SECRET}.get)
     assert url == "postgresql+psycopg://me:hunter2%20%26%20%3Cco%3E@db:5432/w?sslmode=require"
     assert settings.with_password("duckdb:///x", None, {}.get) == "duckdb:///x"
 
 
 def test_a_secret_that_is_not_set_is_named():
-    """The reader learns which one, and both places where it may be put."""
+    """The error names the secret, and both places where it may be put."""
     with pytest.raises(
         ConfigurationError, match=r"the secret DB is not set; export DB=... or add an Airflow connection"
     ):
@@ -164,19 +164,19 @@ def test_an_empty_secret_is_none(monkeypatch):
 UNREACHABLE = "postgresql+psycopg://me@127.0.0.1:9/w?connect_timeout=2"
 
 
-def test_no_secret_stands_in_the_error_of_a_database_that_cannot_be_reached(caplog):
+def test_the_error_of_an_unreachable_database_has_no_secret(caplog):
     """Logs and tickets can be shared."""
     table, lookup = settings.Warehouse(url=UNREACHABLE, secret="DB"), {"DB": SECRET}.get
     with pytest.raises(AnalyticsError) as held, warehouse.open(table, lookup, key_fingerprint=""):
         pass
     with pytest.raises(AnalyticsError) as state_held:
         state.open(UNREACHABLE, "DB", lookup)
-    told = "".join(traceback.format_exception(held.value) + traceback.format_exception(state_held.value))
-    assert "hunter2" not in told + caplog.text
-    assert "127.0.0.1" in told
+    messages = "".join(traceback.format_exception(held.value) + traceback.format_exception(state_held.value))
+    assert "hunter2" not in messages + caplog.text
+    assert "127.0.0.1" in messages
 
 
 def test_the_configuration_never_holds_a_secret(configure):
-    """Whoever prints the settings prints names."""
+    """Printed settings show the names of secrets, not their values."""
     configure(EVERY_KEY, WAREHOUSE=SECRET, ANALYTICS_HASH_KEY=SECRET)
     assert "hunter2" not in repr(settings.load())

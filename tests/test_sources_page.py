@@ -1,4 +1,4 @@
-"""The page on sources says what the code does, for every format and every provider that can be asked."""
+"""The page on sources agrees with the code, for every format and every provider that has an API."""
 
 import re
 from pathlib import Path
@@ -16,21 +16,21 @@ MAIL, PULLED, ACCESS = (
 
 
 def test_the_page_has_every_format_once():
-    """Nobody looks for a provider in vain, nor finds one that is gone."""
+    """Every format is on the page, and no other."""
     assert sorted(name for name, _ in MAIL) == sorted(name for name, each in FORMATS.items() if not each.is_pixel)
     assert sorted(name for name, _ in ACCESS) == sorted(name for name, each in FORMATS.items() if each.is_pixel)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_the_page_tells_how_long_a_provider_keeps_its_events(name):
-    """What the page says of a retention is what a pull refuses by."""
+def test_the_page_says_how_long_a_provider_keeps_its_events(name):
+    """The retention on the page is the one by which a pull is refused."""
     assert [row.rsplit("|", 1)[1].strip() for each, row in PULLED if each == name] == [
         str(PROVIDERS[name].RETENTION_DAYS)
     ]
 
 
 @pytest.mark.parametrize(("name", "row"), MAIL)
-def test_the_page_tells_whose_word_on_machines_is_heard(name, row):
-    """Where the page names a provider's flag, the format reads it; where it says none, the format has none."""
+def test_the_page_names_the_flag_for_machines(name, row):
+    """The format reads the provider's flag for machines that the page names. Where the page says none, it has none."""
     sql = Path(f"sql/normalise/{name}.sql").read_text()
     assert ("AS is_flagged" in sql) == (row.split("|")[1].strip() != "none")

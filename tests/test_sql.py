@@ -1,4 +1,4 @@
-"""The door to named SQL: what a query reads and binds comes from its code, and what cannot be meant is refused."""
+"""Named SQL: what a query reads and binds comes from its code, and mistakes are refused."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def header(path: Path, key: str, root: Path = sql.ROOT) -> str:
 
 
 def misread(path: Path, root: Path = sql.ROOT) -> set[str]:
-    """Return what a file reads and its header does not name, and the other way round."""
+    """Return the names that a file reads and its header lacks, and those that only the header has."""
     query = sql.read(str(path.parent), path.name.removesuffix(".sql"), root)
     said = set(re.findall(r"[a-z_]+", re.sub(r"\(.*?\)|\bthe table\b", "", header(path, "Reads", root))))
     return said ^ query.reads
@@ -39,13 +39,13 @@ def misread(path: Path, root: Path = sql.ROOT) -> set[str]:
 
 @pytest.mark.parametrize("path", SELECTS, ids=str)
 def test_the_header_names_what_the_code_reads(path):
-    """A reader who trusts the header is not misled."""
+    """A reader can trust the header."""
     assert misread(path) == set()
 
 
 @pytest.mark.parametrize("path", SELECTS, ids=str)
 def test_the_header_names_what_the_code_binds(path):
-    """Each parameter stands in the header, or in that of a query that the header refers to."""
+    """Each parameter is in the header, or in that of a query that the header refers to."""
     if (
         path.parts[0] in sql.COMPOSED
         and header(path, "Params") != "one per column; last_error and loaded_at may be NULL"
@@ -55,7 +55,7 @@ def test_the_header_names_what_the_code_binds(path):
 
 
 def test_a_wrong_header_changes_nothing_and_is_found(tmp_path):
-    """With a blank too many behind Reads a query used to read the stored table instead of the query it names."""
+    """A mistyped Reads line once made a query read the stored table instead of the query that it names."""
     root = plant(
         tmp_path, schema__figures="CREATE TABLE figures (n INT)", statistics__catalogue="SELECT 1 AS n\n",
         report__totals="-- totals: sums.\n--\n-- Reads:  figures\nSELECT SUM(n) AS n\nFROM catalogue\n",
@@ -65,7 +65,7 @@ def test_a_wrong_header_changes_nothing_and_is_found(tmp_path):
 
 
 def test_a_query_named_like_a_table_is_refused(tmp_path):
-    """Else nobody could tell the stored figures from the computed ones."""
+    """Otherwise stored figures could not be distinguished from computed ones."""
     root = plant(
         tmp_path, schema__catalogue="CREATE TABLE catalogue (n INT)", statistics__catalogue="SELECT 1 AS n\n",
     )  # fmt: skip
@@ -74,21 +74,21 @@ def test_a_query_named_like_a_table_is_refused(tmp_path):
 
 
 def test_no_query_is_named_like_a_table():
-    """Every file of the folders that compose can be composed."""
+    """Every file of the composed folders can be composed."""
     for path in SELECTS:
         if path.parts[0] in sql.COMPOSED:
             assert sql.compose(path.stem, "duckdb").text
 
 
 def test_a_circle_is_refused(tmp_path):
-    """The sentence says how it goes round."""
+    """The error shows the circle."""
     root = plant(tmp_path, statistics__a="SELECT n FROM b\n", report__b="SELECT n FROM a\n")
     with pytest.raises(QueryError, match="in a circle: a → b → a"):
         sql.compose("a", "duckdb", root)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    """A misspelt stem ends before it asks a database anything."""
+    """A misspelt stem is an error before any database is queried."""
     with pytest.raises(QueryError, match="there is no query nothing in statistics, report, load"):
         sql.compose("nothing", "duckdb", tmp_path)
     with pytest.raises(QueryError, match=r"there is no SQL file .*nothing\.sql"):
@@ -104,7 +104,7 @@ def test_a_misspelt_parameter_is_refused(opened):
 
 
 def test_a_misspelt_variable_is_refused(tmp_path):
-    """DuckDB takes a variable that is not set for NULL."""
+    """DuckDB takes a variable that is not set for NULL, so the mistake would go unnoticed."""
     with session.connected(Normalise(), tmp_path) as connection:
         with pytest.raises(QueryError, match=r"no file of sql/normalise reads the variable pixle_path"):
             session.bind(connection, pixle_path="/px.gif")
@@ -113,7 +113,7 @@ def test_a_misspelt_variable_is_refused(tmp_path):
 
 
 def test_an_engines_own_file_is_taken_first(tmp_path):
-    """A dialect that honestly differs has a sibling; what reads it does not notice."""
+    """A dialect that differs has a sibling file, and a query that reads it stays the same."""
     root = plant(
         tmp_path, statistics__ones="SELECT 1 AS one\n", report__twos="WITH\na AS (\n    SELECT one FROM ones\n)\n\nSELECT one FROM a\n"
     )  # fmt: skip
@@ -134,7 +134,7 @@ PARSED = {
 
 @pytest.mark.parametrize("case", PARSED)
 def test_names_come_from_the_code(tmp_path, case):
-    """What stands in a comment or in a text neither reads nor binds."""
+    """A comment or a string neither reads nor binds."""
     text, reads, params = PARSED[case]
     query = sql.read("statistics", "query", plant(tmp_path, statistics__query=text))
     assert (query.reads, query.params) == (reads, params)

@@ -1,4 +1,4 @@
-"""The state: one claim per period, whoever else claims it."""
+"""The state: each period is claimed once, whatever other processes do."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +16,7 @@ DECEMBER = NOVEMBER.following
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request, tmp_path):
-    """The URL of an empty state on each engine."""
+    """Return the URL of an empty state on each engine."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'state.db'}"
     return request.getfixturevalue("postgres_url")
@@ -24,27 +24,27 @@ def url(request, tmp_path):
 
 @pytest.fixture
 def ledger(url):
-    """An empty state on each engine."""
+    """Return an empty state on each engine."""
     return opened(url)
 
 
 def opened(url):
-    """The state behind a URL that needs no secret."""
+    """Open the state behind a URL that needs no secret."""
     return state.open(url, None, {}.get)
 
 
 def claim(ledger, period=NOVEMBER, message_id="<1@x>", **changed):
-    """A claim whose particulars do not matter."""
+    """Claim a period, with details that do not matter."""
     return ledger.claim("s1", period, message_id=message_id, figures="{}", at=NOW, **changed)
 
 
 def finish(ledger, status, period=NOVEMBER, message_id="<1@x>"):
-    """The end of a claimed delivery."""
+    """End a claimed delivery."""
     ledger.finish("s1", period, status, message_id=message_id, at=NOW, error="450 later")
 
 
 def claim_month_after_month(url, count):
-    """What a second process runs: the names of the periods that it won."""
+    """Claim one month after another in a second process, and return the names of those that it won."""
     ledger, period, won = opened(url), NOVEMBER, []
     for _ in range(count):
         if claim(ledger, period):
@@ -54,12 +54,12 @@ def claim_month_after_month(url, count):
 
 
 def key_of(url):
-    """What a second process runs: the hash key that it sees."""
+    """Return the hash key that a second process sees."""
     return opened(url).hash_key(settings.Privacy(), {}.get)
 
 
 def in_processes(function, *arguments, count=2):
-    """The results of a function that several processes run at once."""
+    """Return the results of a function that several processes run at once."""
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
         return [future.result() for future in [pool.submit(function, *arguments) for _ in range(count)]]
 
@@ -71,27 +71,27 @@ def test_of_several_processes_one_wins_each_period(url):
 
 
 def test_the_hash_key_is_made_once(url):
-    """Whoever asks first, everyone gets the same key, and it stays."""
+    """Every process gets the same key, whichever asks first, and the key stays."""
     keys = {*in_processes(key_of, url), key_of(url)}
     assert [len(key) for key in keys] == [22]  # 128 bits
 
 
-def test_a_configured_hash_key_goes_before_the_kept_one(ledger):
+def test_a_configured_hash_key_has_precedence(ledger):
     """The operator's own secret is the key."""
     privacy = settings.Privacy(secret="KEY")
     assert ledger.hash_key(privacy, {"KEY": "mine"}.get) == "mine"
 
 
 @pytest.mark.parametrize("status", ["sent", "failed"])
-def test_what_has_ended_is_not_claimed_again(ledger, status):
-    """A report that left, or was refused for good, is not sent by running again."""
+def test_a_finished_delivery_is_not_claimed_again(ledger, status):
+    """A report that was sent, or finally refused, is not sent by another run."""
     claim(ledger)
     finish(ledger, status)
     assert claim(ledger, message_id="<2@x>") is None
 
 
-def test_what_was_deferred_is_claimed_under_its_own_message_id(ledger):
-    """A mailbox that got both attempts after all can tell that they are one message."""
+def test_a_deferred_delivery_keeps_its_message_id(ledger):
+    """A mailbox that got both attempts can recognise them as one message."""
     claim(ledger)
     finish(ledger, "deferred")
     assert claim(ledger, message_id="<2@x>") == "<1@x>"
@@ -100,15 +100,15 @@ def test_what_was_deferred_is_claimed_under_its_own_message_id(ledger):
 
 
 @pytest.mark.parametrize("status", ["baseline", "superseded"])
-def test_what_was_passed_over_can_be_asked_for_by_name(ledger, status):
-    """A period that was never sent may still be."""
+def test_a_skipped_period_can_be_claimed_by_name(ledger, status):
+    """A period that was never sent can still be sent."""
     ledger.record("s1", [NOVEMBER], status, NOW)
     assert claim(ledger) == "<1@x>"
 
 
 @pytest.mark.parametrize("status", [None, "sent", "failed"])
 def test_a_resend_takes_over_once_under_a_new_message_id(ledger, status):
-    """What was sent, refused or is in doubt goes out again only when somebody says so."""
+    """A report that was sent, was refused or is in doubt is sent again only on request."""
     claim(ledger)
     if status:
         finish(ledger, status)
@@ -117,14 +117,14 @@ def test_a_resend_takes_over_once_under_a_new_message_id(ledger, status):
 
 
 def test_a_claim_that_was_taken_over_cannot_be_finished(ledger):
-    """A stopped run that wakes up does not write over the newer one's row."""
+    """A stopped run that continues does not overwrite the newer run's row."""
     claim(ledger)
     claim(ledger, message_id="<2@x>", takes_over="<1@x>")
     finish(ledger, "sent")
     assert ledger.delivery("s1", "2026-11").status == "claimed"
 
 
-def test_what_is_recorded_stays(ledger):
+def test_recording_does_not_change_a_sent_period(ledger):
     """Recording a catch-up again changes nothing that was sent."""
     claim(ledger)
     finish(ledger, "sent")
@@ -133,7 +133,7 @@ def test_what_is_recorded_stays(ledger):
 
 
 def test_a_deferred_period_gives_way_to_a_later_one(ledger):
-    """A report that waited so long that the next is due is not sent as well."""
+    """A report that is still deferred when the next one is due is not sent as well."""
     claim(ledger)
     finish(ledger, "deferred")
     ledger.record("s1", [NOVEMBER], "superseded", NOW)
@@ -141,7 +141,7 @@ def test_a_deferred_period_gives_way_to_a_later_one(ledger):
 
 
 def test_the_newest_row_is_the_one_whose_period_ended_last(ledger):
-    """An old period asked for by name does not bring back those after it; a deferred one is not done."""
+    """An old period sent by name does not make later ones due again. A deferred period is not finished."""
     for period, status in ((DECEMBER, "sent"), (NOVEMBER, "sent"), (DECEMBER.following, "deferred")):
         claim(ledger, period)
         finish(ledger, status, period)
@@ -149,22 +149,22 @@ def test_the_newest_row_is_the_one_whose_period_ended_last(ledger):
 
 
 def test_a_claim_without_an_end_is_in_doubt(ledger):
-    """A run that was killed while sending is found by the next."""
+    """The next run finds a run that was killed while sending."""
     claim(ledger)
     assert ledger.doubtful(NOW) == []
     assert [row.period for row in ledger.doubtful(NOW + timedelta(hours=1))] == ["2026-11"]
 
 
 def test_the_figures_are_kept_as_sent(ledger):
-    """The next report can say what has changed since."""
+    """The next report can show what has changed since."""
     ledger.claim("s1", NOVEMBER, message_id="<1@x>", figures='{"a": 1.0}', at=NOW)
     finish(ledger, "sent")
     assert ledger.last_sent("s1", DECEMBER.end_at) == ("2026-11", '{"a": 1.0}')
     assert ledger.last_sent("s1", NOVEMBER.end_at) is None
 
 
-def test_instants_come_back_as_they_went(ledger):
-    """A ledger on a server in another zone says the same times."""
+def test_instants_are_read_as_they_were_written(ledger):
+    """A ledger on a server in another time zone has the same times."""
     claim(ledger)
     row = ledger.delivery("s1", "2026-11")
     assert (row.claimed_at, row.period_end) == (NOW, datetime(2026, 11, 30, 23, tzinfo=UTC))
@@ -185,27 +185,27 @@ def test_unsubscribing_and_forgetting_twice_is_as_once(ledger):
     assert (ledger.unsubscribed(), ledger.forgotten()) == ({"s1"}, {"r1"})
 
 
-def test_a_missing_slice_is_told_once(ledger):
-    """An hourly run does not write every hour that the same slice is missing."""
-    told = [ledger.mark_reported("sendgrid", date(2026, 11, day), NOW) for day in (3, 3, 4)]
-    assert told == [True, False, True]
+def test_a_missing_slice_is_reported_once(ledger):
+    """An hourly run does not report the same missing slice every hour."""
+    reported = [ledger.mark_reported("sendgrid", date(2026, 11, day), NOW) for day in (3, 3, 4)]
+    assert reported == [True, False, True]
 
 
-def test_what_was_written_outlives_the_process(url):
-    """The state is found again."""
+def test_the_state_outlives_the_process(url):
+    """Another process finds the state."""
     opened(url).unsubscribe("s1", NOW)
     assert opened(url).unsubscribed() == {"s1"}
 
 
 @pytest.mark.parametrize("wrong", ["mysql://user@host/db", "no url", "oracle:///x"])
 def test_another_kind_of_url_is_refused(wrong):
-    """A database that cannot keep the promise of one mail is not taken."""
+    """A database that cannot guarantee a single mail is refused."""
     with pytest.raises(ConfigurationError, match="sqlite:///"):
         opened(wrong)
 
 
 def test_a_database_that_is_not_there_is_an_error_without_its_password():
-    """The error says where the state was sought, and no secret."""
+    """The error says where the state was sought, and has no secret."""
     with pytest.raises(StateError, match="localhost:1") as caught:
         state.open("postgresql+psycopg://user@localhost:1/db", "PASSWORD", {"PASSWORD": "hunter2"}.get)
     assert "hunter2" not in str(caught.value)

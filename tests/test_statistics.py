@@ -23,29 +23,29 @@ Answer = list[dict[str, Any]]
 
 
 def cases(stem: str) -> list[Any]:
-    """The cases of one file, each by its name."""
+    """Return the cases of one file, each under its name."""
     return [pytest.param(case, id=case["case"]) for case in yaml.safe_load((CASES / f"{stem}.yaml").read_text())]
 
 
-def told(rows: Answer, expect: list[Mapping[str, Any]]) -> Answer:
-    """The rows, with those columns alone that the case speaks of."""
+def selected(rows: Answer, expect: list[Mapping[str, Any]]) -> Answer:
+    """Return the rows, with only the columns that the case names."""
     columns = [*expect, *[{}] * len(rows)]
     return [{name: row[name] for name in wanted} for row, wanted in zip(rows, columns, strict=False)]
 
 
 def check(case: Mapping[str, Any], rows: Answer) -> None:
-    """The rows are those that the case expects; rates as near as engines agree."""
-    assert told(rows, case["expect"]) == [{name: close(value) for name, value in row.items()} for row in case["expect"]]
+    """Check that the rows are those that the case expects. Rates may differ as engines do."""
+    assert selected(rows, case["expect"]) == [{name: close(value) for name, value in row.items()} for row in case["expect"]]
 
 
 def close(value: Any) -> Any:
-    """A rate, to fifteen digits."""
+    """Return a value to compare with: a rate with a relative tolerance of 1e-14, anything else as it is."""
     return pytest.approx(value, rel=1e-14) if isinstance(value, float) else value
 
 
 @pytest.fixture
 def brought(opened: Warehouse, landing: Landing) -> Callable[[Mapping[str, Any]], Warehouse]:
-    """Brings the given tables of a case into the warehouse."""
+    """Return a function that loads the given tables of a case."""
 
     def bring(case: Mapping[str, Any]) -> Warehouse:
         given.bring(opened, landing, case["given"])
@@ -56,7 +56,7 @@ def brought(opened: Warehouse, landing: Landing) -> Callable[[Mapping[str, Any]]
 
 @pytest.mark.parametrize("case", cases("metric_catalogue"))
 def test_the_catalogue_counts_as_it_is_defined(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
-    """Each figure is the one that the method note of the report defines."""
+    """Each figure follows its definition in the report's method note."""
     when = (case.get("as_of", AS_OF), case.get("timezone", "UTC"), case.get("issuer"), case.get("certificate"))
     check(case, statistics.catalogue(brought(case), given.configuration(case["given"]), *when))
 
@@ -65,27 +65,27 @@ def test_the_catalogue_counts_as_it_is_defined(case: Mapping[str, Any], brought:
 def test_every_recipient_is_listed_with_the_furthest_state(
     case: Mapping[str, Any], brought: Callable[..., Warehouse]
 ) -> None:
-    """An issuer sees how far each recipient came, and why a mail bounced."""
+    """An issuer sees the furthest state of each recipient, and why a mail bounced."""
     when = (case.get("as_of", AS_OF), case.get("timezone", "UTC"), case.get("certificate", "c1"))
     check(case, statistics.recipients(brought(case), given.configuration(case["given"]), *when))
 
 
 @pytest.mark.parametrize("case", cases("identity_recipients"))
 def test_events_find_their_recipient(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
-    """Three rules, the first match wins, and nobody is guessed."""
+    """There are three rules, the first match wins, and no recipient is guessed."""
     rows = brought(case).rows("identity_recipients", **EVERYTHING)
     check(case, sorted(rows, key=lambda row: row["identity_key"]))
 
 
 @pytest.mark.parametrize("case", cases("attribution"))
 def test_events_without_recipient_are_counted_once(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
-    """A data engineer sees how many events match nobody, however often they arrived."""
+    """A data engineer sees how many events match no recipient. A repeated event counts once."""
     check(case, [statistics.attribution(brought(case))])
 
 
 @pytest.mark.parametrize("case", cases("listed_slices"))
-def test_slices_are_held_against_what_is_expected(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
-    """One line says what became of each source and day, missing ones too."""
+def test_slices_are_compared_with_the_expected_ones(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """One line reports each source and day, missing ones too."""
     waivers = [(row["source"], row["day"], row["reason"]) for row in case.get("waivers", ())]
     opened, configured = brought(case), given.configuration(case["given"])
     rows = statistics.slices(opened, configured, waivers, case["today"], case.get("first"), case.get("last"))
@@ -94,15 +94,15 @@ def test_slices_are_held_against_what_is_expected(case: Mapping[str, Any], broug
 
 
 @pytest.mark.parametrize("case", cases("slice_oddities"))
-def test_what_is_merely_odd_is_told(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
-    """A slice that is loaded but does not look like the nights before is worth a look."""
+def test_an_odd_slice_is_reported(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
+    """A loaded slice that differs from the nights before is reported."""
     opened, configured = brought(case), given.configuration(case["given"])
     assert statistics.oddities(opened, configured, "mail", date(2026, 11, 20)) == case["expect"]
 
 
 @pytest.mark.parametrize("case", cases("identity_recipients"))
 def test_a_warning_and_a_listing_count_the_same(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
-    """How many events found no recipient, by the same rules, though each looks in its own way."""
+    """Both count the events without a recipient by the same rules, each with a different query."""
     limits = {"unattributed_rate_maximum": 0}
     opened, configured = brought(case), given.configuration({**case["given"], "validation": limits})
     for row in statistics.slices(opened, configured, (), AS_OF):
@@ -111,10 +111,10 @@ def test_a_warning_and_a_listing_count_the_same(case: Mapping[str, Any], brought
 
 
 @pytest.mark.parametrize("case", cases("certificate_figures"))
-def test_a_report_has_the_industrys_own_rates(
+def test_a_report_has_the_rates_of_the_industry(
     case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing
 ) -> None:
-    """Bounces by class, and opens and clicks among the delivered."""
+    """A report has bounces by class, and opens and clicks as shares of the delivered."""
     figures = land(brought(case), landing, case)
     check(case, figures["certificates"])
     check({"expect": [case["totals"]]}, [figures["totals"]])
@@ -124,12 +124,12 @@ def test_a_report_has_the_industrys_own_rates(
 def test_a_click_may_be_a_machines_by_its_time(
     case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing
 ) -> None:
-    """Scanners that call themselves a browser are counted apart, with the rule that found them."""
+    """Scanners that identify as a browser are counted separately, with the rule that found them."""
     check(case, land(brought(case), landing, case)["certificates"])
 
 
 def test_a_changed_threshold_needs_no_new_load(opened: Warehouse, landing: Landing) -> None:
-    """The same warehouse answers by the rules of today."""
+    """The same warehouse is read by the current rules."""
     events = [
         {"event_type": "delivered", "recipient_id": "r1"},
         *({"event_type": "clicked", "recipient_id": "r1", "link_key": key} for key in "ab"),
@@ -141,17 +141,17 @@ def test_a_changed_threshold_needs_no_new_load(opened: Warehouse, landing: Landi
         {"click_after_delivery_seconds": 2},
         {"links_at_once": 2},
     ]
-    asked = [
+    results = [
         statistics.catalogue(opened, given.configuration({"machines": rule}), AS_OF, "UTC", None, None)[0]
         for rule in rules
     ]
-    assert [row["clicked_count"] for row in asked] == [1, 1, 0, 0]
-    assert [row["machine_only_clicked_count"] for row in asked] == [0, 0, 1, 1]
+    assert [row["clicked_count"] for row in results] == [1, 1, 0, 0]
+    assert [row["machine_only_clicked_count"] for row in results] == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("case", cases("share_links"))
 def test_a_click_on_a_share_page_may_be_a_share(case: Mapping[str, Any], brought: Callable[..., Warehouse]) -> None:
-    """Whoever puts the networks' links into mails sees the shares, from counts to each recipient's state."""
+    """A platform with share links in its mails sees the shares, in the counts and in each recipient's state."""
     opened, configured = brought(case), given.configuration(case["given"])
     check(case, statistics.catalogue(opened, configured, AS_OF, "UTC", None, None))
     listed = statistics.recipients(opened, configured, AS_OF, "UTC", "c1")
@@ -159,18 +159,18 @@ def test_a_click_on_a_share_page_may_be_a_share(case: Mapping[str, Any], brought
 
 
 def test_to_count_share_links_needs_no_new_load(opened: Warehouse, landing: Landing) -> None:
-    """The same warehouse answers by the setting of today."""
+    """The same warehouse is read by the current setting."""
     events = [{"event_type": "clicked", "recipient_id": "r1", "link_channel": "x"}]
     given.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}], "events": events})
-    asked = [
+    results = [
         statistics.catalogue(opened, given.configuration({"count_share_links": on}), AS_OF, "UTC", None, None)[0]
         for on in (False, True, False)
     ]
-    assert [row["shares"] for row in asked] == [{}, {"x": 1}, {}]
+    assert [row["shares"] for row in results] == [{}, {"x": 1}, {}]
 
 
 def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[str, Any]:
-    """The landed figures of a monthly report in Berlin."""
+    """Land a monthly report in Berlin's time zone, and return its figures."""
     subscription = {
         "subscription_id": "s1", "issuer_id": "i1", "email": "dean@northwind.example", "frequency": "monthly",
         "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False,
@@ -185,10 +185,10 @@ def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[s
 
 
 @pytest.mark.parametrize("case", cases("quality"))
-def test_a_report_says_what_it_rests_on(
+def test_a_report_says_how_complete_its_data_are(
     case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing
 ) -> None:
-    """Whole or not, what is missing, and what was waived and why."""
+    """A report says whether its data are whole, what is missing, and what was waived and why."""
     assert land(brought(case), landing, case)["quality"] == case["expect"]
 
 
@@ -200,8 +200,8 @@ def test_landed_figures_are_all_that_a_report_needs(opened: Warehouse, landing: 
     assert {name: figures[name] for name in case["expect"]} == case["expect"]
 
 
-def test_whoever_asks_for_an_unknown_name_is_told(opened: Warehouse, landing: Landing) -> None:
-    """A mistyped id is no empty answer."""
+def test_an_unknown_name_is_an_error(opened: Warehouse, landing: Landing) -> None:
+    """A mistyped id does not give an empty answer."""
     given.bring(opened, landing, {})
     configured = given.configuration({})
     with pytest.raises(UnknownName, match="no certificate 'c9'"):
@@ -211,7 +211,7 @@ def test_whoever_asks_for_an_unknown_name_is_told(opened: Warehouse, landing: La
 
 
 def test_subscriptions_are_those_of_the_registry(opened: Warehouse, landing: Landing) -> None:
-    """Who is subscribed tonight gets the report."""
+    """A report goes to the current subscriptions."""
     row = {
         "subscription_id": "s1", "issuer_id": "i1", "email": "dean@example.com", "frequency": "weekly",
         "timezone": "UTC", "locale": "de-CH", "is_paused": True,

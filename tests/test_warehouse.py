@@ -42,7 +42,7 @@ Opener = Callable[[], AbstractContextManager[warehouse.Warehouse]]
 
 
 def test_every_file_is_planned_by_every_engine(warehouse_url: str, open_warehouse: Opener, landing: Landing) -> None:
-    """One text of SQL serves every warehouse."""
+    """The same SQL runs on every warehouse."""
     engine: Any = duckdb if warehouse_url.startswith("duckdb") else postgres
     with open_warehouse() as opened:
         given.bring(opened, landing, {"events": [{"event_type": "sent"}, {"event_type": "sent"}]})
@@ -58,7 +58,7 @@ def test_every_file_is_planned_by_every_engine(warehouse_url: str, open_warehous
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_file_says_what_it_is(path: Path) -> None:
-    """A reader can defend every figure from the head of its file; binds stand in no comment."""
+    """The head of a file explains its figures, and no comment holds a bind."""
     content = path.read_text()
     comments = "\n".join(re.findall(r"--.*", content))
     assert content.startswith(f"-- {path.stem.split('.')[0]}: ")
@@ -76,7 +76,7 @@ def test_a_new_warehouse_is_empty_and_opens_again(open_warehouse: Opener) -> Non
 
 
 def test_another_key_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:
-    """Addresses hashed with two keys would never match; the data engineer is told to rebuild."""
+    """Addresses hashed with two keys would never match, so the error asks for a rebuild."""
     with open_warehouse():
         pass
     table = settings.Warehouse(url=warehouse_url)
@@ -85,14 +85,14 @@ def test_another_key_is_refused(warehouse_url: str, open_warehouse: Opener) -> N
 
 
 def test_a_file_that_another_process_holds_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Two tasks at a time take turns, and the log says who is in."""
+    """Two tasks take turns, and the log names the process that holds the file."""
     url = f"duckdb:///{tmp_path / 'warehouse.duckdb'}"
     with holder(url, seconds=1) as held, warehouse.open(settings.Warehouse(url=url), str, key_fingerprint="k"):
         assert f"process {held.pid}" in caplog.text
 
 
 def test_a_file_that_is_held_for_long_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs a backfill knows which process to end."""
+    """An operator of a backfill learns which process to end."""
     monkeypatch.setattr(duckdb, "PATIENCE_SECONDS", 0.5)
     url = f"duckdb:///{tmp_path / 'warehouse.duckdb'}"
     with holder(url, seconds=60) as held:
@@ -102,7 +102,7 @@ def test_a_file_that_is_held_for_long_names_its_holder(tmp_path: Path, monkeypat
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
-    """The message helps, and can be shown to anybody."""
+    """The message says what to check, and can be shown to anybody."""
     table = settings.Warehouse(url="postgresql+psycopg://somebody@127.0.0.1:1/nowhere", secret="WAREHOUSE")
     with pytest.raises(WarehouseError, match=r"check warehouse\.url") as raised:
         warehouse.open(table, lambda _: "hush-hush", key_fingerprint="k").__enter__()
@@ -111,29 +111,29 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "nonsense"])
 def test_an_engine_that_is_not_supported_is_a_mistake_in_the_configuration(url: str) -> None:
-    """The sentence says which engines there are."""
+    """The error lists the supported engines."""
     with pytest.raises(ConfigurationError, match="duckdb, postgresql"):
         warehouse.open(settings.Warehouse(url=url), str, key_fingerprint="k").__enter__()
 
 
-def test_a_refused_statement_is_told_in_one_line(open_warehouse: Opener) -> None:
-    """What the engine says of the cause, and none of the values."""
-    with pytest.raises(WarehouseError, match="the warehouse gave up") as told, open_warehouse() as opened:
+def test_a_refused_statement_is_reported_in_one_line(open_warehouse: Opener) -> None:
+    """The error has the cause in the engine's words, and none of the values."""
+    with pytest.raises(WarehouseError, match="the warehouse gave up") as raised, open_warehouse() as opened:
         row = {name: BOUND[name] for name in sql.compose("slices", "duckdb").params}
         opened.record_slice({**row, "raw_count": "ada@example.com"})
-    assert "\n" not in str(told.value)
-    assert "ada@" not in str(told.value)
+    assert "\n" not in str(raised.value)
+    assert "ada@" not in str(raised.value)
 
 
 def test_an_id_may_be_of_any_length(opened: warehouse.Warehouse, landing: Landing) -> None:
-    """What a provider passes on is not ours to cut, and one such event must not keep a slice out."""
+    """A provider's id is not cut, and one long id does not keep a slice out."""
     event = {"event_type": "sent", "recipient_id": "r" * 9000, "certificate_id": "c" * 9000, "message_id": "m" * 9000}
     given.bring(opened, landing, {"events": [event]})
     assert opened.rows("held_slices", source="mail", load_date=None)[0]["event_count"] == 1
 
 
 def test_two_writers_of_one_slice_leave_it_once(postgres_url: str, tmp_path: Path) -> None:
-    """A backfill and the nightly run may meet on the same day."""
+    """A backfill and the nightly run may write the same day at once."""
 
     def bring(number: int) -> None:
         landing = Landing(f"file://{tmp_path / str(number)}")
@@ -148,7 +148,7 @@ def test_two_writers_of_one_slice_leave_it_once(postgres_url: str, tmp_path: Pat
         assert connection.execute(text("SELECT COUNT(*) FROM events")).scalar() == 50
 
 
-def test_questions_see_one_moment_until_something_is_written(postgres_url: str, tmp_path: Path) -> None:
+def test_queries_see_one_snapshot_until_a_write(postgres_url: str, tmp_path: Path) -> None:
     """The figures of one report agree with one another, whatever is loaded meanwhile."""
     table, landing = settings.Warehouse(url=postgres_url), Landing(f"file://{tmp_path}")
     with warehouse.open(table, str, key_fingerprint="k") as one, warehouse.open(table, str, key_fingerprint="k") as two:
@@ -158,7 +158,7 @@ def test_questions_see_one_moment_until_something_is_written(postgres_url: str, 
 
 
 def test_a_byte_that_an_engine_refuses_does_not_stop_a_night(opened: warehouse.Warehouse, landing: Landing) -> None:
-    """A mail server may answer anything."""
+    """A mail server may answer with any bytes."""
     rows = [given.event(0, {"event_type": "bounced", "recipient_id": "r1", "mta_response": "550 \0 no; a:b %s"})]
     given.bring_registry(opened, landing, {"recipients": [{"recipient_id": "r1"}]})
     given.bring_slice(opened, landing, "mail", DAY, rows)
@@ -168,7 +168,7 @@ def test_a_byte_that_an_engine_refuses_does_not_stop_a_night(opened: warehouse.W
 
 
 def holder(url: str, seconds: int) -> subprocess.Popen[str]:
-    """Another process that holds the file for some seconds; returns once it does."""
+    """Start another process that holds the file for some seconds, and return it once it does."""
     process = subprocess.Popen([sys.executable, "-c", HOLDER, url, str(seconds)], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "in\n"

@@ -1,8 +1,8 @@
-"""The last stage: which reports are due, and each of them handed to the mail server once.
+"""The stage deliver: find the reports that are due, and hand each one to the mail server once.
 
-``due`` only reads. ``record`` writes what will not be sent (baselines, superseded periods) and comes before
-``send``, so that a run killed anywhere in between finds the same latest period due again. ``send`` claims the
-period in the ledger before it speaks to the server; what was claimed and never completed waits for a person.
+``due`` only reads. ``record`` writes the periods that will not be sent (baselines and superseded ones). It runs before
+``send``, so that after a crash at any point the same latest period is due again. ``send`` claims the period in the
+ledger before it contacts the server. If a claim is never completed, a person decides.
 """
 
 import base64
@@ -33,15 +33,15 @@ from etl.periods import Period
 from etl.state import Delivery, State
 
 PAUSES = (2.0, 10.0, 30.0)
-"""Seconds between the attempts of one run; a server that is down for longer is the next run's."""
+"""Seconds between the attempts of one run. If the server is down for longer, the next run tries again."""
 
 
 @dataclass(frozen=True)
 class Due:
-    """What is to be done about one subscription's period.
+    """The action that is due for one subscription's period.
 
-    ``send`` it (and record the older ``superseded`` ones), record it as ``baseline``, or ``hold`` it back,
-    because its grace time is over and the data are not whole.
+    ``send`` it and record the older ``superseded`` ones; or record it as ``baseline``; or ``hold`` it back,
+    because its grace time is over and its data are not whole.
     """
 
     subscription: ListedSubscription
@@ -57,10 +57,10 @@ def due(
     now: datetime,
     mail: settings.Mail,
 ) -> list[Due]:
-    """What is due at an aware instant, by the product page's "When a report is due". Writes nothing.
+    """Return what is due at an aware instant, by the product page's "When a report is due". Write nothing.
 
-    ``subscriptions`` are rows of the registry's table. A report goes out at ``mail.send_hour`` o'clock local
-    time or later in the day, a late one too: nobody is mailed at night because data were repaired at night.
+    ``subscriptions`` are rows of the registry's table. A report is sent at ``mail.send_hour`` o'clock local time or
+    later on that day. This holds for a late report too: if data are repaired at night, the mail waits for the hour.
     """
     newest, unsubscribed = state.newest(), state.unsubscribed()
     whole_until = None if whole_through is None else periods.period_end(whole_through)
@@ -73,7 +73,7 @@ def due(
 
 
 def record(dues: Iterable[Due], state: State, at: datetime) -> None:
-    """Writes the baselines and the superseded periods into the ledger; called before anything is sent."""
+    """Write the baselines and the superseded periods into the ledger. Call this before anything is sent."""
     for each in dues:
         name = each.subscription["subscription_id"]
         if each.action == "baseline":
@@ -94,15 +94,15 @@ def send(
     resend: bool = False,
     pauses: tuple[float, ...] = PAUSES,
 ) -> bool:
-    """Send a landed ``message.eml`` once; True when it left now, False when it left before.
+    """Send a landed ``message.eml`` once. Return True if it was sent now, False if it had been sent before.
 
-    Whether it may be mailed at all is the caller's decision. A temporary failure is tried again after each of ``pauses``
-    (at least one) under the same Message-ID, then left to the next run. DeliveryErrors say the rest: deferred, refused
-    for good, in doubt. ``figures`` is the JSON text that the ledger keeps. ``resend`` sends what was sent, refused or in
-    doubt once more, under a new Message-ID.
+    The caller decides whether it may be mailed at all. A temporary failure is tried again after each of ``pauses``
+    (at least one) under the same Message-ID, and then left to the next run. A DeliveryError reports any other outcome:
+    deferred, refused for good, or in doubt. ``figures`` is the JSON text that the ledger keeps. With ``resend``, a
+    message that was sent, refused or in doubt is sent once more, under a new Message-ID.
     """
     what = f"the report {subscription_id} {period.name}"
-    # Errors in these two come before the claim.
+    # These come before the claim, so that an error in them leaves no claim behind.
     parsed, server = _parse(message), MailServer.configured(mail, lookup)
 
     former = state.delivery(subscription_id, period.name) if resend else None
@@ -114,7 +114,7 @@ def send(
             subscription_id, period, message_id=fresh, figures=figures, at=now, takes_over=takes_over
         )
         if message_id is None:
-            return _left_before(what, state.delivery(subscription_id, period.name))
+            return _sent_before(what, state.delivery(subscription_id, period.name))
         status, error = _outcome(server, _stamp(parsed, message_id, now), what)
         reason = error.reason if error else None
         state.finish(subscription_id, period, status, message_id=message_id, at=clock(), error=reason)
@@ -133,7 +133,11 @@ def send_test(
     lookup: settings.SecretLookup,
     clock: Callable[[], datetime],
 ) -> None:
-    """Sends a landed message to one address alone, marked as a test, past the ledger; mail may be off."""
+    """Send a landed message to a single address, marked as a test.
+
+    The ledger is neither read nor written, and mail may be switched off. Raise a ConfigurationError unless ``address``
+    is exactly one address.
+    """
     parsed = _parse(message)
     for header in ("To", "List-Unsubscribe", "List-Unsubscribe-Post"):
         del parsed[header]
@@ -146,7 +150,11 @@ def send_test(
 
 
 def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
-    """That the mail server lets us in, in words; nothing is asked of it while mail is off. UnusableServer says why not."""
+    """Check that the mail server accepts our login, and return the result in words.
+
+    While mail is switched off, the server is not contacted. Raise UnusableServer if it refuses us, or OSError if it
+    does not answer.
+    """
     server = MailServer.configured(mail, lookup)
     if not mail.enabled:
         return "is switched off; nothing is sent"
@@ -155,13 +163,13 @@ def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
 
 
 def unsubscribe_token(subscription_id: str, key: str) -> str:
-    """What stands in a report's unsubscribe link: the subscription's id and its keyed signature, URL-safe."""
+    """Return the token of a report's unsubscribe link: the subscription's id and its keyed signature, URL-safe."""
     signature = hmac.digest(key.encode(), b"unsubscribe:" + subscription_id.encode(), hashlib.sha256)
     return f"{_base64(subscription_id.encode())}.{_base64(signature)}"
 
 
 def unsubscribed_by(token: str, key: str) -> str | None:
-    """The id of the subscription that a token ends, or None where it was not made with this key."""
+    """Return the id of the subscription that a token unsubscribes, or None if it was not made with this key."""
     try:
         given = token.encode()
         named = base64.urlsafe_b64decode(token.partition(".")[0] + "==").decode()
@@ -189,23 +197,23 @@ def _due(
     held = [period for period in ended if period not in whole and period.end_at <= overdue]
     if held:
         yield Due(subscription, held[0], "hold")
-    # The hour is read off the local clock, so it holds on the days that have 23 or 25 of them.
+    # The hour is that of the local clock, so it is right on days with 23 or 25 hours too.
     if whole and now.astimezone(periods.zone(timezone)).hour >= mail.send_hour:
         yield Due(subscription, whole[0], "send", tuple(whole[1:]))
 
 
 def _ended_since(newest: Delivery, latest: Period) -> Iterator[Period]:
-    """The periods from the latest back to the ledger's newest.
+    """Yield the periods from the latest back to the ledger's newest, without that one.
 
-    A subscription that moved west has the newest one end again, later: by its name it is still the same.
+    If a subscription moves west, its newest period ends again, at a later instant. The name shows that it is the same.
     """
     while latest.end_at > newest.period_end and latest.name != newest.period:
         yield latest
         latest = latest.previous
 
 
-def _left_before(what: str, delivery: Delivery | None) -> bool:
-    """False for a period that was sent; an error where it failed for good or is in another's hands."""
+def _sent_before(what: str, delivery: Delivery | None) -> bool:
+    """Return False for a period that was sent; raise if it failed for good, or if a claim on it is open."""
     if delivery and delivery.status == "failed":
         raise RefusedDelivery(what, delivery.error or "no reason kept")
     if delivery and delivery.status == "claimed":
@@ -216,7 +224,7 @@ def _left_before(what: str, delivery: Delivery | None) -> bool:
 def _outcome(
     server: MailServer, message: EmailMessage, what: str
 ) -> tuple[Literal["sent", "deferred", "failed"], DeferredDelivery | UnusableServer | RefusedDelivery | None]:
-    """How the ledger records an attempt; a DoubtfulDelivery goes past it, so that the claim stays."""
+    """Send the message, and return the status for the ledger and the error. Let a DoubtfulDelivery pass: the claim stays."""
     try:
         server.transmit(message, what)
     except (DeferredDelivery, UnusableServer) as error:
@@ -227,7 +235,7 @@ def _outcome(
 
 
 def _with_pauses(attempt: Callable[[], bool], pauses: tuple[float, ...]) -> bool:
-    # Each attempt claims anew: in a pause the period is deferred, and a run killed there leaves no doubt.
+    # Each attempt claims anew. During a pause the period is deferred, so a run that is killed then leaves no doubt.
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(DeferredDelivery),
         wait=tenacity.wait_chain(*map(tenacity.wait_fixed, pauses)),

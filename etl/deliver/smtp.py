@@ -1,7 +1,7 @@
-"""The conversation with the mail server, step by step, because it matters at which step it breaks.
+"""The SMTP session, step by step, because the step at which it fails decides what happened to the message.
 
-Before the server has said yes to DATA nothing has left; when no reply came after the message, nobody knows.
-No address and no password ever stands in an error.
+Until the server accepts DATA, nothing has been sent. If no reply follows the message, nobody knows whether it was sent.
+No error contains an address or a password.
 """
 
 import re
@@ -19,14 +19,14 @@ from etl import settings
 from etl.errors import ConfigurationError, DeferredDelivery, DoubtfulDelivery, RefusedDelivery, UnusableServer
 
 _TIMEOUT = 60  # seconds for each of the server's replies
-_DATA_TIMEOUT = 600  # and for the one that accepts the message (RFC 5321, 4.5.3.2.6): giving up early makes doubt
+_DATA_TIMEOUT = 600  # for the reply that accepts the message (RFC 5321, 4.5.3.2.6): giving up early leaves doubt
 
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 
 @dataclass(frozen=True, repr=False)
 class MailServer:
-    """Where messages go, and as whom."""
+    """The mail server, and the user and password to log in with."""
 
     scheme: str
     host: str
@@ -36,7 +36,7 @@ class MailServer:
 
     @classmethod
     def configured(cls, mail: settings.Mail, lookup: settings.SecretLookup) -> Self:
-        """The server of ``[mail] url`` with the named secret; a ConfigurationError says what is wrong."""
+        """Return the server of ``[mail] url`` with the named secret; raise a ConfigurationError if the URL is wrong."""
         parts = urlsplit(settings.with_password(mail.url, mail.secret, lookup))
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ConfigurationError("[mail] url must be smtp://host, smtps://host or smtp+starttls://host")
@@ -46,15 +46,15 @@ class MailServer:
         return cls(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], user, password)
 
     def transmit(self, message: EmailMessage, what: str) -> None:
-        """Hands one complete message over, to all its recipients or to none.
+        """Send one complete message, to all its recipients or to none.
 
-        DeferredDelivery and RefusedDelivery: nothing left, for now or for good. UnusableServer: nothing left,
-        and that is not the message's fault. DoubtfulDelivery: it may have left.
+        Raise DeferredDelivery or RefusedDelivery if nothing was sent, for now or for good. Raise UnusableServer if
+        nothing was sent and the message is not the cause. Raise DoubtfulDelivery if it may have been sent.
         """
         sender = message["From"].addresses[0].addr_spec
         recipients = [each.addr_spec for each in message["To"].addresses]
         is_international = not "".join((sender, *recipients)).isascii()
-        # Seven bits, so that any server may carry it: parts that are not are encoded anew.
+        # Seven bits, so that any server can transport it; other parts are encoded anew.
         policy = SMTP.clone(cte_type="7bit", utf8=is_international, refold_source="none")  # refolding breaks long links
         content = message.as_bytes(policy=policy)
         try:
@@ -64,15 +64,15 @@ class MailServer:
                 for recipient in recipients:
                     _accept(session.rcpt(recipient))
                 _accept(session.docmd("DATA"), 354)
-                _accept(_hand_over(session, content, what, message["Message-ID"]))
-                with suppress(OSError):  # the message is theirs: how they part does not matter any more
+                _accept(_send_content(session, content, what, message["Message-ID"]))
+                with suppress(OSError):  # the server has the message, so a failed QUIT is no failure
                     session.quit()
         except OSError as error:  # smtplib's errors are OSErrors too
             failure = DeferredDelivery if _is_temporary(error) else RefusedDelivery
             raise failure(what, _reason(error)) from None
 
     def greet(self) -> None:
-        """Opens a conversation and ends it; OSError or UnusableServer where that fails."""
+        """Open a session and end it; raise OSError or UnusableServer if that fails."""
         with self._session() as session:
             session.noop()
 
@@ -85,7 +85,10 @@ class MailServer:
             session.close()
 
     def _open(self) -> smtplib.SMTP:
-        """An encrypted and authenticated conversation; who is refused here must mend the configuration."""
+        """Open a session, encrypted and authenticated as configured.
+
+        Raise UnusableServer if the server refuses us for good: the configuration must be corrected.
+        """
         try:
             if self.scheme == "smtps":
                 context = ssl.create_default_context()
@@ -93,7 +96,7 @@ class MailServer:
             else:
                 session = smtplib.SMTP(self.host, self.port, timeout=_TIMEOUT)
             try:
-                self._introduce(session)
+                self._authenticate(session)
             except BaseException:
                 session.close()
                 raise
@@ -103,15 +106,15 @@ class MailServer:
                 raise
             raise UnusableServer(self.host, _reason(error)) from None
 
-    def _introduce(self, session: smtplib.SMTP) -> None:
+    def _authenticate(self, session: smtplib.SMTP) -> None:
         if self.scheme == "smtp+starttls":
             session.starttls(context=ssl.create_default_context())
         if self.user:
             session.login(self.user, self.password)
 
 
-def _hand_over(session: smtplib.SMTP, content: bytes, what: str, message_id: str) -> tuple[int, bytes]:
-    """Sends the message after DATA was accepted and gives the reply, without which there is doubt."""
+def _send_content(session: smtplib.SMTP, content: bytes, what: str, message_id: str) -> tuple[int, bytes]:
+    """Send the message after DATA was accepted, and return the reply. Raise DoubtfulDelivery if there is none."""
     try:
         if session.sock:
             session.sock.settimeout(_DATA_TIMEOUT)
@@ -126,7 +129,7 @@ def _hand_over(session: smtplib.SMTP, content: bytes, what: str, message_id: str
 
 def _accept(reply: tuple[int, bytes], *codes: int) -> None:
     code, text = reply
-    if code not in (codes or (250, 251, 252)):  # 251 and 252: taken on, to be forwarded
+    if code not in (codes or (250, 251, 252)):  # 251 and 252: accepted, to be forwarded
         raise smtplib.SMTPResponseException(code, text)
 
 
@@ -139,7 +142,7 @@ def _is_temporary(error: OSError) -> bool:
 
 
 def _reason(error: OSError) -> str:
-    """One line of what went wrong, without any address."""
+    """Return one line that says what went wrong, without any address."""
     text = str(error)
     if isinstance(error, smtplib.SMTPResponseException):
         reply = error.smtp_error

@@ -1,4 +1,4 @@
-"""The stage extract: the raw bytes of one slice, or of the registry, into the landing, exactly as given."""
+"""The stage extract: copy the raw bytes of one slice, or of the registry, into the landing, exactly as given."""
 
 from datetime import date
 
@@ -38,14 +38,14 @@ PROVIDERS: dict[str, api.Provider] = {
     "sendgrid": sendgrid,
     "sparkpost": sparkpost,
 }
-"""Whose API can be pulled, by the name of the format."""
+"""The providers whose API can be pulled, by the name of the format."""
 
 pull_registry = registry.pull
 probe_registry = registry.probe
 
 
 def check_sources(sources: dict[str, Source]) -> None:
-    """A ConfigurationError for the first source whose api cannot be pulled."""
+    """Raise a ConfigurationError for the first source whose ``api`` cannot be pulled."""
     for name, source in sources.items():
         if source.api is not None and source.format not in PROVIDERS:
             raise ConfigurationError(
@@ -68,17 +68,18 @@ def extract_slice(
     today: date,
     replace: bool = False,
 ) -> Manifest:
-    """Brings a slice's raw records into the landing; SliceErrors say why they do not come."""
+    """Land the raw records of a slice; return the published manifest. A SliceError says why they cannot be landed."""
     if source.api is None:
         return files.extract(landing, name, source, day, replace=replace)
     return api.extract(landing, name, source, PROVIDERS[source.format], day, lookup, today=today, replace=replace)
 
 
 def has_more(landing: Landing, name: str, source: Source, day: date, *, today: date, has_failed: bool) -> bool:
-    """Whether a slice should be brought again: its files differ from the loaded ones, or an API may know later events of it.
+    """Tell whether a slice should be extracted again: files came or grew, or its API may have later events.
 
-    What failed is held against what was landed of it. Places that cannot be read have nothing to bring; the day itself,
-    whose turn it is, says why.
+    Only a slice that was loaded, or that failed, is extracted again. Its files are compared with those of the loaded
+    version, or without one with those of the newest landed version. An API may have later events while it keeps the day.
+    A place that cannot be read counts as unchanged: the slices of the night's own day report that error.
     """
     prefix = slice_prefix(name, day)
     known = landing.loaded(prefix) or (landing.newest(prefix) or Manifest(prefix=prefix) if has_failed else None)
@@ -90,9 +91,9 @@ def has_more(landing: Landing, name: str, source: Source, day: date, *, today: d
 
 
 def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
-    """Makes the version that was landed last the one to work on; where that was refused, the loaded one.
+    """Publish the newest landed version again, or the loaded one where the newest was refused; return its manifest.
 
-    NotLanded where there is neither.
+    Raise NotLanded where there is neither.
     """
     manifest = _reusable(landing, slice_prefix(name, day))
     if manifest is None:
@@ -102,7 +103,10 @@ def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
 
 
 def reuse_registry(landing: Landing) -> Manifest:
-    """The same for the registry; RegistryError where none was landed."""
+    """Publish the registry's newest landed version again, or the loaded one where the newest was refused.
+
+    Raise a RegistryError where there is neither.
+    """
     manifest = _reusable(landing, "registry")
     if manifest is None:
         raise RegistryError("no registry was landed; run without --from-landing")
@@ -116,7 +120,7 @@ def _reusable(landing: Landing, prefix: str) -> Manifest | None:
 
 
 def probe(source: Source, day: date, lookup: SecretLookup) -> str:
-    """Whether a source can be reached, and what of a day is there, in words; errors say why not."""
+    """Check that a source can be reached; return a sentence about what it has of a day. An error says why it cannot."""
     if source.api is None:
         return files.probe(source, day)
     return api.probe(source, PROVIDERS[source.format], day, lookup)

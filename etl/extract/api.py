@@ -1,8 +1,8 @@
-"""Events by a provider's own API: the answers as they came, one file each, in the landing.
+"""Pull events from a provider's API, and land each response unchanged as one file.
 
-A provider's module says what to ask and how to read its paging; here stands what all have in common. What was asked and
-what is still to be asked is kept beside the slice after every answer, so that a pull that was killed goes on where it
-stopped. A key is in no request's path, query or body, and so in no log, exception or file.
+The module of a provider lists the requests and reads the paging. This module does what all providers have in common.
+After every response, the progress of the pull is written beside the slice, so that a killed pull resumes where it stopped.
+The key is in no request's path, query or body, and so in no log, exception or file.
 """
 
 import base64
@@ -27,7 +27,10 @@ _UNREADABLE = (KeyError, TypeError, AttributeError, ValueError)
 
 
 class Request(BaseModel):
-    """A question: GET, or with a body POST. Several paths are asked one after another; their answers share a file."""
+    """One or several HTTP requests: GET, or POST where there is a body.
+
+    Several paths are requested one after another, and their responses share a file.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,32 +40,35 @@ class Request(BaseModel):
     body: dict[str, Any] | None = None
 
     def with_params(self, **params: Any) -> "Request":
-        """The same question with some other parameters: a further page."""
+        """Return the same request with some parameters changed: a further page."""
         return self.model_copy(update={"params": self.params | params})
 
     def at(self, url: str) -> "Request":
-        """The page that a provider's link names: only its path and query count, so that the key stays with its host."""
+        """Return the request for a provider's link. Take only its path and query, so that no other host gets the key."""
         parts = urlsplit(url)
         return self.model_copy(update={"paths": (parts.path,), "params": dict(parse_qsl(parts.query))})
 
 
 class Provider(Protocol):
-    """What a provider's module says."""
+    """The interface of a provider's module. ``RETENTION_DAYS`` is the number of days for which the provider keeps events."""
 
     RETENTION_DAYS: int
 
     def headers(self, secret: str) -> Mapping[str, str]:
-        """How a request shows the key."""
+        """Return the headers that send the key."""
 
     def first(self, source: Source, day: date) -> list[Request]:
-        """The first page of every listing that a UTC day needs."""
+        """Return a request for the first page of each listing that a UTC day needs."""
 
     def following(self, request: Request, answer: Any) -> list[Request]:
-        """What an answer leads to: its next page, its parts where it is too much, or details of what it lists."""
+        """Return the requests that follow from an answer.
+
+        They are for the next page, for parts of a span that has too many rows, or for details of the listed items.
+        """
 
 
 class _Progress(BaseModel):
-    """How far a pull has come; trusted on the day it began, and for the same questions alone."""
+    """The progress of a pull. It is used again only on the day it began, and only for the same first requests."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,17 +81,17 @@ class _Progress(BaseModel):
 
 
 def basic(user_and_password: str) -> Mapping[str, str]:
-    """The header of HTTP Basic."""
+    """Return the header of HTTP Basic authentication."""
     return {"Authorization": f"Basic {base64.b64encode(user_and_password.encode()).decode()}"}
 
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:
-    """The first instant of a UTC day, and the first after it."""
+    """Return the first instant of a UTC day, and the first instant after it."""
     return periods.midnight(day, "UTC"), periods.period_end(day)
 
 
 def halves(start: datetime, end: datetime) -> tuple[datetime, datetime, datetime]:
-    """A span of time with the second at its middle; ValueError where it is too short to be cut."""
+    """Return start, middle (in whole seconds) and end of a span; raise a ValueError where it is too short to be halved."""
     middle = (start + (end - start) / 2).replace(microsecond=0)
     if not start < middle < end:
         raise ValueError("more within a second than the provider gives")
@@ -93,7 +99,7 @@ def halves(start: datetime, end: datetime) -> tuple[datetime, datetime, datetime
 
 
 def is_expired(provider: Provider, day: date, today: date) -> bool:
-    """Whether a part of a UTC day may be older than what the provider keeps."""
+    """Tell whether a part of a UTC day may be older than the provider keeps events."""
     return today - day >= timedelta(days=provider.RETENTION_DAYS)
 
 
@@ -109,10 +115,10 @@ def extract(
     replace: bool,
     patience: Patience = PATIENCE,
 ) -> Manifest:
-    """Pulls a slice into a fresh version and publishes it.
+    """Pull a slice into a new version, publish it, and return its manifest.
 
-    ExpiredSlice where the provider keeps it no more, unless ``replace``; RefusedKey; UnreachableSource when patience is
-    over.
+    Raise ExpiredSlice where the provider no longer keeps the day, unless ``replace``. Raise RefusedKey where it does not
+    accept the key, and UnreachableSource where it gives no usable answer and retries did not help.
     """
     if is_expired(provider, day, today) and not replace:
         raise ExpiredSlice(name, day, provider.RETENTION_DAYS)
@@ -127,7 +133,7 @@ def extract(
         except UnreachableSource as error:
             if progress is None or error.status not in _REFUSED:
                 raise
-            raw = pull(fresh())  # the page where it stopped is there no more
+            raw = pull(fresh())  # the page at which it stopped no longer exists
     manifest = Manifest(prefix=prefix, raw=raw)
     landing.publish(manifest)
     landing.remove(_progress_path(landing, prefix))
@@ -135,7 +141,7 @@ def extract(
 
 
 def probe(source: Source, provider: Provider, day: date, lookup: SecretLookup) -> str:
-    """That the provider answers and takes the key, in words; SliceErrors say why not."""
+    """Check that the provider answers and accepts the key; return a sentence that says so. A SliceError says why not."""
     with connected(source.format, source, day, provider.headers, lookup, patience=HURRY) as connection:
         _ask(connection, provider.first(source, day)[0])
     return f"{source.api} answers for {day}"
@@ -144,7 +150,7 @@ def probe(source: Source, provider: Provider, day: date, lookup: SecretLookup) -
 def _pull(
     landing: Landing, prefix: str, provider: Provider, connection: Connection, progress: _Progress
 ) -> tuple[LandedFile, ...]:
-    """Asks until nothing is pending; lands every answer before it is read."""
+    """Send requests until none is pending; return the landed files. Every answer is landed before it is parsed."""
     _keep(landing, prefix, progress)
     while progress.pending:
         request, *rest = progress.pending
@@ -163,12 +169,15 @@ def _pull(
 
 
 def _ask(connection: Connection, request: Request) -> list[bytes]:
-    """The answers' bytes, one for each path."""
+    """Return the bytes of the answers, one for each path."""
     return [connection.ask(request.listing, path, request.params, request.body) for path in request.paths]
 
 
 def _further(provider: Provider, connection: Connection, request: Request, answers: list[bytes]) -> list[Request]:
-    """What the answers lead to; an answer of a form that nobody documents is an error."""
+    """Return the requests that follow from answers; raise UnreachableSource where an answer is not as documented.
+
+    Paging that repeats a request is such an answer, because the pull would never end.
+    """
     failed = partial(UnreachableSource, connection.name, connection.day, request.listing)
     try:
         found = [each for answer in answers for each in provider.following(request, json.loads(answer))]
@@ -193,11 +202,14 @@ def _keep(landing: Landing, prefix: str, progress: _Progress) -> None:
 
 
 def _resumed(landing: Landing, prefix: str, *, like: _Progress) -> _Progress | None:
-    """The progress of a pull that began today with the same questions, if any; later days may know later events."""
+    """Return the progress of a pull that began today with the same first requests, or None.
+
+    A pull of an earlier day is not resumed, because the provider may have later events by now.
+    """
     content = landing.read(_progress_path(landing, prefix))
     try:
         progress = _Progress.model_validate_json(content) if content else None
-    except ValidationError:  # another release wrote it
+    except ValidationError:  # written by another release
         return None
     same = progress and (progress.begun_on, progress.api, progress.first) == (like.begun_on, like.api, like.first)
     return progress if same else None

@@ -1,6 +1,7 @@
-"""The HTTP of a provider's API: its key on every request, patience with errors and rate limits, errors without secrets.
+"""Send HTTP requests to a provider's API: the key on every request, retries, and errors without secrets.
 
-Requests asks, urllib3's Retry is patient. Both are loaded where a provider is asked: loading them binds a socket.
+Requests sends, and urllib3's Retry repeats after errors and rate limits. Both are imported only where they are used,
+because importing them binds a socket.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,10 +28,10 @@ PATIENCE: Patience = {
     "respect_retry_after_header": True,
     "retry_after_max": 3600,
 }
-"""How long a provider is waited for: some three minutes, or as long as it asks for, but never over an hour at once."""
+"""The retries of a pull: about three minutes in all, or as long as the provider asks for, but at most an hour at once."""
 
 HURRY: Patience = {**PATIENCE, "total": 1, "retry_after_max": 5}
-"""For those who only want to know whether it answers."""
+"""The retries of a check that only needs to know whether the provider answers."""
 
 _TIMEOUT = (10, 120)
 _ANSWERED, _WRONG_KEY = 200, (401, 403)
@@ -38,7 +39,7 @@ _ANSWERED, _WRONG_KEY = 200, (401, 403)
 
 @dataclass(frozen=True)
 class Connection:
-    """A provider that is asked for one slice, and shown the key each time."""
+    """A connection to a provider for one slice. ``secret`` is the name of the key, for errors."""
 
     name: str
     day: date
@@ -47,7 +48,10 @@ class Connection:
     send: Callable[..., Any]
 
     def ask(self, listing: str, path: str, params: Mapping[str, Any], body: Any = None) -> bytes:
-        """An answer's bytes; RefusedKey, or UnreachableSource with the status where there was one."""
+        """Send one request; return the bytes of the answer.
+
+        Raise RefusedKey, or UnreachableSource with the HTTP status where there was one.
+        """
         from requests import RequestException  # noqa: PLC0415
 
         method = "GET" if body is None else "POST"
@@ -75,7 +79,10 @@ def connected(
     *,
     patience: Patience,
 ) -> Iterator[Connection]:
-    """A connection until the block ends; ``signed`` makes the headers that show the key. SliceError where it is not set."""
+    """Yield a connection until the block ends; raise a SliceError where the key is not set or not valid.
+
+    ``signed`` returns the headers that send the key.
+    """
     from requests import Session  # noqa: PLC0415
     from requests.adapters import HTTPAdapter  # noqa: PLC0415
     from urllib3.util import Retry  # noqa: PLC0415
@@ -83,11 +90,11 @@ def connected(
     with Session() as session:
         try:
             session.auth = _signature(signed(_key(str(source.secret), lookup)))
-        except ConfigurationError as error:  # one source without its key does not stop the others
+        except ConfigurationError as error:  # one source without its key must not stop the others
             raise SliceError(name, day, str(error)) from None
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=Retry(**patience)))
-        # The adapter asks again until an answer begins; one that breaks off is asked for again from here.
+        # The adapter retries until an answer begins. An answer that breaks off is retried here.
         again = Retrying(
             retry=retry_if_exception(_is_cut_short),
             stop=stop_after_attempt(3),
@@ -106,7 +113,7 @@ def _key(secret: str, lookup: SecretLookup) -> str:
 
 
 def _signature(headers: Mapping[str, str]) -> Callable[[Any], Any]:
-    """Puts the key on a request; being the session's auth, it keeps a .netrc of the host from taking its place."""
+    """Return the session's auth, which puts the key on a request. As an auth it also overrides a ``.netrc`` of the host."""
 
     def sign(request: Any) -> Any:
         request.headers.update(headers)
@@ -122,7 +129,7 @@ def _is_cut_short(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """In words that quote neither the URL nor a header."""
+    """Return why a request failed, in words that quote neither the URL nor a header."""
     from requests.exceptions import ConnectionError as NoConnection  # noqa: PLC0415
     from requests.exceptions import SSLError, Timeout  # noqa: PLC0415
 

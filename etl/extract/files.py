@@ -1,4 +1,4 @@
-"""Raw files by pattern and day, from a disk or any fsspec URL, copied into the landing byte for byte."""
+"""Copy raw files by pattern and day, from a disk or any fsspec URL, into the landing, byte for byte."""
 
 from datetime import date
 
@@ -8,14 +8,14 @@ from etl.errors import AnalyticsError, NoFiles, UnreadableFile, reason_of
 from etl.landing import LandedFile, Landing, Manifest, is_object_store, slice_prefix
 from etl.settings import Source
 
-_BLOCK = 16 << 20  # what is held of a file while it is copied
+_BLOCK = 16 << 20  # bytes of a file in memory at a time
 
 
 def extract(landing: Landing, name: str, source: Source, day: date, *, replace: bool) -> Manifest:
-    """Copies a day's files into a fresh version and publishes it.
+    """Copy the files of a day into a new version, publish it, and return its manifest.
 
-    NoFiles where the pattern matches nothing, unless the source may be empty and nothing is loaded, or ``replace``.
-    UnreadableFile where one of them, or their place, cannot be read.
+    Raise NoFiles where the pattern matches nothing. ``replace`` allows that, and so does ``may_be_empty`` where no records
+    of the day are loaded. Raise UnreadableFile where a file, or the place of the files, cannot be read.
     """
     prefix, version = slice_prefix(name, day), landing.fresh_version()
     place = str(source.files).format(day=day)
@@ -28,7 +28,7 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
             raw.append(_copied(landing, filesystem, place, prefix, f"{version}/raw/{position:04}"))
     except AnalyticsError:
         raise
-    except Exception as error:  # every kind of store has exceptions of its own
+    except Exception as error:  # every kind of store has its own exceptions
         raise UnreadableFile(name, day, place, reason_of(error)) from error
     manifest = Manifest(prefix=prefix, raw=tuple(raw))
     landing.publish(manifest)
@@ -36,7 +36,7 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
 
 
 def probe(source: Source, day: date) -> str:
-    """How many files a day has, in words; OSError where their place cannot be reached."""
+    """Return a sentence with the number of files of a day; raise an OSError where their place cannot be reached."""
     try:
         _, found = _found(source, day)
     except Exception as error:
@@ -45,36 +45,36 @@ def probe(source: Source, day: date) -> str:
 
 
 def differ(source: Source, day: date, landed: Manifest) -> bool:
-    """Whether files of a day came or grew after it was landed; a place that cannot be read has nothing to bring."""
+    """Tell whether files of a day came or grew since it was landed. A place that cannot be read counts as unchanged."""
     known = {file.origin: file.size for file in landed.raw}
     try:
         filesystem, found = _found(source, day)
         sizes = {filesystem.unstrip_protocol(file): size for file, size in found.items()}
-    except Exception:  # noqa: BLE001  # the day whose turn it is says so
+    except Exception:  # noqa: BLE001  # the slices of the night's own day report the error
         return False
     return any(size > known.get(origin, -1) for origin, size in sizes.items())
 
 
 def _found(source: Source, day: date) -> tuple[fsspec.AbstractFileSystem, dict[str, int]]:
-    """The files of a day by their names in order, each with its bytes as the listing has them."""
+    """Return the filesystem, and the files of a day in order of their names, each with its size in bytes as listed."""
     filesystem, path = fsspec.url_to_fs(str(source.files).format(day=day))
-    filesystem.invalidate_cache()  # a worker that lives for days must see today's files
+    filesystem.invalidate_cache()  # a worker that runs for days must see today's files
     found = filesystem.glob(path, detail=True)
     if not found and is_object_store(filesystem):
         _require_bucket(filesystem, path)
     return filesystem, {
         file: found[file].get("size") or 0
         for file in sorted(found)
-        if found[file]["type"] == "file" or filesystem.isfile(file)  # a link is no file of the listing
+        if found[file]["type"] == "file" or filesystem.isfile(file)  # the listing gives a link another type
     }
 
 
 def _require_bucket(filesystem: fsspec.AbstractFileSystem, path: str) -> None:
-    """A FileNotFoundError where the bucket is missing, in which a glob finds no more than in an empty one."""
+    """Raise a FileNotFoundError where the bucket is missing: a glob finds nothing there, as in an empty bucket."""
     bucket = path.split("/", 1)[0]
     try:
         filesystem.info(bucket)
-    except PermissionError:  # who may list a folder of it need not be allowed to ask for the bucket
+    except PermissionError:  # a key may list a folder of the bucket without access to the bucket itself
         return
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no bucket {bucket}") from None

@@ -1,6 +1,6 @@
-"""Mailgun: the Events API of one domain, or without ``domain`` the account-wide Logs API.
+"""Mailgun: the Events API of one domain, or without ``domain`` the Logs API of the account.
 
-Mailgun promises three days and keeps more by plan. Pages go on until one is empty.
+Mailgun promises to keep three days, and more on some plans. The last page is the empty one.
 documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events, .../logs
 """
 
@@ -15,17 +15,17 @@ from etl.settings import Source
 
 RETENTION_DAYS = 3
 
-# Without unique_opened and unique_clicked, which say again what opened and clicked say.
+# Without unique_opened and unique_clicked, which repeat opened and clicked.
 _LOGGED = ["accepted", "delivered", "failed", "opened", "clicked", "unsubscribed", "complained", "rejected"]
 
 
 def headers(secret: str) -> Mapping[str, str]:
-    """HTTP Basic, always for the user api."""
+    """Return the header of HTTP Basic. The user is always ``api``."""
     return basic(f"api:{secret}")
 
 
 def first(source: Source, day: date) -> list[Request]:
-    """The day's events, oldest first."""
+    """Return the request for the day's events, oldest first."""
     start, end = day_bounds(day)
     if source.domain is None:
         body = {
@@ -42,7 +42,7 @@ def first(source: Source, day: date) -> list[Request]:
 
 
 def following(request: Request, answer: Any) -> list[Request]:
-    """The next page, until a page is empty."""
+    """Return the next page, until a page is empty."""
     if not answer["items"]:
         return []
     if request.body is None:

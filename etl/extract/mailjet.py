@@ -1,8 +1,8 @@
-"""Mailjet: opens, clicks and bounces by the time they happened, and messages by the time they came to Mailjet.
+"""Mailjet: opens, clicks and bounces by the time of the event, and messages by the time of their arrival at Mailjet.
 
-The secret is both keys with a colon between them, API key first. Opens, clicks and bounces are told without an address,
-by their message's id. A delivery has no time of its own: the message's status says that it was, its arrival stands for
-when. How long Mailjet keeps events it does not say; thirty days are what we rely on.
+The secret is both keys with a colon between them, API key first. Opens, clicks and bounces have the id of their message
+but no address. A delivery has no timestamp: the status of the message says that it was delivered, and the arrival of the
+message is taken as the time. Mailjet does not say how long it keeps events: thirty days are an assumption.
 dev.mailjet.com/email/reference/messages
 """
 
@@ -18,12 +18,12 @@ _LIMIT = 1000
 
 
 def headers(secret: str) -> Mapping[str, str]:
-    """HTTP Basic, of both keys."""
+    """Return the header of HTTP Basic with both keys."""
     return basic(secret)
 
 
 def first(source: Source, day: date) -> list[Request]:  # noqa: ARG001
-    """Four listings."""
+    """Return requests for four listings: opens, clicks, bounces and messages."""
     start, end = (int(instant.timestamp()) for instant in day_bounds(day))
     page = {"Limit": _LIMIT, "Offset": 0}
     events = {"EventFromTs": start, "EventToTs": end, **page}
@@ -38,6 +38,9 @@ def first(source: Source, day: date) -> list[Request]:  # noqa: ARG001
 
 
 def following(request: Request, answer: Any) -> list[Request]:
-    """The next page, until one is not full. Count is of the page, and Total not of all, so neither is relied on."""
+    """Return the next page while pages are full.
+
+    ``Count`` counts the page, and ``Total`` does not count all rows, so neither shows the last page.
+    """
     is_full = len(answer["Data"]) >= _LIMIT
     return [request.with_params(Offset=request.params["Offset"] + _LIMIT)] if is_full else []

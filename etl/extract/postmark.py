@@ -1,8 +1,9 @@
 """Postmark: opens, clicks and bounces of one server, and the deliveries of each message that it sent.
 
-The opens API keeps the first open of a recipient alone. A delivery is told by a message's details, which are one call
-for each message: above some ten thousand messages a day let Postmark's webhooks write files instead. The UTC day is
-asked for in US Eastern time, which is how Postmark reads it. Events are kept 45 days, or as the server was set.
+The opens API keeps only the first open of a recipient. Deliveries are in the details of a message, which cost one call
+for each message: above some ten thousand messages a day, let Postmark's webhooks write files instead. The bounds of the
+UTC day are sent in US Eastern time, because Postmark reads them so. Postmark keeps events for 45 days, or as the server
+is set.
 postmarkapp.com/developer/api/messages-api, .../bounce-api
 """
 
@@ -16,7 +17,7 @@ from etl.extract.api import Request, day_bounds, halves
 from etl.settings import Source
 
 RETENTION_DAYS = 45
-_COUNT, _MOST = 500, 10_000  # of a page, and of all pages of one question
+_COUNT, _MOST = 500, 10_000  # rows of a page, and of all pages of one request
 _LISTINGS = {
     "opens": "/messages/outbound/opens",
     "clicks": "/messages/outbound/clicks",
@@ -26,19 +27,22 @@ _LISTINGS = {
 
 
 def headers(secret: str) -> Mapping[str, str]:
-    """The server's token."""
+    """Return the header with the server's token."""
     return {"X-Postmark-Server-Token": secret, "Accept": "application/json"}
 
 
 def first(source: Source, day: date) -> list[Request]:  # noqa: ARG001
-    """Four listings."""
+    """Return requests for four listings: opens, clicks, bounces and messages."""
     eastern = periods.zone("America/New_York")
     start, end = (instant.astimezone(eastern).replace(tzinfo=None) for instant in day_bounds(day))
     return [_listing(listing, start, end) for listing in _LISTINGS]
 
 
 def following(request: Request, answer: Any) -> list[Request]:
-    """The next page, with the details of the messages on this one; or both halves of a time that holds too much."""
+    """Return the next page, and the details of the messages on this page.
+
+    Where a span holds more rows than Postmark pages through, return both halves of the span instead.
+    """
     if request.listing == "deliveries":
         return []
     offset = request.params["offset"] + _COUNT

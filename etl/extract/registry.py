@@ -1,4 +1,4 @@
-"""The registry's four tables as CSV in the landing: copied from a folder, or written from four queries."""
+"""Land the registry's four tables as CSV: copied from a folder, or written from the results of four queries."""
 
 import csv
 import io
@@ -17,13 +17,13 @@ from etl.settings import Registry, RegistryTable, SecretLookup, with_password
 
 TABLES: tuple[RegistryTable, ...] = ("issuers", "certificates", "recipients", "subscriptions")
 _BATCH = 10_000
-_BLOCK = 1 << 20  # what is held of a file while it is copied
+_BLOCK = 1 << 20  # bytes of a file in memory at a time
 
 
 def pull(landing: Landing, registry: Registry, lookup: SecretLookup) -> Manifest:
-    """Lands the registry whole, as it is now, as ``registry/<version>/raw/<table>.csv``, and publishes it.
+    """Land the whole registry, as it is now, as ``registry/<version>/raw/<table>.csv``; publish it and return its manifest.
 
-    RegistryError where a table cannot be read; nothing is published then.
+    Raise a RegistryError, and publish nothing, where a table cannot be read.
     """
     is_database = bool(registry.queries)
     version = landing.fresh_version()
@@ -38,7 +38,7 @@ def pull(landing: Landing, registry: Registry, lookup: SecretLookup) -> Manifest
 
 
 def probe(registry: Registry, lookup: SecretLookup) -> str:
-    """That all four tables can be read, in words; RegistryError says which cannot."""
+    """Check that all four tables can be read; return a sentence that says so. A RegistryError names the one that cannot."""
     for table in TABLES:
         with (_from_database if registry.queries else _from_folder)(registry, table, lookup) as content:
             content.read(1)
@@ -49,19 +49,19 @@ def probe(registry: Registry, lookup: SecretLookup) -> str:
 def _from_folder(registry: Registry, table: RegistryTable, lookup: SecretLookup) -> Iterator[BinaryIO]:  # noqa: ARG001
     try:
         filesystem, path = fsspec.url_to_fs(f"{registry.url.rstrip('/')}/{table}.csv")
-    except (ValueError, ImportError) as error:  # a protocol that nobody knows, or whose library is missing
+    except (ValueError, ImportError) as error:  # an unknown protocol, or one whose library is missing
         raise ConfigurationError(
             f"registry.url is no folder ({error}); if it is a database, write registry.queries"
         ) from None
     try:
-        filesystem.invalidate_cache()  # a file that grew must not be read as long as it was
+        filesystem.invalidate_cache()  # a file that grew must not be read at its former length
         with filesystem.open(path, "rb", block_size=_BLOCK) as content:
             yield content
     except AnalyticsError:
         raise
     except FileNotFoundError:
         raise RegistryError(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
-    except Exception as error:  # every kind of store has exceptions of its own
+    except Exception as error:  # every kind of store has its own exceptions
         raise RegistryError(
             f"{table}.csv of the registry cannot be read ({reason_of(error)}); see that this host may read it"
         ) from error
@@ -78,9 +78,9 @@ def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLooku
     try:
         with tempfile.TemporaryFile() as file:
             with engine.connect() as connection:
-                # The user's own SQL, as it stands: a colon or a percent sign in it is no parameter.
-                told = connection.execution_options(stream_results=True, no_parameters=True)
-                answer = told.exec_driver_sql(query)
+                # The SQL of the user, unchanged: a colon or a percent sign in it is no parameter.
+                streamed = connection.execution_options(stream_results=True, no_parameters=True)
+                answer = streamed.exec_driver_sql(query)
                 _write_csv(file, list(answer.keys()), answer.partitions(_BATCH))
             file.seek(0)
             yield file
@@ -113,7 +113,10 @@ def _write_csv(file: BinaryIO, header: list[str], batches: Iterator[Any]) -> Non
 
 
 def _as_text(value: Any) -> Any:
-    """As the CSV files write it: true and false, ISO 8601, and nothing for NULL."""
+    """Return a value as the registry's CSV writes it: ``true`` or ``false``, ISO 8601 for dates, anything else unchanged.
+
+    NULL is None, for which the writer leaves the field empty.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     return value.isoformat() if isinstance(value, date | datetime) else value

@@ -1,8 +1,8 @@
-"""SendGrid: the Email Logs API, which lists the mails of a time and tells the events of each.
+"""SendGrid: the Email Logs API, which lists the mails of a span of time and the events of each mail.
 
-A slice is what became of the mails that were sent on its day, as far as it was known when it was last pulled: opens and
-clicks of later days are seen while ``late_days`` last, and of a mail's events the latest hundred. The Event Webhook,
-whose posts a collector writes to files, tells all of them. Thirty days are kept.
+A slice holds the events of the mails that were sent on its day, as known at the last pull. Opens and clicks of later days
+are found only while the slice is pulled again, which is for ``late_days``. Of each mail the API gives the latest hundred
+events. The Event Webhook, whose posts a collector writes to files, gives all events. SendGrid keeps thirty days.
 twilio.com/docs/sendgrid/api-reference/email-logs
 """
 
@@ -20,17 +20,20 @@ _FIELD = "sg_message_id_created_at"
 
 
 def headers(secret: str) -> Mapping[str, str]:
-    """A bearer token."""
+    """Return the key as a bearer token."""
     return {"Authorization": f"Bearer {secret}"}
 
 
 def first(source: Source, day: date) -> list[Request]:  # noqa: ARG001
-    """The mails of the day."""
+    """Return the request for the mails of the day."""
     return [_mails(*day_bounds(day))]
 
 
 def following(request: Request, answer: Any) -> list[Request]:
-    """The details of the mails; there is no second page, so a full one is asked for again as two halves of its time."""
+    """Return the requests for the details of the mails.
+
+    The API has no second page, so for a full page return both halves of its span instead.
+    """
     if request.body is None:
         return []
     mails = answer["messages"]

@@ -1,6 +1,6 @@
-"""SparkPost (Bird): the Events API, in UTC, page by page along the links that it gives.
+"""SparkPost (Bird): the Events API, in UTC. Each page links to the next.
 
-It keeps ten days, and counts pages against its rate limit, so they are as large as it allows.
+SparkPost keeps ten days. Its rate limit counts pages, so pages are as large as it allows.
 developers.sparkpost.com/api/events
 """
 
@@ -15,18 +15,18 @@ RETENTION_DAYS = 10
 
 
 def headers(secret: str) -> Mapping[str, str]:
-    """The key alone, without a scheme."""
+    """Return the header with the key, without a scheme."""
     return {"Authorization": secret}
 
 
 def first(source: Source, day: date) -> list[Request]:  # noqa: ARG001
-    """The day's events of every kind."""
+    """Return the request for the day's events of every type."""
     start, end = (f"{instant:%Y-%m-%dT%H:%M:%SZ}" for instant in day_bounds(day))
     params = {"from": start, "to": end, "per_page": 10_000, "cursor": "initial"}
     return [Request(listing="events", paths=("/api/v1/events/message",), params=params)]
 
 
 def following(request: Request, answer: Any) -> list[Request]:
-    """The page that the answer links to; the last links to none."""
+    """Return the page to which the answer links. The last page has no link."""
     link = answer["links"].get("next") if answer["results"] else None
     return [request.at(link)] if link else []

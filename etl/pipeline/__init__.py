@@ -1,7 +1,7 @@
-"""What the command line and the DAGs share: the context, the steps of a night, the steps of a report, every policy.
+"""The pipeline that the command line and the DAGs share: context, steps of a night, steps of a report, and all policies.
 
-An entry point decides when a step runs and how its result is printed. What is done, retried, recorded, refused or mailed
-is decided here, once.
+An entry point decides only when a step runs and how its result is printed. This package decides, once for both, what a
+step does, and what is retried, recorded, refused or mailed.
 """
 
 from etl.normalise import FORMATS, explain

@@ -1,4 +1,4 @@
-"""Check each place that the configuration names."""
+"""Check that each place named in the configuration can be used."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from etl.pipeline.context import Context
 
 
 def findings(context: Context, now: datetime) -> Iterator[tuple[str, str, bool]]:
-    """Yield the name of each place, what was found there as a sentence, and whether all is well."""
+    """Yield the name of each place, a sentence with the finding, and whether the place can be used."""
     yesterday = (now - timedelta(days=1)).date()
     yield "state", "opens", True
     probes: dict[str, Callable[[], str]] = {

@@ -1,4 +1,4 @@
-"""The context: the configuration, and the places that it names, opened. Every step of the pipeline gets it."""
+"""The context: the configuration, the landing, the state and the warehouse. Every step of the pipeline gets it."""
 
 import hashlib
 from contextlib import AbstractContextManager
@@ -14,7 +14,10 @@ from etl.settings import SecretLookup, Settings, Source
 
 @dataclass(frozen=True)
 class Context:
-    """The configuration, and the places that it names."""
+    """The configuration, and the stores that it names.
+
+    ``lookup`` returns secrets, ``hash_key`` is the key of the hashes of addresses.
+    """
 
     settings: Settings
     lookup: SecretLookup
@@ -23,7 +26,7 @@ class Context:
     hash_key: str
 
     def warehouse(self) -> AbstractContextManager[warehouse.Warehouse]:
-        """Open the warehouse until the block ends. Keep the block short: DuckDB lets one process in."""
+        """Open the warehouse until the block ends. Keep the block short: DuckDB allows one process at a time."""
         fingerprint = hashlib.sha256(b"fingerprint:" + self.hash_key.encode()).hexdigest()[:32]
         return warehouse.open(self.settings.warehouse, self.lookup, key_fingerprint=fingerprint)
 
@@ -32,7 +35,7 @@ class Context:
         return [(source, day, reason) for (source, day), reason in self.state.waivers().items()]
 
     def source(self, name: str) -> Source:
-        """Return the configured source of that name; a ConfigurationError lists those that there are."""
+        """Return the configured source of that name; raise a ConfigurationError that lists the known ones."""
         if name not in self.settings.sources:
             raise ConfigurationError(
                 f"there is no source {name!r}; there are {', '.join(self.settings.sources) or 'none'}"
@@ -41,7 +44,7 @@ class Context:
 
 
 def open_context(lookup: SecretLookup) -> Context:
-    """Read the configuration and open the state."""
+    """Read and check the configuration, open the state, and return the context."""
     settings = configuration.load()
     normalise.check_formats(settings.sources)
     extract.check_sources(settings.sources)
@@ -50,5 +53,5 @@ def open_context(lookup: SecretLookup) -> Context:
 
 
 def now_utc() -> datetime:
-    """Return the present instant. Stages never ask for it: they get it as an argument."""
+    """Return the current instant. Stages never call this: they get the instant as an argument."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The error policy of a slice: what is recorded, what a failure does to the landed version, what is tried again."""
+"""The error policy of a slice: which failures are recorded, refuse the landed version, or are retried."""
 
 import logging
 from collections.abc import Iterator
@@ -28,16 +28,16 @@ _log = logging.getLogger(__name__)
 
 
 def is_final(error: Exception) -> bool:
-    """Tell whether a failure stays the same however often the step is tried again."""
+    """Tell whether a retry of the step is certain to fail again."""
     return isinstance(error, _FINAL)
 
 
 @contextmanager
 def recorded(context: Context, source: str, day: date, *, is_landed: bool) -> Iterator[None]:
-    """Record in the warehouse why a step of a slice failed, and let the failure go on.
+    """Run a step of a slice; where it fails, record the reason in the warehouse and raise the failure again.
 
-    ``is_landed`` says that the step works on the newest landed version. Where that version cannot be used it is marked as
-    refused, so that a rebuild takes the loaded one.
+    ``is_landed`` is true for a step that works on the newest landed version. Where that version cannot be used, it is
+    marked as refused, so that a rebuild from the landing takes the loaded version.
     """
     try:
         yield
@@ -46,7 +46,7 @@ def recorded(context: Context, source: str, day: date, *, is_landed: bool) -> It
             refuse_newest(context, slice_prefix(source, day), error.reason)
         try:
             record(context, source, day, _reason(error))
-        except AnalyticsError as trouble:  # the step's own failure is what must be seen
+        except AnalyticsError as trouble:  # must not hide the failure of the step itself
             _log.warning("%s %s: the reason could not be recorded: %s", source, day, trouble)
         raise
 

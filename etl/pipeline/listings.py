@@ -1,4 +1,4 @@
-"""What the command line lists: figures, recipients and slices, straight from the warehouse."""
+"""List figures, recipients and slices from the warehouse, for the command line."""
 
 from datetime import date
 
@@ -22,6 +22,6 @@ def list_recipients(context: Context, as_of: date, timezone: str, certificate: s
 
 
 def list_slices(context: Context, first: date | None, last: date | None) -> list[Row]:
-    """Return what the warehouse holds of each source and day, and what is missing up to yesterday."""
+    """Return one row for each source and day: what the warehouse holds, or what is missing up to yesterday."""
     with context.warehouse() as opened:
         return statistics.slices(opened, context.settings, context.waivers(), now_utc().date(), first, last)

@@ -1,4 +1,4 @@
-"""The steps of a night: the registry, then each slice from the raw bytes to the figures."""
+"""Run the steps of a night: the registry, then each slice from its raw bytes to the figures."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SliceResult:
-    """What one step did with a slice: what the landed version holds, in how many seconds, and what is unusual."""
+    """The result of one step on a slice: size and counts of the landed version, duration, and warnings."""
 
     step: str
     source: str
@@ -55,7 +55,11 @@ class SliceResult:
 
 
 def pull_registry(context: Context, *, from_landing: bool = False, replace: bool = False) -> Manifest:
-    """Bring the registry, as it is now, into the warehouse."""
+    """Load the registry, as it is now, into the warehouse; return the manifest of that version.
+
+    With ``from_landing`` take the version that was landed before. A registry that lost too many rows is refused, unless
+    ``replace``.
+    """
     started = time.monotonic()
     if from_landing:
         extract.reuse_registry(context.landing)
@@ -88,10 +92,11 @@ def is_expected(source: Source, day: date) -> bool:
 def slices_to_bring(
     context: Context, names: Sequence[str] | None, first: date, last: date, *, from_landing: bool
 ) -> list[tuple[str, date]]:
-    """Return the slices of some days, and before them those that may have more events by now.
+    """Return the slices to load for some days: first the late slices of earlier days, then those of the days themselves.
 
-    They are of the named sources, or of all sources that cover a day. A slice of a source's ``late_days`` before the
-    first day may have more where it is loaded or failed. With ``from_landing`` none has: nothing is pulled.
+    They belong to the named sources, or to all sources that cover a day. A late slice is on one of the ``late_days``
+    before the first day, was loaded or failed, and may have more events by now. With ``from_landing`` there are no late
+    slices, because nothing is pulled.
     """
     sources = {name: context.source(name) for name in names or context.settings.sources}
     late = [] if from_landing else list(_late(context, sources, first))
@@ -110,7 +115,7 @@ def _late(context: Context, sources: Mapping[str, Source], first: date) -> Itera
 
 
 def extract_slice(context: Context, name: str, day: date, *, from_landing: bool, replace: bool) -> SliceResult:
-    """Land a slice's raw records, or take those that were landed before."""
+    """Land the raw records of a slice, or with ``from_landing`` take those that were landed before."""
     started, source = time.monotonic(), context.source(name)
     with recorded(context, name, day, is_landed=False):
         if from_landing:
@@ -124,7 +129,7 @@ def extract_slice(context: Context, name: str, day: date, *, from_landing: bool,
 
 
 def normalise_slice(context: Context, name: str, day: date) -> SliceResult:
-    """Turn a slice's raw records into events and rejects."""
+    """Turn the raw records of a slice into events and rejects."""
     started, limits, source = time.monotonic(), context.settings.normalise, context.source(name)
     with recorded(context, name, day, is_landed=True):
         manifest = normalise.normalise_slice(context.landing, limits, name, source, day, hash_key=context.hash_key)
@@ -132,7 +137,7 @@ def normalise_slice(context: Context, name: str, day: date) -> SliceResult:
 
 
 def validate_slice(context: Context, name: str, day: date) -> SliceResult:
-    """Keep a slice out whose events are not plausible."""
+    """Validate the events of a slice; raise a RefusedSlice where they are not plausible."""
     started = time.monotonic()
     with recorded(context, name, day, is_landed=True):
         manifest = validate.validate_slice(context.landing, context.settings.validation, name, day)
@@ -140,7 +145,7 @@ def validate_slice(context: Context, name: str, day: date) -> SliceResult:
 
 
 def load_slice(context: Context, name: str, day: date, *, replace: bool, now: datetime) -> SliceResult:
-    """Load a slice's events into the warehouse, and remove the landed versions that no manifest names."""
+    """Load the events of a slice into the warehouse, and remove old landed versions that no manifest names."""
     started, prefix = time.monotonic(), slice_prefix(name, day)
     with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
         manifest = load.load_slice(opened, context.landing, name, day, replace=replace, loaded_at=now)
@@ -166,10 +171,10 @@ def bring(
     now: datetime,
     report: Callable[[SliceResult | AnalyticsError], None],
 ) -> int:
-    """Bring slices one after another into the warehouse, then the figures up to date; return how many failed.
+    """Load slices one after another, then update the stored figures; return how many slices failed.
 
-    ``report`` gets the result or the failure of each slice. A failing slice stops no other, and what was loaded before
-    stays. A failing landing stops them all, since all share it.
+    ``report`` is called with the result or the failure of each slice. A failed slice stops no other, and its version
+    loaded before stays. A LandingError stops all slices, because they share the landing.
     """
     failures = 0
     for name, day in slices:
@@ -190,7 +195,7 @@ def bring(
 
 
 def refresh(context: Context) -> None:
-    """Bring the stored figures up to date with what was loaded."""
+    """Update the stored figures to what is loaded."""
     started = time.monotonic()
     with context.warehouse() as opened:
         statistics.refresh(opened, context.settings)
@@ -198,7 +203,7 @@ def refresh(context: Context) -> None:
 
 
 def event_counts(context: Context, slices: Sequence[tuple[str, date]]) -> dict[str, dict[str, int]]:
-    """Return how many events the warehouse holds of each of some slices, by day and source."""
+    """Return the number of events that the warehouse holds of each given slice, by day and source."""
     counts: dict[str, dict[str, int]] = {}
     for (source, day), row in _listed(context, slices).items():
         counts.setdefault(str(day), {})[source] = row.get("event_count", 0)
@@ -206,9 +211,9 @@ def event_counts(context: Context, slices: Sequence[tuple[str, date]]) -> dict[s
 
 
 def not_loaded(context: Context, slices: Iterable[tuple[tuple[str, date], bool]]) -> dict[str, str]:
-    """Return the reason of each slice that was not loaded, by its name; a waived one is left out.
+    """Return the reasons why slices were not loaded, by the name of the slice. Waived slices are left out.
 
-    ``slices`` says of each slice whether its load succeeded.
+    ``slices`` holds pairs of a slice and whether its load succeeded.
     """
     failed = [each for each, is_loaded in slices if not is_loaded]
     return {
@@ -219,7 +224,7 @@ def not_loaded(context: Context, slices: Iterable[tuple[tuple[str, date], bool]]
 
 
 def _listed(context: Context, slices: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Row]:
-    """Return the row of ``slices`` of each slice; an empty one where the warehouse knows nothing of it."""
+    """Return the row that ``statistics.slices`` has of each slice, or an empty row where it has none."""
     if not slices:
         return {}
     first, last = min(day for _, day in slices), max(day for _, day in slices)

@@ -1,4 +1,4 @@
-"""The steps of a report: which are wanted, their figures, their files, their mails."""
+"""Run the steps of a report: plan, land the figures, render the files, send the mail."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -20,28 +20,29 @@ DOUBTFUL_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Report:
-    """One report to make: whose, and of which period."""
+    """One report to make: a subscription and a period."""
 
     subscription: Subscription
     period: Period
 
     @property
     def name(self) -> str:
-        """Return the name that messages use."""
+        """The name of the report in messages to the user."""
         return f"{self.subscription['subscription_id']} {self.period.name}"
 
     @property
     def folder(self) -> Path:
-        """Return where its files lie below the output."""
+        """The folder of its files, relative to the output."""
         return Path(self.subscription["subscription_id"], self.period.name)
 
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """What somebody, or the schedule, asks for: which reports, and where they go.
+    """A request by a user or the schedule: which reports to make, and where to send them.
 
-    Without ``period`` and ``as_of``: what is due. ``as_of`` means the latest period that ended on or before that day.
-    ``send`` mails each report to its subscriber once; ``resend`` mails it again. ``test_to`` mails it to one address alone.
+    Without ``period`` and ``as_of`` it asks for the reports that are due. ``as_of`` asks for the latest period that ended on
+    or before that day. ``send`` mails each report to its subscriber once. ``resend`` mails it again. ``test_to`` mails it
+    to that address only.
     """
 
     subscription: str | None = None
@@ -65,7 +66,10 @@ class ReportRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request comes to: the reports to make, what is due at all, and what the data engineer should know."""
+    """The plan for a request: the reports to make, all that is due, and notices for the data engineer.
+
+    ``dues`` also holds what will not be made: baselines, and periods that are held back.
+    """
 
     reports: tuple[Report, ...]
     dues: tuple[Due, ...]
@@ -73,7 +77,7 @@ class Plan:
 
 
 def plan_reports(context: Context, request: ReportRequest, now: datetime) -> Plan:
-    """Return what a request comes to at an instant. Write nothing; ``record_plan`` does."""
+    """Return the plan for a request at an instant. Write nothing: ``record_plan`` does."""
     request.check(context.settings)
     dues = tuple(
         due for due in _due_reports(context, now) if request.subscription in (None, due.subscription["subscription_id"])
@@ -85,7 +89,7 @@ def plan_reports(context: Context, request: ReportRequest, now: datetime) -> Pla
 
 
 def record_plan(context: Context, plan: Plan, now: datetime, *, send: bool) -> None:
-    """Write into the ledger what will not be sent: baselines, and with ``send`` the superseded periods."""
+    """Write the periods that will not be sent into the ledger: baselines, and with ``send`` the superseded periods."""
     deliver.record([due for due in plan.dues if send or due.action == "baseline"], context.state, now)
 
 
@@ -97,9 +101,10 @@ def _due_reports(context: Context, now: datetime) -> list[Due]:
 
 
 def _named_reports(context: Context, request: ReportRequest) -> list[Report]:
-    """Return the reports of one named period.
+    """Return the reports of the period that a request names.
 
-    Without a subscription: those of every subscription whose frequency the period has, but for the paused.
+    Where it names no subscription, return a report for each subscription with the frequency of the period that is not
+    paused. Raise UnknownName for a subscription that the registry does not have.
     """
     wanted = request.subscription
     with context.warehouse() as opened:
@@ -118,7 +123,7 @@ def _period(subscription: Subscription, request: ReportRequest) -> Period:
 
 
 def _notices(context: Context, dues: Iterable[Due], now: datetime) -> Iterator[str]:
-    """Yield a sentence for each report that is held back, and for each that may or may not have left."""
+    """Yield a sentence for each report that is held back, and for each whose delivery is in doubt."""
     for due in dues:
         if due.action == "hold":
             yield (
@@ -131,9 +136,9 @@ def _notices(context: Context, dues: Iterable[Due], now: datetime) -> Iterator[s
 
 
 def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> list[Report]:
-    """Return reports by the ids of their subscriptions and the names of their periods, as a plan names them.
+    """Return the reports for pairs of subscription id and period name, as a plan names them.
 
-    Who has left the registry since then gets none.
+    A subscription that has left the registry since the plan was made gets no report.
     """
     with context.warehouse() as opened:
         known = {row["subscription_id"]: row for row in statistics.subscriptions(opened)}
@@ -143,7 +148,7 @@ def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> lis
 
 
 def newly_missing(context: Context, now: datetime) -> list[str]:
-    """Return the slices that hold reports back and that were not reported before; record that they are reported now."""
+    """Return a sentence for each slice that holds reports back and was not reported before; record that it is reported now."""
     held = [due.period for due in _due_reports(context, now) if due.action == "hold"]
     if not held:
         return []
@@ -165,7 +170,7 @@ def newly_missing(context: Context, now: datetime) -> list[str]:
 
 
 def land_figures(context: Context, reports: Iterable[Report], today: date) -> None:
-    """Land the figures of reports: the only step of a report that opens the warehouse."""
+    """Land the figures of reports. After this step a report no longer needs the warehouse."""
     with context.warehouse() as opened:
         for report in reports:
             statistics.land_figures(
@@ -180,7 +185,7 @@ def land_figures(context: Context, reports: Iterable[Report], today: date) -> No
 
 
 def landed_report(context: Context, subscription_id: str, period: str) -> Report:
-    """Return a report whose figures are landed, with the subscription as they have it; the warehouse stays closed."""
+    """Return a report from its landed figures, which hold the subscription. The warehouse is not opened."""
     subscription = _landed(context, subscription_id, period)["subscription"]
     return Report(subscription, periods.parse(period, subscription["timezone"]))
 
@@ -197,11 +202,12 @@ def make_reports(
     reports: Iterable[Report],
     request: ReportRequest,
     output: Path | None,
-    tell: Callable[[str | AnalyticsError], None],
+    report_outcome: Callable[[str | AnalyticsError], None],
 ) -> int:
     """Render reports from their landed figures, and send them as requested; return how many failed.
 
-    ``tell`` gets a line or the failure of each. Without an output the files are kept in the landing, beside the figures.
+    ``report_outcome`` is called with a line or the failure of each report. Without ``output`` the files are stored in the
+    landing, beside the figures.
     """
     failures = 0
     for report in reports:
@@ -211,14 +217,14 @@ def make_reports(
             raise
         except AnalyticsError as error:
             failures += 1
-            tell(error)
+            report_outcome(error)
         else:
-            tell(f"{report.name}: {', '.join(done)}")
+            report_outcome(f"{report.name}: {', '.join(done)}")
     return failures
 
 
 def _make(context: Context, report: Report, request: ReportRequest, output: Path | None) -> list[str]:
-    # Read once: what the ledger keeps is what was rendered, even if the figures are landed anew meanwhile.
+    # Read once, so that the ledger stores what was rendered, even if the figures are landed again meanwhile.
     document = _landed(context, report.subscription["subscription_id"], report.period.name)
     with tempfile.TemporaryDirectory() as scratch:
         folder = _render(context, report, document, output or Path(scratch), is_test=request.test_to is not None)
@@ -235,9 +241,9 @@ def _make(context: Context, report: Report, request: ReportRequest, output: Path
 def _render(context: Context, report: Report, document: Figures, output: Path, *, is_test: bool) -> Path:
     """Render a report; return the folder with its files.
 
-    A test has no link that would end the reader's subscription.
+    A test has no unsubscribe link, because the link would end the mails of the real subscriber.
     """
-    from etl import render  # noqa: PLC0415  # two seconds that only this step needs
+    from etl import render  # noqa: PLC0415  # importing it takes two seconds, and only this step needs it
 
     mail, link = context.settings.mail, None
     if mail.unsubscribe_url and not is_test:
@@ -255,7 +261,7 @@ def _require_mail_on(settings: Settings) -> None:
 
 
 def _require_mailable(context: Context, report: Report, document: Figures) -> None:
-    """Decide whether a rendered report may be mailed to its subscriber; the error says why not."""
+    """Raise an error that says why a rendered report may not be mailed to its subscriber."""
     _require_mail_on(context.settings)
     subscription, what = report.subscription, f"the report {report.name} is not sent"
     if subscription["subscription_id"] in context.state.unsubscribed():
@@ -267,7 +273,7 @@ def _require_mailable(context: Context, report: Report, document: Figures) -> No
 
 
 def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> bool:
-    """Send a rendered report once; True when it left now, False when it left before."""
+    """Send a rendered report once; return True where it was sent now, False where it was sent before."""
     _require_mailable(context, report, document)
     return deliver.send(
         (folder / "message.eml").read_bytes(),
@@ -283,7 +289,7 @@ def _send(context: Context, report: Report, document: Figures, folder: Path, *, 
 
 
 def _send_test(context: Context, folder: Path, address: str) -> None:
-    """Send a rendered report to a tester alone."""
+    """Send a rendered report to a tester only, as a test."""
     deliver.send_test(
         (folder / "message.eml").read_bytes(),
         address,
@@ -301,7 +307,7 @@ def _keep(context: Context, report: Report, folder: Path) -> str:
 
 
 def unsubscribe(context: Context, token: str) -> None:
-    """End the mails of the subscription whose link the token comes from; ConfigurationError for any other text."""
+    """End the mails of the subscription to which an unsubscribe token belongs; raise a ConfigurationError for any other text."""
     subscription = deliver.unsubscribed_by(token, context.hash_key)
     if subscription is None:
         raise ConfigurationError("this is no unsubscribe token of ours; take the last part of the address in the mail")

@@ -1,8 +1,10 @@
-"""Turns the landed figures of one report into report.html, report.pdf, recipients.csv and message.eml.
+"""The stage render: write the report of one figures document as HTML, PDF, CSV and a mail.
 
-Nothing but the figures document (written by the stage ``statistics``) is read: no warehouse, no network, no
-clock, so the same figures give the same bytes. A process that has rendered must not fork afterwards, for the
-chart library keeps threads: a pool of renderers uses ``spawn`` or ``forkserver``.
+This stage reads only the figures document, which the stage ``statistics`` lands. It uses no warehouse, no network and
+no clock, so the same figures give the same bytes.
+
+A process that has rendered must not fork afterwards, because the chart library keeps threads. A pool of renderers
+must therefore use ``spawn`` or ``forkserver``.
 """
 
 import os
@@ -19,10 +21,11 @@ __all__ = ["MailOptions", "html", "message", "recipients_csv", "render", "to_pdf
 
 
 def render(figures: Figures, folder: Path, *, mail: MailOptions) -> None:
-    """Write the four files of one report into a folder, which is made where it is missing.
+    """Write the four files of one report into a folder, and create the folder if it is missing.
 
-    All four are made before the first is written, and each is there whole or not at all. ``AnalyticsError``
-    where no mail can be sent to the subscription's address.
+    The files are report.html, report.pdf, recipients.csv and message.eml. All four are rendered before the first is
+    written, and each is replaced in one step. Raise an AnalyticsError if no mail can be sent to the subscription's
+    address.
     """
     page = html(figures)
     report_pdf, table = to_pdf(page), recipients_csv(figures)
@@ -38,7 +41,7 @@ def render(figures: Figures, folder: Path, *, mail: MailOptions) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader, or a crash, never meets half of it."""
+    """Replace a file in one step, so that even after a crash nobody reads half of it."""
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,18 +1,18 @@
-"""The colours of a report: the issuer's own where it can be read on white, else a darkened shade of it."""
+"""The colours of a report: the issuer's colour if it is readable on white, else a darker shade of it."""
 
 import re
 from typing import NamedTuple
 
 BLUE = "#1d4ed8"
 INK = "#14213d"
-LEAST_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3: text on its ground
+LEAST_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3: text on its background
 
 _WHITE = (255, 255, 255)
 Colour = tuple[int, int, int]
 
 
 class Palette(NamedTuple):
-    """What a report is painted with, as ``#rrggbb``; the colours of the ring differ in greyscale too."""
+    """The colours of a report as ``#rrggbb``. Those of the ring chart differ from one another in greyscale too."""
 
     main: str
     soft: str
@@ -22,7 +22,7 @@ class Palette(NamedTuple):
 
 
 def palette(issuer_colour: str | None) -> Palette:
-    """The palette of an issuer; the blue where it has no colour, or one that is not ``#rrggbb``."""
+    """Return the palette of an issuer; that of ``BLUE`` if it has no colour, or one that is not ``#rrggbb``."""
     chosen = issuer_colour if re.fullmatch(r"#[0-9a-fA-F]{6}", issuer_colour or "") else None
     main = _readable(_parse(chosen or BLUE))
     ring = (main, _tinted(main, 0.55), _parse(INK), _tinted(main, 0.28), (100, 112, 138), (214, 219, 229))
@@ -36,12 +36,12 @@ def palette(issuer_colour: str | None) -> Palette:
 
 
 def contrast_with_white(colour: str) -> float:
-    """The WCAG contrast of ``#rrggbb`` with white, from 1 to 21."""
+    """Return the WCAG contrast of ``#rrggbb`` with white, from 1 to 21."""
     return _contrast(_parse(colour))
 
 
 def _readable(colour: Colour) -> Colour:
-    """The colour itself, or the lightest shade of it (in steps of 2 %) with enough contrast."""
+    """Return the colour itself, or else its lightest shade (in steps of 2 %) with enough contrast."""
     shades = (_mixed(colour, (0, 0, 0), step / 50) for step in range(50, 0, -1))
     return next(shade for shade in shades if _contrast(shade) >= LEAST_CONTRAST)
 

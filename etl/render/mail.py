@@ -1,4 +1,4 @@
-"""message.eml: the mail of one report, but for Message-ID and Date, which the stage ``deliver`` adds."""
+"""message.eml: the mail of one report without Message-ID and Date, which the stage ``deliver`` adds."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from etl.figures import Figures, Subscription
 from etl.render.formatter import formatter, without_controls
 from etl.render.page import context, environment
 
-MOST_BYTES = 5_000_000  # of both attachments together; many servers refuse 10 MB, and base64 adds a third
-MOST_LISTED = 25  # certificates in the mail's own table: Gmail cuts a mail at 102 KB
+MOST_BYTES = 5_000_000  # of both attachments together: many servers refuse 10 MB, and base64 adds a third
+MOST_LISTED = 25  # certificates in the mail's table: Gmail cuts a mail at 102 KB
 _LONGEST_NAME = 60  # characters of an issuer's name in the subject
 
 
 @dataclass(frozen=True)
 class MailOptions:
-    """Who sends, who is answered, and the address that unsubscribes this one subscription with one click."""
+    """The sender, the reply address, and the URL that unsubscribes this one subscription with one click."""
 
     sender: str
     reply_to: str | None = None
@@ -30,25 +30,25 @@ class MailOptions:
 
 
 class _MailPolicy(EmailPolicy):
-    """SMTP's line ends; List-Unsubscribe on one line, for Python encodes a long address out of all use."""
+    """SMTP's line ends, and List-Unsubscribe on one line, since Python folds a long URL into one that does not work."""
 
     def fold(self, name: str, value: Any) -> str:
-        """One header as it is sent."""
+        """Return a header as it is sent."""
         if name.lower() == "list-unsubscribe":
             return f"{name}: {value}{self.linesep}"
-        # Python leaves the first line empty where the text just fits on the next: a subject that begins with a blank.
+        # Python leaves the first line empty if the text just fits on the next; the subject would begin with a blank.
         return str(super().fold(name, value)).replace(f"{name}:{self.linesep} ", f"{name}: ", 1)
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        """The same in bytes."""
+        """Return the same as bytes."""
         return self.fold(name, value).encode("ascii", "surrogateescape")
 
 
 def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) -> EmailMessage:
-    """The mail with a text part, an HTML part, and both files as long as they are together up to 5 MB.
+    """Return the mail: a text part, an HTML part, and both files if they have at most 5 MB together.
 
-    Serialise it with its own policy (``as_bytes()``), and send those bytes: other policies encode a long
-    List-Unsubscribe, and one click does nothing.
+    Serialise it with its own policy (``as_bytes()``) and send those bytes. Other policies encode a long
+    List-Unsubscribe header, and unsubscribing with one click then fails.
     """
     is_attached = len(report_pdf) + len(csv) <= MOST_BYTES
     words = _words(figures, mail, is_attached)
@@ -66,7 +66,7 @@ def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) 
 
 
 def _words(figures: Figures, mail: MailOptions, is_attached: bool) -> dict[str, str]:
-    """Subject, text and HTML of the mail, the HTML with its CSS inlined as mail programs need it."""
+    """Return subject, text and HTML of the mail. The CSS of the HTML is inlined, as mail programs need it."""
     formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     seen = context(figures, formats) | {
         "issuer_name": without_controls(figures["issuer"]["name"])[:_LONGEST_NAME],
@@ -88,7 +88,7 @@ def _address(made: EmailMessage, subscription: Subscription, mail: MailOptions) 
     made["From"] = mail.sender
     try:
         made["To"] = Address(addr_spec=subscription["email"])
-    except (ValueError, IndexError, HeaderParseError):  # what they say holds the address
+    except (ValueError, IndexError, HeaderParseError):  # their messages contain the address
         raise AnalyticsError(
             f"no mail can be sent to the address of subscription {subscription['subscription_id']}; "
             "correct it in the registry"
@@ -102,7 +102,7 @@ def _address(made: EmailMessage, subscription: Subscription, mail: MailOptions) 
 
 
 def _fix_boundaries(made: EmailMessage, content: str) -> None:
-    """Boundaries from the content instead of from chance: the same figures give the same bytes."""
+    """Derive the boundaries from the content, so that the same figures give the same bytes."""
     seed = hashlib.sha256(content.encode()).hexdigest()[:24]
     for number, part in enumerate(part for part in made.walk() if part.is_multipart()):
         part.set_boundary(f"={number}={seed}=")

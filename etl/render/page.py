@@ -1,4 +1,4 @@
-"""report.html: one page that opens from a disk without a network; fonts, charts and logo are inside it."""
+"""report.html: one page that contains its fonts, charts and logo, so it needs no network."""
 
 import base64
 import json
@@ -17,24 +17,24 @@ from etl.render.formatter import Formatter, formatter, without_controls
 
 TEMPLATES = resources.folder("report_templates")
 MOST_ROWS = 40  # of one certificate; a thousand rows take WeasyPrint five seconds, and the CSV has them all
-FEWEST_FOR_RATES = 5  # recipients: a rate of fewer says nothing, so the report prints counts alone
+FEWEST_FOR_RATES = 5  # recipients: a rate over fewer says nothing, so the report prints only counts
 
 Row = dict[str, Any]
 
-_TO_REMIND = ("opened", "clicked")  # how far those came who may still claim
+_TO_REMIND = ("opened", "clicked")  # the status of recipients who may still claim
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
 _LOGOS = ("data:image/png", "data:image/svg+xml")
 
 
 def html(figures: Figures) -> str:
-    """The report of one figures document as HTML, in the reader's locale and time zone."""
+    """Return the report of one figures document as HTML, in the subscription's locale and the period's time zone."""
     formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     template = environment(formats, is_html=True).get_template("statistics.html.j2")
     return template.render(**context(figures, formats), fonts=font_faces(), style=_style())
 
 
 def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
-    """What every template of a report sees: the figures, and what words, colours and pages are made of."""
+    """Return the variables of a report's templates: the figures, and the rows, colours and language made from them."""
     colours = palette(figures["issuer"]["color"])
     rows = defaultdict(list)
     for recipient in figures["recipients"]:
@@ -56,7 +56,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
 
 
 def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: tuple[str, ...]) -> Row:
-    """One certificate with the rows that its page shows: the bounced first, at most ``MOST_ROWS`` in all."""
+    """Return a certificate with the rows that its page shows: bounced recipients first, at most ``MOST_ROWS`` in all."""
     bounced = [row for row in rows if row["is_bounced"]]
     others = [row for row in rows if not row["is_bounced"]]
     shares = sorted(certificate["shares"].items(), key=lambda share: (-share[1], share[0]))
@@ -74,12 +74,12 @@ def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: 
 
 
 def _has_rates(counts: Counts) -> bool:
-    """Whether rates are shown; without any recipient each is a dash."""
+    """Tell whether rates are shown: not for a few recipients. Without any recipient, each rate is a dash."""
     return not 0 < counts["recipients_count"] < FEWEST_FOR_RATES
 
 
 def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row]:
-    """The slices of the ring, the largest first; those after the last colour share it."""
+    """Return the slices of the ring chart, largest first. Slices beyond the last colour all have that colour."""
     total = sum(count for _, count in shares)
     painted = colours + colours[-1:] * len(shares)
     return [
@@ -89,13 +89,13 @@ def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row
 
 
 def _rules(counts: dict[str, int]) -> list[Row]:
-    """The rules that told software from people, the most frequent first: they add up to the machine-only count."""
+    """Return the rules that recognised a machine, most frequent first. They add up to the machine-only count."""
     ranked = sorted(counts.items(), key=lambda rule: (-rule[1], rule[0]))
     return [{"name": name, "count": count} for name, count in ranked]
 
 
 def _ring(slices: list[Row]) -> str:
-    """The ring of shares as a data URL of an SVG; its words stand in the page, beside it."""
+    """Return the ring chart of shares as the data URL of an SVG. The page itself has the labels, beside the chart."""
     chart = json.loads((TEMPLATES / "charts" / "ring.vl.json").read_text())
     chart["data"]["values"] = [
         {"position": i, "count": one["count"], "colour": one["colour"]} for i, one in enumerate(slices)
@@ -106,14 +106,14 @@ def _ring(slices: list[Row]) -> str:
 
 @lru_cache(maxsize=32)
 def environment(formats: Formatter, *, is_html: bool) -> Environment:
-    """The templates for one reader.
+    """Return the template environment of one formatter.
 
-    In HTML every value is escaped. In text there is no markup, but a name must not begin a line of its own.
+    In HTML every value is escaped. Text has no markup, but a name must not start a new line.
     """
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=is_html,
-        finalize=None if is_html else _on_the_line,
+        finalize=None if is_html else _single_line,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -124,18 +124,18 @@ def environment(formats: Formatter, *, is_html: bool) -> Environment:
     return made
 
 
-def _on_the_line(value: Any) -> Any:
+def _single_line(value: Any) -> Any:
     return without_controls(value) if isinstance(value, str) else value
 
 
 def _width(rate: float | Decimal | None) -> str:
-    """A rate as the length of a bar."""
+    """Return a rate as the CSS width of a bar, from 0 to 100 %."""
     return f"{min(max(float(rate or 0), 0), 1):.2%}"
 
 
 @cache
 def font_faces() -> str:
-    """The project's typeface as CSS that carries the font files."""
+    """Return the project's typeface as CSS that contains the font files."""
     return "".join(
         f"@font-face{{font-family:Inter;font-weight:{weight};src:url(data:font/woff2;base64,"
         f"{base64.b64encode((TEMPLATES / 'fonts' / file).read_bytes()).decode()}) format('woff2')}}"

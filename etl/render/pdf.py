@@ -1,4 +1,4 @@
-"""report.pdf: the report's HTML on paper, tagged for screen readers (PDF/UA-1), in the project's typeface."""
+"""report.pdf: the report's HTML as a PDF, tagged for screen readers (PDF/UA-1), in the project's typeface."""
 
 from functools import cache
 
@@ -10,15 +10,15 @@ from etl.render.page import font_faces
 
 
 def to_pdf(html: str) -> bytes:
-    """The PDF of a page made by ``html``, which gives it title, language and bookmarks.
+    """Return the PDF of a page made by ``html``, which provides title, language and bookmarks.
 
-    Only data: URLs are fetched. A logo that refers to anything else stays blank, which is logged.
+    Only data: URLs are fetched. If a logo refers to anything else, it stays blank and the failure is logged.
     """
     fonts, faces = _fonts()
-    # The page carries the fonts for browsers; to unpack them takes half a second, so here it is done once.
+    # The page contains the fonts for browsers. Unpacking them takes half a second, so it is done once for all pages.
     document = HTML(string=html.replace(font_faces(), ""), url_fetcher=_fetcher())
-    paper: bytes = document.write_pdf(font_config=fonts, stylesheets=[faces], pdf_variant="pdf/ua-1")
-    return paper
+    content: bytes = document.write_pdf(font_config=fonts, stylesheets=[faces], pdf_variant="pdf/ua-1")
+    return content
 
 
 @cache

@@ -1,4 +1,4 @@
-"""recipients.csv: every recipient of a report in one table, the bounced first, safe in a spreadsheet."""
+"""recipients.csv: every recipient of a report in one table, bounced ones first, safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -13,13 +13,13 @@ COLUMNS = (
     "status", "is_bounced", "bounce_class", "bounce_reason", "last_event_at",
 )  # fmt: skip
 
-# What a spreadsheet executes at the beginning of a cell, full-width signs too, behind anything invisible. One
-# that is set to a country with decimal commas splits at semicolons and line breaks, so cells begin there too.
+# The signs with which a spreadsheet begins a formula, full-width ones too, also after invisible characters. In a
+# locale with decimal commas, a spreadsheet splits at semicolons and line breaks, so a cell can begin there too.
 _EXECUTABLE = re.compile("(^|[;\r\n])([\\s\\x00-\\x1f\u200b\ufeff]*[=+\\-@＝＋－＠])|^(?=[\t\r\n])")
 
 
 def recipients_csv(figures: Figures) -> bytes:
-    """The table in UTF-8 with a byte-order mark and CRLF, for spreadsheets; times in the reader's zone."""
+    """Return the table in UTF-8 with a byte-order mark and CRLF, for spreadsheets; times are in the period's zone."""
     formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     names = {certificate["certificate_id"]: certificate["name"] for certificate in figures["certificates"]}
     text = io.StringIO(newline="")
@@ -37,5 +37,5 @@ def recipients_csv(figures: Figures) -> bytes:
 
 
 def defused(cell: str) -> str:
-    """The text of a cell with an apostrophe before what a spreadsheet would execute."""
+    """Return a cell's text with an apostrophe before anything that a spreadsheet would execute."""
     return _EXECUTABLE.sub(lambda found: f"{found[1] or ''}'{found[2] or ''}", cell)

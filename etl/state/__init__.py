@@ -1,8 +1,8 @@
 """The state: the small database of what cannot be rebuilt. Back it up.
 
-``deliveries`` is the ledger: one row at most per subscription and period, with the figures as sent.
-Beside it lie unsubscribes, waivers, forgotten recipients, the slices whose absence was told, the hash key.
-SQLite on one host, PostgreSQL for several. Instants are handed in, aware, and come back in UTC.
+``deliveries`` is the ledger: at most one row per subscription and period, with the figures as sent. The other tables hold
+unsubscribes, waivers, forgotten recipients, the missing slices that were reported, and the hash key. Use SQLite on one
+host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
 """
 
 import secrets
@@ -22,18 +22,21 @@ from etl.periods import Period
 from etl.state import tables
 
 Status = Literal["baseline", "superseded", "claimed", "deferred", "sent", "failed"]
-"""What the ledger knows of a period: not sent by itself (baseline, superseded), being sent or in doubt
-(claimed), refused for now and tried again by the next run (deferred), sent, or refused for good (failed)."""
+"""The status of a period in the ledger.
+
+``baseline`` and ``superseded`` periods are not sent automatically. A ``claimed`` one is being sent, or in doubt. A
+``deferred`` one was refused for now, and the next run tries again. The others are ``sent``, or ``failed``: refused for good.
+"""
 
 _UNSENT = ("baseline", "superseded", "deferred")
 
-# SQLite and PostgreSQL write the same upsert, of which SQLAlchemy has one construct for each.
+# The upsert is the same in SQLite and PostgreSQL, but SQLAlchemy has one construct for each.
 _INSERTS: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One row of the ledger, but for its figures."""
+    """One row of the ledger, without its figures."""
 
     subscription_id: str
     period: str
@@ -51,16 +54,16 @@ _ROW = [column for column in _DELIVERY if column.name != "figures"]
 
 
 def open(url: str, secret: str | None, lookup: settings.SecretLookup) -> "State":
-    """The state behind a SQLite or PostgreSQL URL, its tables created where missing.
+    """Open the state behind a SQLite or PostgreSQL URL. Create the tables that are missing.
 
-    ConfigurationError for another kind of URL, StateError where the database cannot be reached.
+    Raise a ConfigurationError for any other URL, and a StateError where the database cannot be reached.
     """
     full = settings.with_password(url, secret, lookup)
-    # SQLite lets one writer in at a time; the others wait for so many seconds.
-    patience = {"timeout": 60} if url.startswith("sqlite") else {}
+    # SQLite allows one writer at a time. The others wait for so many seconds, then fail.
+    arguments = {"timeout": 60} if url.startswith("sqlite") else {}
     try:
-        # No pool: a connection lasts one transaction, so that a forked worker never inherits one.
-        engine = sa.create_engine(full, poolclass=NullPool, hide_parameters=True, connect_args=patience)
+        # Without a pool a connection lasts one transaction, so a forked worker never inherits one.
+        engine = sa.create_engine(full, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError):
         raise ConfigurationError("[state] url is no database's; write sqlite:////path/state.db") from None
     if engine.dialect.name not in _INSERTS:
@@ -69,7 +72,7 @@ def open(url: str, secret: str | None, lookup: settings.SecretLookup) -> "State"
 
 
 class State:
-    """The ledger of deliveries and the other facts that must outlive the warehouse."""
+    """The ledger of deliveries, and the other facts that a rebuilt warehouse would not have."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -88,11 +91,12 @@ class State:
         at: datetime,
         takes_over: str | None = None,
     ) -> str | None:
-        """Takes the right to send a period, in one statement that only one of several claimers wins.
+        """Claim the right to send a period; return the Message-ID to send under, or None where it must not be sent.
 
-        Gives the Message-ID to send under: that of an earlier, deferred attempt if any, else the new one.
-        None where the period was sent, failed for good, or is in another's hands; a resend ``takes_over``
-        such a row by its Message-ID, which a second resend does not find any more.
+        The claim is one statement, so that only one of several claimers gets it. The Message-ID is that of an earlier,
+        deferred attempt where there is one, else the new one. None means that the period was sent, failed for good, or is
+        claimed by another process. A resend claims such a row by its Message-ID, ``takes_over``. The claim changes the
+        Message-ID, so a second resend with the same ``takes_over`` gets None.
         """
         new = self._insert(tables.DELIVERIES).values(
             **_row(subscription_id, period, "claimed"),
@@ -126,9 +130,9 @@ class State:
         at: datetime,
         error: str | None = None,
     ) -> None:
-        """Records how a claimed delivery ended; a claim that a resend took over is the new claimer's."""
-        mine = _is(subscription_id, period.name) & (_DELIVERY.message_id == message_id)
-        ended = sa.update(tables.DELIVERIES).where(mine).values(status=status, completed_at=at, error=error)
+        """Record the end of a claimed delivery. Change nothing where a resend has taken the claim over."""
+        claimed = _is(subscription_id, period.name) & (_DELIVERY.message_id == message_id)
+        ended = sa.update(tables.DELIVERIES).where(claimed).values(status=status, completed_at=at, error=error)
         with self._transaction() as connection:
             connection.execute(ended)
 
@@ -139,7 +143,7 @@ class State:
         status: Literal["baseline", "superseded"],
         at: datetime,
     ) -> None:
-        """Records periods that are not sent by themselves; rows that are there stay, but deferred ones."""
+        """Record periods that are not sent automatically. Existing rows stay as they are, except deferred ones."""
         others = {"completed_at": at, "attempts": 0}
         rows = [_row(subscription_id, period, status) | others for period in periods]
         new = self._insert(tables.DELIVERIES)
@@ -153,23 +157,23 @@ class State:
                 connection.execute(statement, rows)
 
     def delivery(self, subscription_id: str, period: str) -> Delivery | None:
-        """The ledger's row of a subscription and period, if any."""
+        """Return the ledger's row of a subscription and period, or None."""
         found = self._deliveries(_is(subscription_id, period))
         return found[0] if found else None
 
     def newest(self) -> dict[str, Delivery]:
-        """The row of each subscription whose period ended last; deferred ones, still to be sent, aside."""
-        whose, end, settled = _DELIVERY.subscription_id, _DELIVERY.period_end, _DELIVERY.status != "deferred"
-        ends = sa.select(whose, sa.func.max(end)).where(settled).group_by(whose)
-        rows = self._deliveries(settled & sa.tuple_(whose, end).in_(ends))
+        """Return the row with the latest period of each subscription. Deferred rows do not count: they are still to be sent."""
+        subscription, end, settled = _DELIVERY.subscription_id, _DELIVERY.period_end, _DELIVERY.status != "deferred"
+        ends = sa.select(subscription, sa.func.max(end)).where(settled).group_by(subscription)
+        rows = self._deliveries(settled & sa.tuple_(subscription, end).in_(ends))
         return {delivery.subscription_id: delivery for delivery in rows}
 
     def doubtful(self, claimed_before: datetime) -> list[Delivery]:
-        """Deliveries claimed before an instant and never completed: nobody knows whether they left."""
+        """Return the deliveries that were claimed before an instant and never completed: they may have been sent or not."""
         return self._deliveries((_DELIVERY.status == "claimed") & (_DELIVERY.claimed_at < claimed_before))
 
     def last_sent(self, subscription_id: str, before: datetime) -> tuple[str, str] | None:
-        """Name and figures (JSON text) of the newest period sent that ended before an instant."""
+        """Return name and figures (JSON text) of the latest sent period that ended before an instant, or None."""
         row = _DELIVERY
         wanted = (row.subscription_id == subscription_id) & (row.status == "sent") & (row.period_end < before)
         statement = sa.select(row.period, row.figures).where(wanted).order_by(row.period_end.desc()).limit(1)
@@ -180,15 +184,15 @@ class State:
     # The other facts
 
     def unsubscribe(self, subscription_id: str, at: datetime) -> None:
-        """Ends a subscription's mails; a second time changes nothing."""
+        """End the mails of a subscription. A second call changes nothing."""
         self._add(tables.UNSUBSCRIBES, subscription_id=subscription_id, unsubscribed_at=at)
 
     def unsubscribed(self) -> set[str]:
-        """The ids of the subscriptions that must get no mail."""
+        """Return the ids of the subscriptions that must get no mail."""
         return {row.subscription_id for row in self._all(tables.UNSUBSCRIBES)}
 
     def waive(self, source: str, day: date, reason: str, at: datetime) -> None:
-        """Says that a slice will never come and why; a second time corrects the reason."""
+        """Record that a slice will never come, and why. A second call replaces the reason."""
         new = self._insert(tables.WAIVERS).values(source=source, day=day, reason=reason, waived_at=at)
         statement = new.on_conflict_do_update(
             index_elements=tables.WAIVERS.primary_key.columns, set_={"reason": reason, "waived_at": at}
@@ -197,33 +201,33 @@ class State:
             connection.execute(statement)
 
     def waivers(self) -> dict[tuple[str, date], str]:
-        """The reason of each waived (source, day)."""
+        """Return the reason of each waived slice, by source and day."""
         return {(row.source, row.day): row.reason for row in self._all(tables.WAIVERS)}
 
     def forget(self, recipient_id: str, at: datetime) -> None:
-        """Says that a recipient was erased and must stay so; a second time changes nothing."""
+        """Record that a recipient was erased and must not be loaded again. A second call changes nothing."""
         self._add(tables.FORGOTTEN, recipient_id=recipient_id, forgotten_at=at)
 
     def forgotten(self) -> set[str]:
-        """The ids of the recipients that pulls and loads skip."""
+        """Return the ids of the erased recipients, which every pull of the registry skips."""
         return {row.recipient_id for row in self._all(tables.FORGOTTEN)}
 
     def mark_reported(self, source: str, day: date, at: datetime) -> bool:
-        """Record that the absence of a slice was reported; return True the first time only."""
+        """Record that a slice was reported as missing; return True the first time only."""
         return self._add(tables.REPORTED_SLICES, source=source, day=day, reported_at=at)
 
     def hash_key(self, privacy: settings.Privacy, lookup: settings.SecretLookup) -> str:
-        """The key of the hashes of addresses: the configured secret, else one made once and kept here."""
+        """Return the key of the hashes of addresses: the configured secret, else a key that is made once and stored here."""
         if privacy.secret:
             return settings.require(privacy.secret, lookup)
         rows = self._all(tables.PRIVACY)
         if not rows:
-            # 128 bits in few letters: with most addresses they fill one block of SHA-256, where more would need two.
+            # 128 bits in 22 characters: key and address mostly fit one block of SHA-256. A longer key would need two.
             self._add(tables.PRIVACY, purpose="addresses", hash_key=secrets.token_urlsafe(16))
             rows = self._all(tables.PRIVACY)  # another process may have been first
         return str(rows[0].hash_key)
 
-    # How the database is spoken to
+    # Access to the database
 
     def _create_tables(self) -> None:
         for repeat in (True, False):
@@ -233,7 +237,7 @@ class State:
                         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                 return
             except sa.exc.DBAPIError as error:
-                # PostgreSQL fails the second of two that create a table at once; by then it is there.
+                # Where two processes create a table at once, PostgreSQL fails the second; then the table exists.
                 if not (repeat and isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError)):
                     raise self._unusable(error) from None
 

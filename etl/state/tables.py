@@ -13,11 +13,11 @@ class Instant(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """To the database."""
+        """Convert an aware instant for the database."""
         return value and value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """From the database."""
+        """Convert a timestamp of the database to an aware instant."""
         return value and value.replace(tzinfo=UTC)
 
 
@@ -39,8 +39,8 @@ DELIVERIES = sa.Table(
     "deliveries",
     ALL,
     _key("subscription_id"),
-    _key("period"),  # as users write it: 2026-11, 2026-W47, 2026-11-23
-    _instant("period_end"),  # its T
+    _key("period"),  # the name of the period: 2026-11, 2026-W47 or 2026-11-23
+    _instant("period_end"),  # the first instant after the period
     _text("status"),
     sa.Column("message_id", sa.Text),
     sa.Column("claimed_at", Instant),

@@ -1,6 +1,6 @@
-"""The warehouse: run named queries, and replace slices, the registry and the current figures.
+"""The warehouse: run named queries, and replace slices, the registry and the stored figures.
 
-The only place that knows a dialect. Everything in the warehouse follows from the slices and the latest registry, so it
+Only this package knows a dialect. Everything in the warehouse follows from the slices and the latest registry, so it
 can be rebuilt from the landing at any time.
 """
 
@@ -38,11 +38,11 @@ EVERYTHING: Row = {
     "load_date": None,
     "only_touched": False,
 }
-"""The scope parameters of identity_candidates, all open."""
+"""The scope parameters of identity_candidates, without any restriction."""
 
 
 class Engine(Protocol):
-    """What an engine's module knows that the others do not."""
+    """The operations that differ between engines."""
 
     NAME: str
 
@@ -53,25 +53,25 @@ class Engine(Protocol):
         """Create a table."""
 
     def single_writer(self, connection: Connection) -> AbstractContextManager[None]:
-        """Keep other writers out until the block ends; readers go on."""
+        """Keep other writers out until the block ends. Readers are not blocked."""
 
     def stage_parquet(self, connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
-        """Make at least those columns of Parquet files readable under a name."""
+        """Make Parquet files readable under a name, with at least those columns."""
 
 
 _ENGINES: dict[str, Engine] = {"duckdb": duckdb, "postgresql": postgres}
 
 
 class Warehouse:
-    """An open warehouse. Queries between two writes all see the same moment."""
+    """An open warehouse. All queries between two writes see the same snapshot."""
 
     def __init__(self, connection: Connection, engine: Engine) -> None:
         self._connection, self._engine = connection, engine
 
     def rows(self, stem: str, **parameters: Any) -> list[Row]:
-        """Return the rows of the query of that stem in ``sql/statistics`` or ``sql/report``; times are naive UTC.
+        """Return the rows of the query with that stem in ``sql/statistics`` or ``sql/report``; times are naive UTC.
 
-        A QueryError where a parameter is missing or unknown.
+        Raise a QueryError if a parameter is missing or unknown.
         """
         query = self._query(stem)
         query.check(parameters)
@@ -79,9 +79,9 @@ class Warehouse:
         return [{name: _plain(value) for name, value in row.items()} for row in answer]
 
     def replace_slice(self, row: Mapping[str, Any], events: Path | None) -> None:
-        """Replace a slice whole: the Parquet files of a folder (None: no events), and the slice's row of ``slices``.
+        """Replace a slice whole: its events, from a folder of Parquet files (None: no events), and its row of ``slices``.
 
-        Mark the certificates that its former and its new identities may concern as stale, in the same transaction.
+        In the same transaction, mark as stale the certificates that its former or its new identities may concern.
         """
         slice_of_row = {name: row[name] for name in ("source", "load_date")}
         self._stage({"landed_events": (events, _SLICE_TABLES)} if events else {})
@@ -95,15 +95,16 @@ class Warehouse:
             self._record(row)
 
     def record_slice(self, row: Mapping[str, Any]) -> None:
-        """Replace a slice's row of ``slices`` alone."""
+        """Replace a slice's row of ``slices``, and leave its events alone."""
         with self._writing():
             self._record(row)
 
     def replace_registry(self, folder: Path) -> None:
-        """Replace the registry by a folder's ``<table>.parquet``, and mark as stale what the change may concern.
+        """Replace the registry with a folder's ``<table>.parquet``, and mark as stale the certificates it may concern.
 
-        A changed recipient may gain or lose events that another recipient could match too. So the identities that the
-        changed certificates' recipients could match, before and after, decide which other certificates are stale.
+        A changed recipient may gain or lose events that could also match another recipient. Therefore the identities
+        that recipients of the changed certificates could match, before and after the change, decide which other
+        certificates are stale.
         """
         self._stage({f"landed_{table}": (folder / f"{table}.parquet", (table,)) for table in _REGISTRY_TABLES})
         with self._writing():
@@ -117,7 +118,7 @@ class Warehouse:
             self._delete("touched_identities", _ALL, {})
 
     def refresh(self, rules: str, **parameters: Any) -> None:
-        """Compute the stored figures of the stale certificates again; of all certificates where the rules changed."""
+        """Recompute the stored figures of the stale certificates, or of all certificates if the rules changed."""
         is_changed = {"rules": rules} not in self.rows("held_rules")
         with self._writing():
             if is_changed:
@@ -130,7 +131,7 @@ class Warehouse:
             self._delete("stale_certificates", _ALL, {})
 
     def prepare(self, key_fingerprint: str) -> None:
-        """Create the tables that are missing; a WarehouseError where the warehouse was made with another key."""
+        """Create the missing tables. Raise a WarehouseError if the warehouse was made with another key."""
         if self._missing_tables():
             with self._writing():
                 missing = self._missing_tables()  # another process may just have created them
@@ -173,7 +174,7 @@ class Warehouse:
         self._insert("slices", "slices", **row)
 
     def _delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
-        delete = f"DELETE FROM {table} WHERE {where}"  # noqa: S608  # both are this module's own words
+        delete = f"DELETE FROM {table} WHERE {where}"  # noqa: S608  # both come from this module
         self._connection.execute(text(delete), _bound(parameters))
 
     def _insert(self, table: str, stem: str, **parameters: Any) -> None:
@@ -190,10 +191,11 @@ class Warehouse:
 
 @contextmanager
 def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str) -> Iterator[Warehouse]:
-    """Open the warehouse behind the configured URL, with its tables, until the block ends.
+    """Open the warehouse at the configured URL, create missing tables, and close it when the block ends.
 
-    ``key_fingerprint`` is of the key that hashes addresses. A WarehouseError says why the warehouse cannot be opened, or
-    which statement of the block it refused: only the first line of the driver's words, since others may quote values.
+    ``key_fingerprint`` identifies the key that hashes addresses. Raise a WarehouseError if the warehouse cannot be
+    opened, or if it refuses a statement of the block. The error has only the first line of the driver's message, since
+    the others may quote values.
     """
     url, engine = _engine(settings.with_password(warehouse.url, warehouse.secret, lookup))
     try:
@@ -222,7 +224,7 @@ def _engine(address: str) -> tuple[URL, Engine]:
 
 
 def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn aware times into the naive UTC that SQL sees."""
+    """Convert aware times to the naive UTC that SQL sees."""
     return {
         name: value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) and value.tzinfo else value
         for name, value in parameters.items()

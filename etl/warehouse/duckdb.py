@@ -19,19 +19,19 @@ _log = logging.getLogger(__name__)
 
 
 def connect(url: URL) -> Connection:
-    """A connection to the file; waits for the process that holds it, then a WarehouseError names that process."""
+    """Connect to the file. Wait while another process holds it; after two minutes raise a WarehouseError that names it."""
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    patiently = Retrying(
+    retrying = Retrying(
         retry=retry_if_exception(_is_held),
         wait=wait_exponential(multiplier=0.25, max=5),
         stop=stop_after_delay(PATIENCE_SECONDS),
-        before_sleep=_say_who,
+        before_sleep=_log_holder,
         reraise=True,
     )
     try:
-        return patiently(engine.connect)
+        return retrying(engine.connect)
     except OperationalError as error:
         if _is_held(error):
             raise WarehouseError(
@@ -41,12 +41,12 @@ def connect(url: URL) -> Connection:
 
 
 def create(connection: Connection, statement: str) -> None:
-    """Runs a CREATE TABLE as it stands."""
+    """Run a CREATE TABLE unchanged."""
     connection.exec_driver_sql(statement)
 
 
 def single_writer(connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG001
-    """Do nothing: no other process can have the file open."""
+    """Do nothing, since no other process can have the file open."""
     return nullcontext()
 
 
@@ -56,7 +56,7 @@ def stage_parquet(
     files: Sequence[Path],
     columns: Collection[str],  # noqa: ARG001  # columns that no query reads cost nothing
 ) -> None:
-    """Make Parquet files readable in place under a name."""
+    """Make Parquet files readable under a name, in place."""
     paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
     view = f"CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM read_parquet([{paths}])"  # noqa: S608
     connection.exec_driver_sql(view)
@@ -71,6 +71,6 @@ def _holder(error: BaseException | None) -> str:
     return f"process {found.group(2)} ({found.group(1)})" if found else "another process"
 
 
-def _say_who(attempt: RetryCallState) -> None:
+def _log_holder(attempt: RetryCallState) -> None:
     error = attempt.outcome.exception() if attempt.outcome else None
     _log.warning("waiting for the warehouse: %s holds it", _holder(error))

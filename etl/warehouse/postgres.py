@@ -1,4 +1,4 @@
-"""PostgreSQL: many processes at a time, writers one after another."""
+"""PostgreSQL: many processes at a time, but one writer."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -24,7 +24,7 @@ _INDEXES = {
     ),
     "recipients": ("USING hash (recipient_id)", "USING hash (message_id)", "USING hash (address_hash)"),
 }
-"""Ids that come from outside may be of any length, which only a hash index bears."""
+"""The indexes of each table. Ids from outside may have any length, and only a hash index accepts that."""
 
 _TYPES = {
     pa.bool_(): "BOOLEAN",
@@ -33,18 +33,18 @@ _TYPES = {
     pa.int64(): "BIGINT",
 }
 _BATCH_ROWS = 50_000
-_WRITERS = 20_261_123  # any number, the same in every process
+_WRITERS = 20_261_123  # the lock's number: any, but the same in every process
 
 
 def connect(url: URL) -> Connection:
-    """A connection whose questions, until something is written, all see the same moment."""
+    """Connect so that all queries between two writes see the same snapshot."""
     return create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ", hide_parameters=True).connect()
 
 
 def create(connection: Connection, statement: str) -> None:
-    """Runs a CREATE TABLE, and makes the indexes of that table.
+    """Run a CREATE TABLE, and create the indexes of that table.
 
-    Texts are compared byte by byte, as on every other engine, whatever the database's locale.
+    Text is compared byte by byte, as on every other engine, whatever the database's locale.
     """
     connection.exec_driver_sql(_bytewise(statement))
     table = statement.partition("CREATE TABLE IF NOT EXISTS ")[2].partition(" ")[0]
@@ -54,9 +54,9 @@ def create(connection: Connection, statement: str) -> None:
 
 @contextmanager
 def single_writer(connection: Connection) -> Iterator[None]:
-    """Lets one writer in at a time; readers go on.
+    """Keep other writers out until the block ends. Readers are not blocked.
 
-    The lock is the session's and is taken before the transaction begins, so that this sees what the writer before left.
+    The session takes the lock before the transaction begins, so the transaction sees what the previous writer committed.
     """
     connection.exec_driver_sql(f"SELECT pg_advisory_lock({_WRITERS})")
     connection.commit()
@@ -68,8 +68,8 @@ def single_writer(connection: Connection) -> Iterator[None]:
 
 
 def stage_parquet(connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
-    """Copies those columns of Parquet files into a temporary table of that name."""
-    from pyarrow import dataset  # noqa: PLC0415  # brings pandas in, a second that only this needs
+    """Copy those columns of Parquet files into a temporary table of that name."""
+    from pyarrow import dataset  # noqa: PLC0415  # imports pandas, which takes a second
 
     landed = dataset.dataset([str(file) for file in files], format="parquet")
     fields = [field for field in landed.schema if field.name in columns]
@@ -89,7 +89,10 @@ def _bytewise(statement: str) -> str:
 
 
 def _csv(batch: pa.RecordBatch) -> bytes:
-    """NULL is nothing, an empty text is two quotes; the byte 0, which PostgreSQL refuses, becomes U+FFFD."""
+    """Return a batch as CSV, in which NULL is empty and an empty text is two quotes.
+
+    The byte 0 becomes U+FFFD, because PostgreSQL refuses it.
+    """
     content = BytesIO()
     csv.write_csv(batch, content, csv.WriteOptions(include_header=False))
     return content.getvalue().replace(b"\0", "\N{REPLACEMENT CHARACTER}".encode())

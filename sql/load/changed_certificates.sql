@@ -1,10 +1,10 @@
--- changed_certificates: the certificates that a landed registry adds, changes or removes, or whose recipients it does.
+-- changed_certificates: the certificates that differ between the former and the landed registry, or whose recipients differ.
 --
 -- Grain   one or more rows per certificate, of the former registry or the landed one
 -- Reads   certificates, recipients, landed_certificates, landed_recipients
--- Counts  a row that did not change is twice in the union of both registries
+-- Counts  a row that did not change is twice in the union of both registries, so a row that is there once has changed
 WITH
-every_certificate AS (
+certificates_of_both AS (
     SELECT
         certificate_id,
         issuer_id,
@@ -22,7 +22,7 @@ every_certificate AS (
     FROM landed_certificates
 ),
 
-every_recipient AS (
+recipients_of_both AS (
     SELECT
         recipient_id,
         certificate_id,
@@ -47,11 +47,11 @@ every_recipient AS (
 )
 
 SELECT certificate_id
-FROM every_certificate
+FROM certificates_of_both
 GROUP BY certificate_id, issuer_id, name, kind, created_at
 HAVING COUNT(*) = 1
 UNION ALL
 SELECT certificate_id
-FROM every_recipient
+FROM recipients_of_both
 GROUP BY recipient_id, certificate_id, email, name, message_id, access_email_sent_at, created_at, address_hash
 HAVING COUNT(*) = 1

@@ -1,4 +1,4 @@
--- every_certificate: whose figures other rules may move.
+-- every_certificate: all certificates, because a change of rules may change the figures of each.
 --
 -- Grain   one row per certificate
 -- Reads   certificates

@@ -1,4 +1,4 @@
--- failures: why mails of a landed slice did not reach their recipients, or were not wanted.
+-- failures: the mails of a landed slice that did not reach their recipients or were not wanted, with the reason.
 --
 -- Grain   one row per event_key of type bounced, rejected, deferred or complained
 -- Reads   landed_events

@@ -1,4 +1,4 @@
--- identities: the different things that a landed slice's events know of their recipients.
+-- identities: the distinct identities in a landed slice's events, with their number of events.
 --
 -- Grain   one row per identity_key of the slice
 -- Reads   landed_events

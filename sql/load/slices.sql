@@ -1,4 +1,4 @@
--- slices: what became of one slice, as the loading stage says it.
+-- slices: the state of one slice, as the loading stage gives it.
 --
 -- Grain   one row
 -- Params  one per column; last_error and loaded_at may be NULL

@@ -1,4 +1,4 @@
--- subscriptions: who gets which report, as the landed registry says.
+-- subscriptions: the subscriptions to reports in the landed registry.
 --
 -- Grain   one row per subscription
 -- Reads   landed_subscriptions

@@ -1,13 +1,14 @@
--- alb: AWS Application Load Balancer's access log.
+-- alb: the access log of AWS's Application Load Balancer.
 --
 -- Grain   one row per line
 -- Reads   documents
--- Counts  the line is split at its quotes, since one within a field is \x22: fields of words, "request", "agent", words,
---         "trace", "domain", "certificate", priority and time; what is appended is left alone. The time is when the request
---         came (request_creation_time), not when it was answered. Of the trace the load balancer's own part names one request:
---         Self where the client sent a Root, which many requests may share, else the Root that the load balancer made.
+-- Counts  the line is split at its quotes, because a quote inside a field is written as \x22. Its parts are unquoted fields,
+--         "request", "agent", unquoted fields, "trace", "domain", "certificate", and the fields from priority and time on.
+--         Fields that AWS appends later are not read. The time is when the request came (request_creation_time), not when it was
+--         answered. The request id is the part of the trace that the load balancer made: Self where the client sent a Root
+--         (which many requests may share), and Root where it did not.
 --         docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html
-WITH quoted AS (
+WITH split_lines AS (
     SELECT
         file,
         document,
@@ -15,7 +16,7 @@ WITH quoted AS (
     FROM documents
 ),
 
-parsed AS (
+parsed_lines AS (
     SELECT
         file,
         document,
@@ -24,7 +25,7 @@ parsed AS (
         part[4] AS agent,
         part[6] AS trace,
         STRING_SPLIT(part[11], ' ') AS creation
-    FROM quoted
+    FROM split_lines
 )
 
 SELECT
@@ -43,4 +44,4 @@ SELECT
     ) AS request_id,
     CONCAT_WS('|', creation[3], REGEXP_REPLACE(answer[4], ':\d+$', ''), agent, request) AS key_parts,
     FALSE AS is_flagged
-FROM parsed
+FROM parsed_lines

@@ -2,11 +2,12 @@
 --
 -- Grain   one row per line
 -- Reads   documents
--- Counts  Apache puts a backslash before a quote and a backslash, writes white space as C does and other bytes outside printable
---         ASCII as \xhh. Here all become \xHH, the escaped backslash first since each of the others begins with one: then a
---         field ends at the next quote. What follows the agent (operators append fields) is left alone.
+-- Counts  Apache writes a backslash before a quote and a backslash, white space as C does (\n, \t), and other bytes outside
+--         printable ASCII as \xhh. Here all of them become \xHH, so that a field ends at the next quote. The escaped backslash
+--         is replaced first, because the other escapes begin with a backslash, too. Fields that operators append after the agent
+--         are not read.
 --         httpd.apache.org/docs/2.4/mod/mod_log_config.html#format-notes
-WITH plain AS (
+WITH hex_escaped_lines AS (
     SELECT
         file,
         document,
@@ -19,7 +20,7 @@ WITH plain AS (
     FROM documents
 ),
 
-parsed AS (
+parsed_lines AS (
     SELECT
         file,
         document,
@@ -28,7 +29,7 @@ parsed AS (
             '^(\S+) \S+ [^"]*?\[([^\]"]*)\] "([^"]*)" (\d{3}|-) (?:\d+|-) "[^"]*" "([^"]*)"',
             ['ip', 'moment', 'request', 'status', 'agent']
         ) AS field
-    FROM plain
+    FROM hex_escaped_lines
 )
 
 SELECT
@@ -44,4 +45,4 @@ SELECT
     CAST(NULL AS VARCHAR) AS request_id,
     CONCAT_WS('|', field.moment, field.ip, field.agent, field.request) AS key_parts,
     FALSE AS is_flagged
-FROM parsed
+FROM parsed_lines

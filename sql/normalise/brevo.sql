@@ -2,11 +2,12 @@
 --
 -- Grain   one row per event
 -- Reads   records
--- Counts  ts_epoch alone is UTC; ts, ts_event and a date without an offset follow the account's time zone and are no time. The
---         report spells the events in other words than the webhook: both have one name here, and so one key. id is the
---         webhook's, not the event's. The header X-Mailin-custom is metadata where it is JSON. A report of nothing may be {}.
+-- Counts  the time is ts_epoch, which is UTC, or a date with an offset. ts, ts_event and a date without an offset follow the
+--         account's time zone and are not read. The report spells some events differently from the webhook. Both spellings get
+--         one name, so that both records have one key. id identifies the webhook, not the event. The header X-Mailin-custom is
+--         metadata where it is a JSON object. An empty report may be {} and is ignored.
 --         developers.brevo.com/docs/transactional-webhooks, developers.brevo.com/reference/get-email-event-report
-WITH unwrapped AS (
+WITH payloads AS (
     SELECT
         file,
         document,
@@ -14,7 +15,7 @@ WITH unwrapped AS (
     FROM records
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
@@ -25,28 +26,27 @@ parsed AS (
                 "tags": "VARCHAR", "X-Mailin-custom": "VARCHAR"
             }'
         )) AS event
-    FROM unwrapped
+    FROM payloads
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
-        CASE LOWER(event.event)
-            WHEN 'requests' THEN 'request'
-            WHEN 'hardbounces' THEN 'hard_bounce'
-            WHEN 'softbounces' THEN 'soft_bounce'
-            WHEN 'invalid' THEN 'invalid_email'
-            WHEN 'loadedbyproxy' THEN 'proxy_open'
-            WHEN 'clicks' THEN 'click'
-            WHEN 'unsubscribed' THEN 'unsubscribe'
-            ELSE LOWER(event.event)
-        END AS name,
+        COALESCE(MAP {
+            'requests': 'request',
+            'hardbounces': 'hard_bounce',
+            'softbounces': 'soft_bounce',
+            'invalid': 'invalid_email',
+            'loadedbyproxy': 'proxy_open',
+            'clicks': 'click',
+            'unsubscribed': 'unsubscribe'
+        }[LOWER(event.event)], LOWER(event.event)) AS name,
         COALESCE(
             epoch_time(event.ts_epoch, 1000),
             CASE WHEN REGEXP_MATCHES(event.date, '\d(?:Z|[+-]\d\d(?::?\d\d)?)\s*$') THEN iso_time(event.date) END
         ) AS occurred_at,
         COALESCE(event."message-id", event."messageId") AS message_id
-    FROM parsed
+    FROM parsed_events
 )
 
 SELECT
@@ -56,18 +56,27 @@ SELECT
     event IS NOT NULL AS is_readable,
     TRIM(record) = '{}' AS is_ignored,
     CASE
-        WHEN name = 'request' THEN 'queued'
-        WHEN name = 'deferred' THEN 'deferred'
-        WHEN name = 'delivered' THEN 'delivered'
-        WHEN name IN ('hard_bounce', 'soft_bounce', 'invalid_email', 'bounces') THEN 'bounced'
-        WHEN name = 'blocked' THEN 'rejected'
-        WHEN name = 'error' THEN 'failed'
-        WHEN name IN ('opened', 'unique_opened', 'proxy_open', 'unique_proxy_open', 'unique_proxy_opened') THEN 'opened'
-        WHEN name = 'click' THEN 'clicked'
-        WHEN name IN ('spam', 'complaint') THEN 'complained'
-        WHEN name = 'unsubscribe' THEN 'unsubscribed'
-        WHEN name = 'list_addition' THEN 'subscribed'
-        WHEN nullif_blank(name) IS NOT NULL THEN 'unknown'
+        WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+            'request': 'queued',
+            'deferred': 'deferred',
+            'delivered': 'delivered',
+            'hard_bounce': 'bounced',
+            'soft_bounce': 'bounced',
+            'invalid_email': 'bounced',
+            'bounces': 'bounced',
+            'blocked': 'rejected',
+            'error': 'failed',
+            'opened': 'opened',
+            'unique_opened': 'opened',
+            'proxy_open': 'opened',
+            'unique_proxy_open': 'opened',
+            'unique_proxy_opened': 'opened',
+            'click': 'clicked',
+            'spam': 'complained',
+            'complaint': 'complained',
+            'unsubscribe': 'unsubscribed',
+            'list_addition': 'subscribed'
+        }[name], 'unknown')
     END AS event_type,
     occurred_at,
     CONCAT_WS(
@@ -80,20 +89,25 @@ SELECT
     event.link AS url,
     event.user_agent AS user_agent,
     CONTAINS(name, 'proxy_open') AS is_flagged,
-    CASE
-        WHEN name IN ('hard_bounce', 'invalid_email') THEN 'hard'
-        WHEN name IN ('soft_bounce', 'deferred') THEN 'soft'
-        WHEN name = 'bounces' THEN 'undetermined'
-    END AS bounce_class,
-    CASE
-        WHEN name IN ('hard_bounce', 'soft_bounce', 'bounces') THEN 'bounced'
-        WHEN name = 'invalid_email' THEN 'invalid'
-        WHEN name = 'blocked' THEN 'blocked'
-        WHEN name IN ('spam', 'complaint') THEN 'spam'
-    END AS reject_reason,
-    -- Brevo puts a word of its own before the server's reply: "RecipientError: 550 5.5.0 ...".
+    MAP_EXTRACT_VALUE(MAP {
+        'hard_bounce': 'hard',
+        'invalid_email': 'hard',
+        'soft_bounce': 'soft',
+        'deferred': 'soft',
+        'bounces': 'undetermined'
+    }, name) AS bounce_class,
+    MAP_EXTRACT_VALUE(MAP {
+        'hard_bounce': 'bounced',
+        'soft_bounce': 'bounced',
+        'bounces': 'bounced',
+        'invalid_email': 'invalid',
+        'blocked': 'blocked',
+        'spam': 'spam',
+        'complaint': 'spam'
+    }, name) AS reject_reason,
+    -- Brevo puts a word before the server's reply, as in "RecipientError: 550 5.5.0 ...".
     REGEXP_EXTRACT(event.reason, '^\s*(?:\w+:\s*)?([245]\d\d)(?:\D|$)', 1) AS smtp_code,
     event.reason AS mta_response,
     name = 'blocked' AS is_suppressed,
     COALESCE(NULLIF(event.tags, '[]'), event.tag) AS tags
-FROM named
+FROM named_events

@@ -1,11 +1,11 @@
--- classified: every record of a slice as an event of the one vocabulary, with the verdict on it.
+-- classified: every record of a slice in the vocabulary that all formats share, with its outcome.
 --
 -- Grain   one row per record
 -- Reads   raw_events
--- Counts  outcome is event, reject (reason says why) or ignored; repeats of an event_key are still among the events. Of
---         several machine rules the first of provider_flag, method, proxy_ua, scanner_ua, crawler_ua is the reason. Free
---         text holds no address: only email does, which is not landed.
-WITH trimmed AS (
+-- Counts  outcome is event, reject (reason says why) or ignored. Records that repeat an event_key are still events here; repeats
+--         finds them. Where several rules recognise a machine, the reason is the first of provider_flag, method, proxy_ua,
+--         scanner_ua, crawler_ua. Free text is redacted. Only email holds an address, and email is not landed.
+WITH trimmed_records AS (
     SELECT
         *,
         address(email) AS mail_address,
@@ -14,7 +14,7 @@ WITH trimmed AS (
     FROM raw_events
 ),
 
-identified AS (
+parsed_records AS (
     SELECT
         *,
         texts(metadata) AS metadata_texts,
@@ -23,10 +23,10 @@ identified AS (
         unwrapped(link) AS unwrapped_link,
         reply(mta_response) AS reply_text,
         address_hash(mail_address, GETVARIABLE('hash_key')) AS known_address_hash
-    FROM trimmed
+    FROM trimmed_records
 ),
 
-known AS (
+identified_records AS (
     SELECT
         *,
         COALESCE(nullif_blank(recipient_id), nullif_blank(ids[1])) AS known_recipient_id,
@@ -38,10 +38,10 @@ known AS (
             WHEN is_probe THEN 'method'
             ELSE agent_rule
         END AS machine_rule
-    FROM identified
+    FROM parsed_records
 ),
 
-reasoned AS (
+checked_records AS (
     SELECT
         *,
         CASE
@@ -55,7 +55,7 @@ reasoned AS (
                 AND COALESCE(known_recipient_id, known_message_id, mail_address) IS NULL
                 THEN 'neither recipient id, message id nor address'
         END AS reason
-    FROM known
+    FROM identified_records
 )
 
 SELECT
@@ -97,4 +97,4 @@ SELECT
     CASE WHEN event_type = 'clicked' THEN LEFT(MD5(redacted_link(unwrapped_link)), 8) END AS link_key,
     CASE WHEN event_type = 'clicked' THEN link_channel(unwrapped_link) END AS link_channel,
     COALESCE(is_opt_out(unwrapped_link), FALSE) AS is_opt_out_link
-FROM reasoned
+FROM checked_records

@@ -2,11 +2,11 @@
 --
 -- Grain   one row per record
 -- Reads   records
--- Counts  the job's owner chose the times' form: rfc3339, unix (seconds) or unixnano, told apart by shape and magnitude. A bot
---         score below 30 (0 says that none was computed) or the category of a verified bot is the provider's word for a
---         machine. RayID names the request.
+-- Counts  the owner of the Logpush job chooses the form of the times: rfc3339, unix (seconds) or unixnano (nanoseconds). Shape
+--         and number of digits distinguish them. Cloudflare flags a machine by a bot score from 1 to 29 (0 means not computed)
+--         or by the category of a verified bot. RayID identifies the request.
 --         developers.cloudflare.com/logs/logpush/logpush-job/datasets/zone/http_requests
-WITH parsed AS (
+WITH parsed_requests AS (
     SELECT
         file,
         document,
@@ -22,11 +22,11 @@ WITH parsed AS (
     FROM records
 ),
 
-timed AS (
+timed_requests AS (
     SELECT
         *,
         TRIM(COALESCE(field.EdgeStartTimestamp, field.EdgeEndTimestamp)) AS moment
-    FROM parsed
+    FROM parsed_requests
 )
 
 SELECT
@@ -48,4 +48,4 @@ SELECT
         '|', moment, field.ClientIP, field.ClientRequestUserAgent, field.ClientRequestMethod, field.ClientRequestURI
     ) AS key_parts,
     COALESCE(TRY_CAST(field.BotScore AS DOUBLE) BETWEEN 1 AND 29, FALSE) OR nullif_blank(field.VerifiedBotCategory) IS NOT NULL AS is_flagged
-FROM timed
+FROM timed_requests

@@ -1,33 +1,33 @@
--- cloudfront: Amazon CloudFront's standard logs: W3C lines (the legacy logs and v2) and v2's JSON, with whichever fields were chosen.
+-- cloudfront: Amazon CloudFront's standard logs, with any choice of fields: W3C lines (legacy and v2) and JSON (v2).
 --
 -- Grain   one row per line that is no comment, and per JSON record
 -- Reads   lines, records
--- Counts  a line's fields are named by the last #Fields before it in its file: without one, or with another number of fields, it
---         cannot be read, nor can a record without method, path and status. Headers are numbered over all files, so that a
---         line's header is one of its own file or none. CloudFront writes a percent code of the client's as %25XX, and twice
---         encodes the agent: %25XX is %XX, then decoded once. timestamp(ms) overrules date and time. The lines are read
---         twice rather than kept in memory.
+-- Counts  the last #Fields line before a line, in the same file, names its fields. A line without one, or with another number of
+--         fields, cannot be read. Nor can a record without method, path or status. Headers are numbered over all files and
+--         joined by file and number, so that no line gets another file's header. CloudFront writes a client's percent code as
+--         %25XX and encodes the agent twice: %25XX becomes %XX, then the agent is decoded once more. timestamp(ms) takes
+--         precedence over date and time. The lines are read twice, because keeping them would take memory.
 --         docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
-WITH numbered AS NOT MATERIALIZED (
+WITH numbered_lines AS NOT MATERIALIZED (
     SELECT
         file,
         document,
-        -- A frame without an order streams; sqlfluff knows none.
+        -- DuckDB streams a window frame without ORDER BY; sqlfluff cannot parse one.
         ROW_NUMBER() OVER () AS position,
         COUNT(*) FILTER (STARTS_WITH(document, '#Fields:')) OVER (ROWS UNBOUNDED PRECEDING) AS header_number  -- noqa: PRS
     FROM lines
 ),
 
-headers AS (
+field_headers AS (
     SELECT
         file,
         header_number,
         STRING_SPLIT_REGEX(TRIM(SUBSTRING(document, 9)), '\s+') AS names
-    FROM numbered
+    FROM numbered_lines
     WHERE STARTS_WITH(document, '#Fields:')
 ),
 
-places AS (
+field_places AS (
     SELECT
         file,
         header_number,
@@ -43,25 +43,25 @@ places AS (
         LIST_POSITION(names, 'sc-status') AS status_place,
         LIST_POSITION(names, 'cs(User-Agent)') AS agent_place,
         LIST_POSITION(names, 'x-edge-request-id') AS request_place
-    FROM headers
+    FROM field_headers
 ),
 
-split AS (
+split_lines AS (
     SELECT
         file,
         document,
         header_number,
         position,
         STRING_SPLIT(document, CASE WHEN CONTAINS(document, CHR(9)) THEN CHR(9) ELSE ' ' END) AS value
-    FROM numbered
+    FROM numbered_lines
     WHERE REGEXP_MATCHES(document, '^\s*[^\s#{\[]')
 ),
 
--- A join may lose the order of the files, in which events are printed.
-described AS (
+-- Sorted, because events are printed in the order of the files, which a join may lose.
+named_fields AS (
     SELECT
-        split.file,
-        split.document,
+        split_lines.file,
+        split_lines.document,
         CASE
             WHEN LEN(value) = field_count
                 THEN {
@@ -71,14 +71,14 @@ described AS (
                     'cs(User-Agent)': value[agent_place], 'x-edge-request-id': value[request_place]
                 }
         END AS field
-    FROM split
-    LEFT JOIN places
-        ON split.file = places.file AND split.header_number = places.header_number
-    ORDER BY split.position
+    FROM split_lines
+    LEFT JOIN field_places
+        ON split_lines.file = field_places.file AND split_lines.header_number = field_places.header_number
+    ORDER BY split_lines.position
 ),
 
-parsed AS (
-    SELECT file, document, document AS record, field FROM described
+parsed_requests AS (
+    SELECT file, document, document AS record, field FROM named_fields
     UNION ALL
     SELECT
         file,
@@ -96,7 +96,7 @@ parsed AS (
     WHERE REGEXP_MATCHES(document, '^\s*[{\[]')
 ),
 
-reduced AS (
+decoded_requests AS (
     SELECT
         *,
         field."cs-method" AS method,
@@ -104,7 +104,7 @@ reduced AS (
         REGEXP_REPLACE(COALESCE(nullif_blank(field."cs-uri-query"), ''), '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS query,
         REGEXP_REPLACE(field."cs(User-Agent)", '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS agent,
         CONCAT_WS(' ', field.date, field.time) AS moment
-    FROM parsed
+    FROM parsed_requests
 )
 
 SELECT
@@ -120,4 +120,4 @@ SELECT
     field."x-edge-request-id" AS request_id,
     CONCAT_WS('|', field."timestamp(ms)", moment, field.timestamp, field."c-ip", agent, method, stem, query) AS key_parts,
     FALSE AS is_flagged
-FROM reduced
+FROM decoded_requests

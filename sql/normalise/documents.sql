@@ -1,4 +1,4 @@
--- documents: the lines that say something.
+-- documents: the lines that hold data.
 --
 -- Grain   one row per line that is neither blank nor a comment
 -- Reads   lines

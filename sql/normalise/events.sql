@@ -1,8 +1,8 @@
--- events: the events of a slice as the landing keeps them, each once.
+-- events: the events of a slice in the columns of the landing, each event once.
 --
 -- Grain   one row per event_key
 -- Reads   staged, the table repeats
--- Counts  no address and no IP
+-- Counts  addresses and IPs are left out
 SELECT
     staged.event_key,
     GETVARIABLE('source') AS source,

@@ -1,4 +1,4 @@
--- explained: events as the command line prints them, repeats too.
+-- explained: events in the form that the command line prints, repeats included.
 --
 -- Grain   one row per record that became an event, in the order of the files
 -- Reads   staged

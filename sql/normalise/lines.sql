@@ -1,7 +1,7 @@
--- lines: the raw text of a slice's files.
+-- lines: the raw lines of a slice's files.
 --
 -- Grain   one row per line of the files in the variable files, which the stage has made clean UTF-8 with \n
--- Counts  blank lines are rows too (NULL): rejects are numbered by them
+-- Counts  blank lines are rows too, with NULL, because rejects are numbered by line
 SELECT
     file,
     storable(line) AS document

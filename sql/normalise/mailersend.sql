@@ -1,11 +1,12 @@
 -- mailersend: MailerSend's webhooks of both versions and pages of its activity API.
 --
--- Grain   one row per event; a page's row is what a webhook of version 1 has as data
+-- Grain   one row per event; a row of a page has the form of data in a webhook of version 1
 -- Reads   records
--- Counts  version 1 (until 2026-12) nests mail and recipient, version 2 names them flat and has the time beside data. The mail's
---         status says less than the event's type. MailerSend has no metadata, and no user agent in version 1.
+-- Counts  version 1 (until 2026-12) nests the mail and the recipient. Version 2 names them flat and has the time beside data.
+--         The event's type is read, because the mail's status says less. MailerSend sends no metadata, and no user agent in
+--         version 1.
 --         developers.mailersend.com/api/v1/account/webhooks, developers.mailersend.com/api/v1/activity
-WITH unwrapped AS (
+WITH payloads AS (
     SELECT
         file,
         document,
@@ -13,7 +14,7 @@ WITH unwrapped AS (
     FROM records
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
@@ -29,10 +30,10 @@ parsed AS (
                 }
             }'
         )) AS event
-    FROM unwrapped
+    FROM payloads
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         LOWER(COALESCE(nullif_blank(event.data.type), REGEXP_REPLACE(event.type, '^activity\.', ''))) AS name,
@@ -40,7 +41,7 @@ named AS (
         COALESCE(event.data.email.recipient.email, event.data.recipient) AS email,
         COALESCE(event.data.email.message.id, event.data.message_id) AS message_id,
         COALESCE(event.data.morph.url, event.data.meta.url) AS url
-    FROM parsed
+    FROM parsed_events
 )
 
 SELECT
@@ -49,19 +50,20 @@ SELECT
     record,
     event IS NOT NULL AS is_readable,
     FALSE AS is_ignored,
-    CASE name
-        WHEN 'sent' THEN 'sent'
-        WHEN 'deferred' THEN 'deferred'
-        WHEN 'delivered' THEN 'delivered'
-        WHEN 'soft_bounced' THEN 'bounced'
-        WHEN 'hard_bounced' THEN 'bounced'
-        WHEN 'suppressed' THEN 'rejected'
-        WHEN 'opened' THEN 'opened'
-        WHEN 'clicked' THEN 'clicked'
-        WHEN 'spam_complaint' THEN 'complained'
-        WHEN 'spam_complaints' THEN 'complained'
-        WHEN 'unsubscribed' THEN 'unsubscribed'
-        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
+    CASE
+        WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+            'sent': 'sent',
+            'deferred': 'deferred',
+            'delivered': 'delivered',
+            'soft_bounced': 'bounced',
+            'hard_bounced': 'bounced',
+            'suppressed': 'rejected',
+            'opened': 'opened',
+            'clicked': 'clicked',
+            'spam_complaint': 'complained',
+            'spam_complaints': 'complained',
+            'unsubscribed': 'unsubscribed'
+        }[name], 'unknown')
     END AS event_type,
     iso_time(moment) AS occurred_at,
     event.data.id AS event_key,
@@ -75,12 +77,18 @@ SELECT
     message_id,
     url,
     event.data.meta.user_agent AS user_agent,
-    CASE WHEN name = 'hard_bounced' THEN 'hard' WHEN name IN ('soft_bounced', 'deferred') THEN 'soft' END AS bounce_class,
-    CASE
-        WHEN name IN ('soft_bounced', 'hard_bounced') THEN 'bounced'
-        WHEN name = 'suppressed' THEN 'blocked'
-        WHEN name IN ('spam_complaint', 'spam_complaints') THEN 'spam'
-    END AS reject_reason,
+    MAP_EXTRACT_VALUE(MAP {
+        'hard_bounced': 'hard',
+        'soft_bounced': 'soft',
+        'deferred': 'soft'
+    }, name) AS bounce_class,
+    MAP_EXTRACT_VALUE(MAP {
+        'soft_bounced': 'bounced',
+        'hard_bounced': 'bounced',
+        'suppressed': 'blocked',
+        'spam_complaint': 'spam',
+        'spam_complaints': 'spam'
+    }, name) AS reject_reason,
     event.data.meta.bounce_code AS smtp_code,
     CASE
         WHEN name IN ('soft_bounced', 'hard_bounced', 'deferred')
@@ -88,4 +96,4 @@ SELECT
     END AS mta_response,
     name = 'suppressed' AS is_suppressed,
     COALESCE(event.data.email.tags, event.data.tags) AS tags
-FROM named
+FROM named_events

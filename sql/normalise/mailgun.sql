@@ -1,11 +1,12 @@
--- mailgun: Mailgun's webhooks, the pages of its Events and Logs APIs, and the form posts of before 2018.
+-- mailgun: Mailgun's webhooks, pages of its Events and Logs APIs, and the form posts that it sent before 2018.
 --
 -- Grain   one row per record
 -- Reads   records
--- Counts  an id is unique within a day only, so the day is part of the key; a form has a token for it. A temporary failure is
---         deferred. Codes 605, 606 and 607 are Mailgun's own: it did not try. Among a form's fields stand the user variables: the
---         first of a name is Mailgun's, but the last timestamp and token. documentation.mailgun.com/docs/mailgun/user-manual/events
-WITH forms AS (
+-- Counts  an id is unique within one day only, so the day is part of the key. A form has a token instead of an id. A temporary
+--         failure is deferred. Codes 605, 606 and 607 are Mailgun's own: it did not try. A form holds the user's variables among
+--         its fields. Of several fields of one name the first is Mailgun's, but of timestamp and token the last.
+--         documentation.mailgun.com/docs/mailgun/user-manual/events
+WITH payloads AS (
     SELECT
         file,
         document,
@@ -14,16 +15,16 @@ WITH forms AS (
     FROM records
 ),
 
-mapped AS (
+form_payloads AS (
     SELECT
         *,
         MAP_FROM_ENTRIES(LIST_FILTER(
             fields, lambda field, position : LIST_POSITION(LIST_TRANSFORM(fields, lambda other : other.key), field.key) = position  -- noqa: PRS
         )) AS form
-    FROM forms
+    FROM payloads
 ),
 
-restated AS (
+restated_payloads AS (
     SELECT
         *,
         CASE
@@ -48,10 +49,10 @@ restated AS (
             WHEN REGEXP_MATCHES(record, '"event-data"\s*:') THEN record
             ELSE CONCAT('{"event-data":', record, '}')
         END AS restatement
-    FROM mapped
+    FROM form_payloads
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(restatement, '{
@@ -64,10 +65,10 @@ parsed AS (
                 "delivery-status": {"code": "VARCHAR", "message": "VARCHAR", "enhanced-code": "VARCHAR"}
             }
         }')) AS post
-    FROM restated
+    FROM restated_payloads
 ),
 
-typed AS (
+typed_events AS (
     SELECT
         *,
         post."event-data" AS event,
@@ -77,11 +78,18 @@ typed AS (
         CASE
             WHEN name = 'failed' THEN IF(LOWER(post."event-data".severity) = 'temporary', 'deferred', 'bounced')
             WHEN name IS NOT NULL THEN COALESCE(MAP {
-                'accepted': 'queued', 'delivered': 'delivered', 'bounced': 'bounced', 'rejected': 'rejected', 'dropped': 'rejected',
-                'opened': 'opened', 'clicked': 'clicked', 'complained': 'complained', 'unsubscribed': 'unsubscribed'
+                'accepted': 'queued',
+                'delivered': 'delivered',
+                'bounced': 'bounced',
+                'rejected': 'rejected',
+                'dropped': 'rejected',
+                'opened': 'opened',
+                'clicked': 'clicked',
+                'complained': 'complained',
+                'unsubscribed': 'unsubscribed'
             }[name], 'unknown')
         END AS event_type
-    FROM parsed
+    FROM parsed_events
 )
 
 SELECT
@@ -132,4 +140,4 @@ SELECT
     status.message AS mta_response,
     STARTS_WITH(event.reason, 'suppress-') OR status.code IN ('605', '606', '607') AS is_suppressed,
     event.tags AS tags
-FROM typed
+FROM typed_events

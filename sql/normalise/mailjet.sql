@@ -2,12 +2,13 @@
 --
 -- Grain   one row per event
 -- Reads   records
--- Counts  sent means that the receiving server took the mail. greylisted is no failure yet: Mailjet tries again. Rows of
---         openinformation, clickstatistics and bouncestatistics name no event: their time does, and StateID the error; states
---         from 14 on were never sent. A row of message tells by its status whether the mail was taken, and no time but that of
---         its arrival at Mailjet; the other statuses are told by the other listings. Payload is metadata where it is JSON, CustomID always.
+-- Counts  sent means that the receiving server accepted the mail. greylisted is deferred, because Mailjet tries again. Rows of
+--         openinformation, clickstatistics and bouncestatistics name no event: the column of their time gives it, and StateID
+--         gives the error. Mails with a StateID of 14 or more were never sent. A row of message is a delivery if its Status
+--         implies one. Its only time is the mail's arrival at Mailjet. Rows of message with other statuses are ignored, because
+--         the other listings report them. CustomID is always metadata, Payload where it is a JSON object.
 --         dev.mailjet.com/email/guides/webhooks, dev.mailjet.com/email/reference/messages
-WITH unwrapped AS (
+WITH payloads AS (
     SELECT
         file,
         document,
@@ -15,24 +16,21 @@ WITH unwrapped AS (
     FROM records
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
-        TRY(JSON_TRANSFORM(
-            record,
-            '{
-                "event": "VARCHAR", "time": "VARCHAR", "MessageID": "VARCHAR", "email": "VARCHAR", "customcampaign": "VARCHAR",
-                "CustomID": "VARCHAR", "Payload": "VARCHAR", "ip": "VARCHAR", "agent": "VARCHAR", "url": "VARCHAR",
-                "hard_bounce": "VARCHAR", "error": "VARCHAR", "comment": "VARCHAR", "smtp_reply": "VARCHAR",
-                "OpenedAt": "VARCHAR", "ClickedAt": "VARCHAR", "BouncedAt": "VARCHAR", "ID": "VARCHAR",
-                "IsStatePermanent": "VARCHAR", "StateID": "VARCHAR", "UserAgentFull": "VARCHAR", "Status": "VARCHAR",
-                "ArrivedAt": "VARCHAR", "ContactAlt": "VARCHAR"
-            }'
-        )) AS event
-    FROM unwrapped
+        TRY(JSON_TRANSFORM(record, '{
+            "event": "VARCHAR", "time": "VARCHAR", "MessageID": "VARCHAR", "email": "VARCHAR", "customcampaign": "VARCHAR",
+            "CustomID": "VARCHAR", "Payload": "VARCHAR", "ip": "VARCHAR", "agent": "VARCHAR", "url": "VARCHAR",
+            "hard_bounce": "VARCHAR", "error": "VARCHAR", "comment": "VARCHAR", "smtp_reply": "VARCHAR",
+            "OpenedAt": "VARCHAR", "ClickedAt": "VARCHAR", "BouncedAt": "VARCHAR", "ID": "VARCHAR",
+            "IsStatePermanent": "VARCHAR", "StateID": "VARCHAR", "UserAgentFull": "VARCHAR", "Status": "VARCHAR",
+            "ArrivedAt": "VARCHAR", "ContactAlt": "VARCHAR"
+        }')) AS event
+    FROM payloads
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         CASE
@@ -56,24 +54,25 @@ named AS (
         COALESCE(LOWER(COALESCE(event.hard_bounce, event."IsStatePermanent")) IN ('true', '1'), FALSE) AS is_hard,
         COALESCE(object_text(event."Payload"), '{}') AS payload,
         CASE WHEN event."ClickedAt" IS NOT NULL THEN TRY(JSON_TRANSFORM(record, '{"Url": "VARCHAR"}')."Url") ELSE event.url END AS url
-    FROM parsed
+    FROM parsed_events
 ),
 
-typed AS (
+typed_events AS (
     SELECT
         *,
         CASE
             WHEN error = 'greylisted' AND NOT is_hard THEN 'deferred'
-            WHEN name = 'sent' THEN 'delivered'
-            WHEN name = 'bounce' THEN 'bounced'
-            WHEN name = 'blocked' THEN 'rejected'
-            WHEN name = 'open' THEN 'opened'
-            WHEN name = 'click' THEN 'clicked'
-            WHEN name = 'spam' THEN 'complained'
-            WHEN name = 'unsub' THEN 'unsubscribed'
-            WHEN nullif_blank(name) IS NOT NULL THEN 'unknown'
+            WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+                'sent': 'delivered',
+                'bounce': 'bounced',
+                'blocked': 'rejected',
+                'open': 'opened',
+                'click': 'clicked',
+                'spam': 'complained',
+                'unsub': 'unsubscribed'
+            }[name], 'unknown')
         END AS event_type
-    FROM named
+    FROM named_events
 )
 
 SELECT
@@ -89,7 +88,7 @@ SELECT
         TRIM(COALESCE(event.time, pulled_time)), COALESCE(url, ''), COALESCE(event.ip, '')
     ) AS key_parts,
     COALESCE(event.email, event."ContactAlt") AS email,
-    -- Rows of bouncestatistics and message have the message's id as their own.
+    -- In rows of bouncestatistics and message, ID is the message's id.
     COALESCE(event."MessageID", CASE WHEN event."BouncedAt" IS NOT NULL OR is_message THEN event."ID" END) AS message_id,
     CASE
         WHEN nullif_blank(event."CustomID") IS NULL THEN payload
@@ -116,4 +115,4 @@ SELECT
     COALESCE(nullif_blank(event.smtp_reply), event.comment) AS mta_response,
     name = 'blocked' AND error IN ('preblocked', 'spam preblocked', 'blacklisted', 'spam reporter') AS is_suppressed,
     event.customcampaign AS tags
-FROM typed
+FROM typed_events

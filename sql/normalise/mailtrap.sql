@@ -2,11 +2,12 @@
 --
 -- Grain   one row per event
 -- Reads   records
--- Counts  a soft bounce and a suspension (of an unverified domain) are tried again, so they are deferred; a reject was never
---         tried: the recipient is on the suppression list or the domain stayed unverified. A bounce for what the mail or its
---         sender is, is a block; one for a passing state is soft. A category is a tag. docs.mailtrap.io/email-api-smtp/webhooks,
---         docs.mailtrap.io/email-api-smtp/analytics/statuses-and-events, docs.mailtrap.io/email-api-smtp/bounce-categorization
-WITH unwrapped AS (
+-- Counts  a soft bounce and a suspension (of an unverified domain) are deferred, because Mailtrap tries again. It never tried a
+--         rejected mail: the recipient is on the suppression list, or the domain is still unverified. A bounce because of the
+--         mail or its sender is a block, a bounce because of a passing state is soft. A category is a tag.
+--         docs.mailtrap.io/email-api-smtp/webhooks, docs.mailtrap.io/email-api-smtp/analytics/statuses-and-events,
+--         docs.mailtrap.io/email-api-smtp/bounce-categorization
+WITH payloads AS (
     SELECT
         file,
         document,
@@ -14,7 +15,7 @@ WITH unwrapped AS (
     FROM records
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
@@ -25,15 +26,15 @@ parsed AS (
                 "response_code": "VARCHAR", "bounce_category": "VARCHAR", "user_agent": "VARCHAR", "url": "VARCHAR"
             }'
         )) AS event
-    FROM unwrapped
+    FROM payloads
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         LOWER(TRIM(event.event)) AS name,
         LOWER(event.bounce_category) AS category
-    FROM parsed
+    FROM parsed_events
 )
 
 SELECT
@@ -42,18 +43,19 @@ SELECT
     record,
     event IS NOT NULL AS is_readable,
     FALSE AS is_ignored,
-    CASE name
-        WHEN 'soft bounce' THEN 'deferred'
-        WHEN 'soft_bounce' THEN 'deferred'
-        WHEN 'suspension' THEN 'deferred'
-        WHEN 'delivery' THEN 'delivered'
-        WHEN 'bounce' THEN 'bounced'
-        WHEN 'reject' THEN 'rejected'
-        WHEN 'open' THEN 'opened'
-        WHEN 'click' THEN 'clicked'
-        WHEN 'spam' THEN 'complained'
-        WHEN 'unsubscribe' THEN 'unsubscribed'
-        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
+    CASE
+        WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+            'soft bounce': 'deferred',
+            'soft_bounce': 'deferred',
+            'suspension': 'deferred',
+            'delivery': 'delivered',
+            'bounce': 'bounced',
+            'reject': 'rejected',
+            'open': 'opened',
+            'click': 'clicked',
+            'spam': 'complained',
+            'unsubscribe': 'unsubscribed'
+        }[name], 'unknown')
     END AS event_type,
     epoch_time(event.timestamp, 1000000) AS occurred_at,
     event.event_id AS event_key,
@@ -72,9 +74,13 @@ SELECT
         WHEN category IN ('transientfail', 'greylisting', 'timeout', 'overquota') OR STARTS_WITH(event.response_code, '4') THEN 'soft'
         ELSE 'hard'
     END AS bounce_class,
-    CASE name WHEN 'bounce' THEN 'bounced' WHEN 'reject' THEN 'blocked' WHEN 'spam' THEN 'spam' END AS reject_reason,
+    MAP_EXTRACT_VALUE(MAP {
+        'bounce': 'bounced',
+        'reject': 'blocked',
+        'spam': 'spam'
+    }, name) AS reject_reason,
     event.response_code AS smtp_code,
     event.response AS mta_response,
     name = 'reject' AS is_suppressed,
     event.category AS tags
-FROM named
+FROM named_events

@@ -1,9 +1,10 @@
--- mandrill: Mailchimp Transactional's (Mandrill's) webhooks, as form posts or the JSON inside them.
+-- mandrill: Mailchimp Transactional's (Mandrill's) webhooks, as form posts or as the JSON inside them.
 --
 -- Grain   one row per record
 -- Reads   records
--- Counts  no event has an id. Every event lists all opens and clicks of its message so far: they are not events again. A sync of
---         the reject lists has a type and no event, and is unknown. mailchimp.com/developer/transactional/docs/webhooks
+-- Counts  events have no id, so a hash is the key. Each event lists all opens and clicks of its message so far, which are not
+--         counted again. A sync of the reject lists has a type and no event, so its type is unknown.
+--         mailchimp.com/developer/transactional/docs/webhooks
 WITH posts AS (
     SELECT
         file,
@@ -17,7 +18,7 @@ WITH posts AS (
     FROM records
 ),
 
-unwrapped AS (
+payloads AS (
     SELECT
         file,
         document,
@@ -30,7 +31,7 @@ unwrapped AS (
     FROM posts
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(record, '{
@@ -40,10 +41,10 @@ parsed AS (
                 "_id": "VARCHAR", "email": "VARCHAR", "tags": "VARCHAR", "metadata": "VARCHAR", "diag": "VARCHAR", "reject": "VARCHAR"
             }
         }')) AS event
-    FROM unwrapped
+    FROM payloads
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         LOWER(COALESCE(nullif_blank(event.event), nullif_blank(event.type))) AS name,
@@ -51,7 +52,7 @@ named AS (
         COALESCE(event._id, event.msg._id) AS message_id,
         COALESCE(event.msg.email, event.reject.email) AS email,
         epoch_time(event.ts, 1000000) AS occurred_at
-    FROM parsed
+    FROM parsed_events
 )
 
 SELECT
@@ -60,10 +61,20 @@ SELECT
     record,
     event IS NOT NULL AS is_readable,
     FALSE AS is_ignored,
-    CASE WHEN name IS NOT NULL THEN COALESCE(MAP {
-        'send': 'sent', 'deferral': 'deferred', 'delivered': 'delivered', 'hard_bounce': 'bounced', 'soft_bounce': 'bounced',
-        'reject': 'rejected', 'open': 'opened', 'click': 'clicked', 'spam': 'complained', 'unsub': 'unsubscribed'
-    }[name], 'unknown') END AS event_type,
+    CASE
+        WHEN name IS NOT NULL THEN COALESCE(MAP {
+            'send': 'sent',
+            'deferral': 'deferred',
+            'delivered': 'delivered',
+            'hard_bounce': 'bounced',
+            'soft_bounce': 'bounced',
+            'reject': 'rejected',
+            'open': 'opened',
+            'click': 'clicked',
+            'spam': 'complained',
+            'unsub': 'unsubscribed'
+        }[name], 'unknown')
+    END AS event_type,
     occurred_at,
     CONCAT_WS(
         '|', name, COALESCE(message_id, LOWER(email), ''), EPOCH_US(occurred_at), COALESCE(event.url, ''), COALESCE(event.ip, '')
@@ -73,7 +84,11 @@ SELECT
     object_text(event.msg.metadata) AS metadata,
     event.url AS url,
     event.user_agent AS user_agent,
-    CASE name WHEN 'hard_bounce' THEN 'hard' WHEN 'soft_bounce' THEN 'soft' WHEN 'deferral' THEN 'soft' END AS bounce_class,
+    MAP_EXTRACT_VALUE(MAP {
+        'hard_bounce': 'hard',
+        'soft_bounce': 'soft',
+        'deferral': 'soft'
+    }, name) AS bounce_class,
     CASE
         WHEN name = 'spam' THEN 'spam'
         WHEN name IN ('hard_bounce', 'soft_bounce') THEN 'bounced'
@@ -87,4 +102,4 @@ SELECT
     event.msg.diag AS mta_response,
     name = 'reject' AND COALESCE(REGEXP_MATCHES(refusal, 'bounce|spam|unsub|custom|rule'), FALSE) AS is_suppressed,
     event.msg.tags AS tags
-FROM named
+FROM named_events

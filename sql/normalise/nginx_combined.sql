@@ -2,9 +2,10 @@
 --
 -- Grain   one row per line
 -- Reads   documents
--- Counts  nginx writes a quote, a backslash and bytes outside printable ASCII as \xHH, so a field ends at the next quote;
---         what follows the agent (operators append fields) is left alone. nginx.org/en/docs/http/ngx_http_log_module.html
-WITH parsed AS (
+-- Counts  nginx writes quotes, backslashes and bytes outside printable ASCII as \xHH, so a field ends at the next quote. Fields
+--         that operators append after the agent are not read.
+--         nginx.org/en/docs/http/ngx_http_log_module.html
+WITH parsed_lines AS (
     SELECT
         file,
         document,
@@ -29,4 +30,4 @@ SELECT
     CAST(NULL AS VARCHAR) AS request_id,
     CONCAT_WS('|', field.moment, field.ip, field.agent, field.request) AS key_parts,
     FALSE AS is_flagged
-FROM parsed
+FROM parsed_lines

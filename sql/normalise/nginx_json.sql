@@ -1,12 +1,13 @@
--- nginx_json: nginx's log as JSON, whose keys are the operator's choice.
+-- nginx_json: nginx's access log as JSON, under keys that the operator chose.
 --
 -- Grain   one row per record
 -- Reads   records
--- Counts  the keys are nginx's variables or what operators commonly call them; a record that has no request or no status among
---         them cannot be read. Without escape=json nginx writes \xHH into the JSON, which is none then: the escape is kept as
---         text and decoded with the bytes beside it. A backslash of sound JSON is the client's own. An epoch is in seconds.
+-- Counts  the keys are the names of nginx's variables and others that operators commonly use. A record without a request or
+--         without a status cannot be read. Without escape=json nginx writes \xHH into the JSON, which is invalid then: the
+--         escape is kept as text and decoded with the bytes beside it. A backslash in valid JSON is the client's own. An epoch
+--         is in seconds.
 --         nginx.org/en/docs/http/ngx_http_log_module.html#log_format
-WITH classified AS (
+WITH checked_records AS (
     SELECT
         file,
         document,
@@ -15,7 +16,7 @@ WITH classified AS (
     FROM records
 ),
 
-parsed AS (
+parsed_requests AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
@@ -30,10 +31,10 @@ parsed AS (
                 "remote_addr": "VARCHAR", "http_x_forwarded_for": "VARCHAR", "request_id": "VARCHAR"
             }'
         )) AS field
-    FROM classified
+    FROM checked_records
 ),
 
-named AS (
+named_requests AS (
     SELECT
         *,
         COALESCE(field.request, field.request_line) AS request,
@@ -45,10 +46,10 @@ named AS (
             nullif_blank(field.time)
         ) AS moment,
         COALESCE(field.http_user_agent, field.user_agent, field.agent) AS agent
-    FROM parsed
+    FROM parsed_requests
 ),
 
-asked AS (
+request_targets AS (
     SELECT
         *,
         COALESCE(field.request_method, field.method, SPLIT_PART(request, ' ', 1)) AS method,
@@ -56,7 +57,7 @@ asked AS (
             WHEN REGEXP_MATCHES(request, '^[A-Z]+ \S+( HTTP/[\d.]+)?$') THEN SPLIT_PART(request, ' ', 2)
             WHEN request IS NULL AND uri != '' THEN uri || CASE WHEN arguments = '' OR CONTAINS(uri, '?') THEN '' ELSE '?' || arguments END
         END AS target
-    FROM named
+    FROM named_requests
 )
 
 SELECT
@@ -72,4 +73,4 @@ SELECT
     field.request_id AS request_id,
     CONCAT_WS('|', moment, field.remote_addr, field.http_x_forwarded_for, agent, method, target) AS key_parts,
     FALSE AS is_flagged
-FROM asked
+FROM request_targets

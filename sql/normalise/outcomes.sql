@@ -1,4 +1,4 @@
--- outcomes: what became of a slice's records.
+-- outcomes: how many of a slice's records had which outcome.
 --
 -- Grain   one row
 -- Reads   staged, the table repeats

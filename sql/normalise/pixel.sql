@@ -1,17 +1,17 @@
--- pixel: requests of any access log as tracking-pixel records.
+-- pixel: requests of the tracking pixel, from any access log.
 --
 -- Grain   one row per request
 -- Reads   requests (the format's view)
--- Counts  a request for something else, by another method or with another status is ignored, as is one that is no request
---         at all (TLS junk). Of a key repeated the first counts. Only the six keys are read, the rest is not ours.
-WITH asked AS (
+-- Counts  requests with another path, method or status are ignored, and so are lines that hold no request (TLS junk). Of a
+--         repeated key the first value counts. Only the six keys are read.
+WITH request_paths AS (
     SELECT
         *,
         REGEXP_REPLACE(target, '^[A-Za-z]+://[^/?]*', '') AS path_and_query
     FROM requests
 ),
 
-classified AS (
+checked_requests AS (
     SELECT
         *,
         COALESCE(
@@ -21,10 +21,10 @@ classified AS (
             TRUE
         ) AS is_ignored,
         '&' || SUBSTRING(path_and_query, STRPOS(path_and_query, '?') + 1) AS query
-    FROM asked
+    FROM request_paths
 ),
 
-read AS (
+parsed_requests AS (
     SELECT
         *,
         CASE
@@ -34,40 +34,38 @@ read AS (
                     'ch': query_value(query, 'ch'), 'm': query_value(query, 'm'), 'n': query_value(query, 'n')
                 }
         END AS field
-    FROM classified
+    FROM checked_requests
 ),
 
-named AS (
+typed_requests AS (
     SELECT
         *,
-        CASE LOWER(nullif_blank(field.e))
-            WHEN 'open' THEN 'opened'
-            WHEN 'view' THEN 'viewed'
-            WHEN 'claim' THEN 'claimed'
-            WHEN 'download' THEN 'downloaded'
-            WHEN 'share' THEN 'shared'
-            WHEN 'profile' THEN 'added_to_profile'
-            WHEN 'verify' THEN 'verified'
-        END AS event_type,
+        MAP_EXTRACT_VALUE(MAP {
+            'open': 'opened',
+            'view': 'viewed',
+            'claim': 'claimed',
+            'download': 'downloaded',
+            'share': 'shared',
+            'profile': 'added_to_profile',
+            'verify': 'verified'
+        }, LOWER(nullif_blank(field.e))) AS event_type,
         CASE LOWER(nullif_blank(field.e))
             WHEN 'profile' THEN 'linkedin'
-            WHEN 'share'
-                THEN CASE LOWER(nullif_blank(field.ch))
-                    WHEN 'twitter' THEN 'x'
-                    WHEN 'linkedin' THEN 'linkedin'
-                    WHEN 'facebook' THEN 'facebook'
-                    WHEN 'x' THEN 'x'
-                    WHEN 'whatsapp' THEN 'whatsapp'
-                    WHEN 'telegram' THEN 'telegram'
-                    WHEN 'email' THEN 'email'
-                    WHEN 'copy_link' THEN 'copy_link'
-                    WHEN 'embed' THEN 'embed'
-                    WHEN 'qr' THEN 'qr'
-                    WHEN 'native' THEN 'native'
-                    ELSE 'other'
-                END
+            WHEN 'share' THEN COALESCE(MAP {
+                'twitter': 'x',
+                'linkedin': 'linkedin',
+                'facebook': 'facebook',
+                'x': 'x',
+                'whatsapp': 'whatsapp',
+                'telegram': 'telegram',
+                'email': 'email',
+                'copy_link': 'copy_link',
+                'embed': 'embed',
+                'qr': 'qr',
+                'native': 'native'
+            }[LOWER(nullif_blank(field.ch))], 'other')
         END AS channel
-    FROM read
+    FROM parsed_requests
 )
 
 SELECT
@@ -101,4 +99,4 @@ SELECT
     user_agent,
     is_flagged,
     method = 'HEAD' AS is_probe
-FROM named
+FROM typed_requests

@@ -1,12 +1,13 @@
--- postal: Postal's webhooks, from a server of one's own.
+-- postal: Postal's webhooks, from a self-hosted server.
 --
 -- Grain   one row per record
 -- Reads   records
--- Counts  what happened is told by what the payload has: a status, a bounce or a url; only a load is told by the event's name.
---         Sent is accepted by the recipient's server. Events of mail that came in are not ours. A bounce is hard unless a code of
---         the fours says otherwise. The message's id in Postal is what its send call returned, not the header Message-ID.
+-- Counts  the payload says what happened: it has a status, a bounce or a url. Only an open is recognised by the event's name
+--         (MessageLoaded). Sent means that the recipient's server accepted the mail. Events of incoming mail are ignored. A
+--         bounce is hard unless its reply code begins with 4. The message id is the one that Postal's send call returned, not
+--         the header Message-ID.
 --         docs.postalserver.io/developer/webhooks
-WITH parsed AS (
+WITH parsed_events AS (
     SELECT
         file,
         document,
@@ -26,7 +27,7 @@ WITH parsed AS (
     FROM records
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         COALESCE(event.payload.message, event.payload.original_message) AS message,
@@ -37,7 +38,7 @@ named AS (
             WHEN nullif_blank(event.payload.url) IS NOT NULL THEN 'url'
             ELSE nullif_blank(event.event)
         END AS name
-    FROM parsed
+    FROM parsed_events
 )
 
 SELECT
@@ -46,15 +47,16 @@ SELECT
     record,
     event IS NOT NULL AS is_readable,
     COALESCE(message.direction = 'incoming', FALSE) AS is_ignored,
-    CASE name
-        WHEN 'status Held' THEN 'queued'
-        WHEN 'status SoftFail' THEN 'deferred'
-        WHEN 'status Sent' THEN 'delivered'
-        WHEN 'status HardFail' THEN 'failed'
-        WHEN 'bounce' THEN 'bounced'
-        WHEN 'url' THEN 'clicked'
-        WHEN 'MessageLoaded' THEN 'opened'
-        ELSE CASE WHEN name IS NOT NULL THEN 'unknown' END
+    CASE
+        WHEN name IS NOT NULL THEN COALESCE(MAP {
+            'status Held': 'queued',
+            'status SoftFail': 'deferred',
+            'status Sent': 'delivered',
+            'status HardFail': 'failed',
+            'bounce': 'bounced',
+            'url': 'clicked',
+            'MessageLoaded': 'opened'
+        }[name], 'unknown')
     END AS event_type,
     epoch_time(event.timestamp, 1000000) AS occurred_at,
     event.uuid AS event_key,
@@ -72,4 +74,4 @@ SELECT
     output AS mta_response,
     name = 'status Held' AND CONTAINS(LOWER(COALESCE(event.payload.details, '')), 'suppression list') AS is_suppressed,
     message.tag AS tags
-FROM named
+FROM named_events

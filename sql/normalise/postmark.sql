@@ -1,11 +1,12 @@
--- postmark: Postmark's webhooks, the pages of its bounces, opens, clicks and messages APIs, and a message's details.
+-- postmark: Postmark's webhooks, pages of its bounces, opens, clicks and messages APIs, and the details of a message.
 --
--- Grain   one row per record; of a message's details one per event of the message
+-- Grain   one row per record; for the details of a message one per event of the message
 -- Reads   records
--- Counts  only bounces and complaints have an ID. A change of subscription that follows a bounce or complaint is of that type, as
---         it tells of the same; the same recipient is counted once. A list of messages tells no event; what befell a message later
---         than its slice can hold is left out of its details. postmarkapp.com/developer/webhooks and .../api/bounce-api
-WITH paged AS (
+-- Counts  only bounces and complaints have an ID. A change of subscription that follows a bounce or complaint gets the type of
+--         that event. Both report the same, and the recipient is counted once. A list of messages holds no events and is
+--         ignored. In a message's details, events from the slice's time limit on are ignored.
+--         postmarkapp.com/developer/webhooks, .../api/bounce-api
+WITH pages AS (
     SELECT
         *,
         CASE
@@ -14,7 +15,7 @@ WITH paged AS (
     FROM records
 ),
 
-unwrapped AS (
+payloads AS (
     SELECT
         file,
         document,
@@ -23,10 +24,10 @@ unwrapped AS (
             WHEN page.Messages IS NOT NULL THEN 'Message'
         END AS page_type,
         UNNEST(COALESCE(CAST(COALESCE(page.Bounces, page.Opens, page.Clicks, page.Messages) AS VARCHAR[]), [record])) AS record
-    FROM paged
+    FROM pages
 ),
 
-parsed AS (
+parsed_payloads AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(record, '{
@@ -39,28 +40,27 @@ parsed AS (
                 "Details": {"DeliveryMessage": "VARCHAR", "Link": "VARCHAR", "BounceID": "VARCHAR"}
             }]
         }')) AS event
-    FROM unwrapped
+    FROM payloads
 ),
 
-stepped AS (
+message_events AS (
     SELECT
         *,
         UNNEST(COALESCE(event.MessageEvents, [NULL])) AS step
-    FROM parsed
+    FROM parsed_payloads
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         COALESCE(
             nullif_blank(event.RecordType), page_type,
-            CASE step.Type
-                WHEN 'Delivered' THEN 'Delivery'
-                WHEN 'Opened' THEN 'Open'
-                WHEN 'LinkClicked' THEN 'Click'
-                WHEN 'Bounced' THEN 'Bounce'
-                ELSE step.Type
-            END
+            COALESCE(MAP {
+                'Delivered': 'Delivery',
+                'Opened': 'Open',
+                'LinkClicked': 'Click',
+                'Bounced': 'Bounce'
+            }[step.Type], step.Type)
         ) AS record_type,
         CASE
             WHEN record_type = 'Bounce' THEN COALESCE(nullif_blank(event.Type), 'Bounce')
@@ -69,19 +69,39 @@ named AS (
             WHEN event.SuppressionReason IN ('HardBounce', 'SpamComplaint') THEN event.SuppressionReason
             ELSE 'Unsubscribe'
         END AS name,
-        CASE WHEN name IS NOT NULL THEN COALESCE(MAP {
-            'Transient': 'deferred', 'DnsError': 'deferred', 'OpenRelayTest': 'deferred', 'Delivery': 'delivered', 'Bounce': 'bounced',
-            'HardBounce': 'bounced', 'SoftBounce': 'bounced', 'VirusNotification': 'bounced', 'BadEmailAddress': 'rejected',
-            'Blocked': 'rejected', 'ManuallyDeactivated': 'rejected', 'Unconfirmed': 'rejected', 'DMARCPolicy': 'rejected',
-            'SMTPApiError': 'failed', 'TemplateRenderingFailed': 'failed', 'Open': 'opened', 'Click': 'clicked',
-            'SpamComplaint': 'complained', 'SpamNotification': 'complained', 'Unsubscribe': 'unsubscribed',
-            'ManualSuppression': 'unsubscribed', 'Subscribe': 'subscribed', 'AutoResponder': 'autoresponded',
-            'AddressChange': 'autoresponded', 'ChallengeVerification': 'autoresponded'
-        }[name], 'unknown') END AS event_type,
+        CASE
+            WHEN name IS NOT NULL THEN COALESCE(MAP {
+                'Transient': 'deferred',
+                'DnsError': 'deferred',
+                'OpenRelayTest': 'deferred',
+                'Delivery': 'delivered',
+                'Bounce': 'bounced',
+                'HardBounce': 'bounced',
+                'SoftBounce': 'bounced',
+                'VirusNotification': 'bounced',
+                'BadEmailAddress': 'rejected',
+                'Blocked': 'rejected',
+                'ManuallyDeactivated': 'rejected',
+                'Unconfirmed': 'rejected',
+                'DMARCPolicy': 'rejected',
+                'SMTPApiError': 'failed',
+                'TemplateRenderingFailed': 'failed',
+                'Open': 'opened',
+                'Click': 'clicked',
+                'SpamComplaint': 'complained',
+                'SpamNotification': 'complained',
+                'Unsubscribe': 'unsubscribed',
+                'ManualSuppression': 'unsubscribed',
+                'Subscribe': 'subscribed',
+                'AutoResponder': 'autoresponded',
+                'AddressChange': 'autoresponded',
+                'ChallengeVerification': 'autoresponded'
+            }[name], 'unknown')
+        END AS event_type,
         iso_time(COALESCE(step.ReceivedAt, event.DeliveredAt, event.BouncedAt, event.ReceivedAt, event.ChangedAt)) AS occurred_at,
         COALESCE(step.Recipient, nullif_blank(event.Email), event.Recipient) AS email,
         COALESCE(event.OriginalLink, step.Details.Link) AS url
-    FROM stepped
+    FROM message_events
 )
 
 SELECT
@@ -116,4 +136,4 @@ SELECT
     END AS reject_reason,
     COALESCE(event.Details, step.Details.DeliveryMessage) AS mta_response,
     event.Tag AS tags
-FROM named
+FROM named_events

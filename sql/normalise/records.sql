@@ -1,14 +1,14 @@
--- records: documents of JSON, arrays unwrapped.
+-- records: JSON documents, with arrays split into their elements.
 --
--- Grain   one row per document that is no array, and per element of one that is; an empty array has none
+-- Grain   one row per document that is no array, and per element of an array; an empty array has no row
 -- Reads   documents
--- Counts  what does not parse stays one record, for the format to reject
+-- Counts  a document that does not parse is one record, which the format rejects
 SELECT
     file,
     document,
     UNNEST(
         CASE
-            WHEN STARTS_WITH(document, '{') THEN [document]  -- most end here, untrimmed
+            WHEN STARTS_WITH(document, '{') THEN [document]  -- the usual case, which costs no trimming
             WHEN STARTS_WITH(LTRIM(document), '[')
                 THEN COALESCE(CAST(TRY(JSON_TRANSFORM(document, '["JSON"]')) AS VARCHAR[]), [document])
             ELSE [document]

@@ -1,10 +1,11 @@
--- rejects: what could not be understood, and where it stands.
+-- rejects: the records that could not be understood, each with its file and line.
 --
 -- Grain   one row per rejected record
 -- Reads   staged, lines
--- Counts  lines are numbered only here, by their text: numbering all of them would keep DuckDB to one core. Where a text
---         stands several times in a file each occurrence gets its part of the rejects, and what is left over the first
-WITH rejected AS (
+-- Counts  lines are numbered only here, and rejects find theirs by the text: numbering the lines of every slice would keep
+--         DuckDB on one core. Where a text is on several lines of a file, its rejects are divided evenly among those lines, and
+--         the first lines get the remainder.
+WITH rejected_texts AS (
     SELECT
         file,
         document,
@@ -16,7 +17,7 @@ WITH rejected AS (
     GROUP BY file, document, record, reason
 ),
 
-numbered AS (
+numbered_lines AS (
     SELECT
         file,
         document,
@@ -24,51 +25,51 @@ numbered AS (
     FROM lines
 ),
 
-started AS (
+first_positions AS (
     SELECT
         file,
         MIN(position) AS first_position
-    FROM numbered
+    FROM numbered_lines
     GROUP BY file
 ),
 
-found AS (
+rejected_lines AS (
     SELECT
-        numbered.file,
-        numbered.document,
-        numbered.position - started.first_position + 1 AS line,
-        ROW_NUMBER() OVER (PARTITION BY numbered.file, numbered.document ORDER BY numbered.position) AS occurrence
-    FROM numbered
-    INNER JOIN started
-        ON numbered.file = started.file
-    SEMI JOIN rejected
-        ON numbered.file = rejected.file AND numbered.document = rejected.document
+        numbered_lines.file,
+        numbered_lines.document,
+        numbered_lines.position - first_positions.first_position + 1 AS line,
+        ROW_NUMBER() OVER (PARTITION BY numbered_lines.file, numbered_lines.document ORDER BY numbered_lines.position) AS occurrence
+    FROM numbered_lines
+    INNER JOIN first_positions
+        ON numbered_lines.file = first_positions.file
+    SEMI JOIN rejected_texts
+        ON numbered_lines.file = rejected_texts.file AND numbered_lines.document = rejected_texts.document
 ),
 
-standing AS (
+line_counts AS (
     SELECT
         file,
         document,
         COUNT(*) AS line_count
-    FROM found
+    FROM rejected_lines
     GROUP BY file, document
 ),
 
-placed AS (
+placed_rejects AS (
     SELECT
-        rejected.file,
-        CASE WHEN LIST_CONTAINS(CAST(GETVARIABLE('one_line_files') AS VARCHAR[]), rejected.file) THEN 1 ELSE found.line END AS line,
-        rejected.reason,
-        rejected.record,
+        rejected_texts.file,
+        CASE WHEN LIST_CONTAINS(CAST(GETVARIABLE('one_line_files') AS VARCHAR[]), rejected_texts.file) THEN 1 ELSE rejected_lines.line END AS line,
+        rejected_texts.reason,
+        rejected_texts.record,
         UNNEST(RANGE(
-            rejected.reject_count // standing.line_count
-            + CASE WHEN found.occurrence <= rejected.reject_count % standing.line_count THEN 1 ELSE 0 END
+            rejected_texts.reject_count // line_counts.line_count
+            + CASE WHEN rejected_lines.occurrence <= rejected_texts.reject_count % line_counts.line_count THEN 1 ELSE 0 END
         )) AS repetition
-    FROM rejected
-    INNER JOIN found
-        ON rejected.file = found.file AND rejected.document = found.document
-    INNER JOIN standing
-        ON rejected.file = standing.file AND rejected.document = standing.document
+    FROM rejected_texts
+    INNER JOIN rejected_lines
+        ON rejected_texts.file = rejected_lines.file AND rejected_texts.document = rejected_lines.document
+    INNER JOIN line_counts
+        ON rejected_texts.file = line_counts.file AND rejected_texts.document = line_counts.document
 )
 
 SELECT
@@ -76,5 +77,5 @@ SELECT
     line,
     reason,
     record
-FROM placed
+FROM placed_rejects
 ORDER BY file, line, reason, record

@@ -1,10 +1,10 @@
--- repeats: the records that tell of an event which another record tells already; a table for this run alone.
+-- repeats: the records that report an event which another record reports already; a table that lasts for one run.
 --
--- Grain   one row per record too many
+-- Grain   one row per surplus record
 -- Reads   staged
--- Counts  of several records with one event_key the earliest is the event, and of those the same one however the records
---         stand in the files
-WITH repeated AS (
+-- Counts  of several records with one event_key the earliest is the event. Of equally early ones the other columns decide, so
+--         that the order of the files does not matter.
+WITH repeated_keys AS (
     SELECT event_key
     FROM staged
     WHERE outcome = 'event'
@@ -12,7 +12,7 @@ WITH repeated AS (
     HAVING COUNT(*) > 1
 ),
 
-ranked AS (
+ranked_records AS (
     SELECT
         staged.file_row_number AS staged_row,
         ROW_NUMBER() OVER (
@@ -20,11 +20,11 @@ ranked AS (
             ORDER BY staged.occurred_at, ROW(*COLUMNS(staged.* EXCLUDE (file)))
         ) AS place
     FROM staged
-    SEMI JOIN repeated
-        ON staged.event_key = repeated.event_key
+    SEMI JOIN repeated_keys
+        ON staged.event_key = repeated_keys.event_key
     WHERE staged.outcome = 'event'
 )
 
 SELECT staged_row
-FROM ranked
+FROM ranked_records
 WHERE place > 1

@@ -1,12 +1,12 @@
--- resend: Resend's webhooks, as a collector stores them, with the header svix-id beside the body's keys or under headers.
+-- resend: Resend's webhooks as a collector stores them, with the header svix-id beside the body's keys or under headers.
 --
 -- Grain   one row per event
 -- Reads   records
--- Counts  a mail to several has an event for each of them that does not say whose it is: such an event has no address.
---         data.created_at is the mail's time, created_at the event's. Resend's tags are pairs: they are metadata, over those
---         of a header X-Metadata; the words of a header X-Tags are tags.
+-- Counts  a mail to several recipients has an event for each of them. Such an event does not name its recipient, so it has no
+--         address. data.created_at is the time of the mail, created_at that of the event. Resend's tags are pairs, so they are
+--         metadata and take precedence over a header X-Metadata. The words of a header X-Tags are tags.
 --         resend.com/docs/webhooks/event-types, resend.com/docs/webhooks/emails/bounced
-WITH parsed AS (
+WITH parsed_events AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
@@ -24,7 +24,7 @@ WITH parsed AS (
     FROM records
 ),
 
-headed AS (
+named_events AS (
     SELECT
         *,
         LOWER(event.type) AS name,
@@ -40,10 +40,10 @@ headed AS (
                     lambda wanted : LIST_FILTER(event.data.headers, lambda header : LOWER(header.name) = wanted)[1].value
                 )
         END AS header_values
-    FROM parsed
+    FROM parsed_events
 ),
 
-read AS (
+detailed_events AS (
     SELECT
         *,
         object_text(header_values[1]) AS header_metadata,
@@ -71,7 +71,7 @@ read AS (
             WHEN bounce_type IS NULL AND REGEXP_MATCHES(bounce_message, 'hard bounce|suppressed sending') THEN 'hard'
             ELSE 'undetermined'
         END AS bounce_class
-    FROM headed
+    FROM named_events
 )
 
 SELECT
@@ -80,17 +80,18 @@ SELECT
     record,
     event IS NOT NULL AS is_readable,
     FALSE AS is_ignored,
-    CASE name
-        WHEN 'email.sent' THEN 'sent'
-        WHEN 'email.delivery_delayed' THEN 'deferred'
-        WHEN 'email.delivered' THEN 'delivered'
-        WHEN 'email.bounced' THEN 'bounced'
-        WHEN 'email.suppressed' THEN 'rejected'
-        WHEN 'email.failed' THEN 'failed'
-        WHEN 'email.opened' THEN 'opened'
-        WHEN 'email.clicked' THEN 'clicked'
-        WHEN 'email.complained' THEN 'complained'
-        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
+    CASE
+        WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+            'email.sent': 'sent',
+            'email.delivery_delayed': 'deferred',
+            'email.delivered': 'delivered',
+            'email.bounced': 'bounced',
+            'email.suppressed': 'rejected',
+            'email.failed': 'failed',
+            'email.opened': 'opened',
+            'email.clicked': 'clicked',
+            'email.complained': 'complained'
+        }[name], 'unknown')
     END AS event_type,
     iso_time(event.created_at) AS occurred_at,
     svix_id AS event_key,
@@ -115,4 +116,4 @@ SELECT
     ARRAY_TO_STRING(event.data.bounce."diagnosticCode", ' ') AS mta_response,
     name = 'email.suppressed' OR is_suppressed_bounce AS is_suppressed,
     header_values[2] AS tags
-FROM read
+FROM detailed_events

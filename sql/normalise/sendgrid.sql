@@ -1,13 +1,13 @@
 -- sendgrid: SendGrid's Event Webhook, as a collector stores it, and answers of its Email Logs API.
 --
--- Grain   one row per record; of the API's details of a mail one per event, of its list of mails one per mail
+-- Grain   one row per record; for the API's details of a mail one per event, for its list of mails one per mail
 -- Reads   records
--- Counts  custom arguments are merged flat into the event: what is not SendGrid's is metadata. sg_message_id is absent on
---         delayed bounces, smtp-id then names the message. A drop was never tried unless the address or the time was
---         wrong. The API keeps custom arguments apart; its list tells no event, and received none of a mail; what befell a
---         mail later than its slice can hold is left out. twilio.com/docs/sendgrid/for-developers/tracking-events/event,
---         twilio.com/docs/sendgrid/api-reference/email-logs
-WITH unwrapped AS (
+-- Counts  the webhook merges custom arguments into the event, so every key that is not SendGrid's is metadata. The API keeps
+--         custom arguments apart. A delayed bounce has no sg_message_id: smtp-id is its message id. SendGrid never tried a
+--         dropped mail, unless the reason is Invalid or Expired. Three things from the API are ignored: its list of mails, which
+--         holds no events; the event received; and events from the slice's time limit on.
+--         twilio.com/docs/sendgrid/for-developers/tracking-events/event, twilio.com/docs/sendgrid/api-reference/email-logs
+WITH payloads AS (
     SELECT
         file,
         document,
@@ -22,22 +22,19 @@ WITH unwrapped AS (
     FROM records
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
-        TRY(JSON_TRANSFORM(
-            record,
-            '{
-                "event": "VARCHAR", "email": "VARCHAR", "timestamp": "VARCHAR", "sg_event_id": "VARCHAR",
-                "sg_message_id": "VARCHAR", "smtp-id": "VARCHAR", "useragent": "VARCHAR", "url": "VARCHAR", "type": "VARCHAR",
-                "status": "VARCHAR", "reason": "VARCHAR", "response": "VARCHAR", "category": "VARCHAR",
-                "sg_machine_open": "VARCHAR", "custom_args": "VARCHAR", "sg_message_id_created_at": "VARCHAR"
-            }'
-        )) AS event
-    FROM unwrapped
+        TRY(JSON_TRANSFORM(record, '{
+            "event": "VARCHAR", "email": "VARCHAR", "timestamp": "VARCHAR", "sg_event_id": "VARCHAR",
+            "sg_message_id": "VARCHAR", "smtp-id": "VARCHAR", "useragent": "VARCHAR", "url": "VARCHAR", "type": "VARCHAR",
+            "status": "VARCHAR", "reason": "VARCHAR", "response": "VARCHAR", "category": "VARCHAR",
+            "sg_machine_open": "VARCHAR", "custom_args": "VARCHAR", "sg_message_id_created_at": "VARCHAR"
+        }')) AS event
+    FROM payloads
 ),
 
-separated AS (
+named_events AS (
     SELECT
         *,
         LOWER(event.event) AS name,
@@ -53,11 +50,11 @@ separated AS (
                     ]
                 )
         END AS custom
-    FROM parsed
+    FROM parsed_events
 ),
 
-stripped AS (
-    -- The patch is read anew for every record, so the keys that few accounts have wait for a record that has one.
+stripped_events AS (
+    -- DuckDB parses the patch again for every record, so the keys that few accounts use are removed only where one occurs.
     SELECT
         * EXCLUDE (custom),
         CASE
@@ -74,7 +71,7 @@ stripped AS (
                 )
             ELSE custom
         END AS custom
-    FROM separated
+    FROM named_events
 )
 
 SELECT
@@ -86,23 +83,28 @@ SELECT
         (name IS NULL AND event.sg_message_id_created_at IS NOT NULL) OR name = 'received'
         OR epoch_time(event.timestamp, 1000000) >= GETVARIABLE('time_limit')
     ) AS is_ignored,
-    CASE name
-        WHEN 'processed' THEN 'queued' WHEN 'deferred' THEN 'deferred' WHEN 'delivered' THEN 'delivered'
-        WHEN 'bounce' THEN 'bounced' WHEN 'dropped' THEN 'rejected' WHEN 'cancel_drop' THEN 'rejected'
-        WHEN 'open' THEN 'opened' WHEN 'click' THEN 'clicked' WHEN 'spamreport' THEN 'complained'
-        WHEN 'unsubscribe' THEN 'unsubscribed' WHEN 'group_unsubscribe' THEN 'unsubscribed'
-        WHEN 'group_resubscribe' THEN 'subscribed'
-        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
+    CASE
+        WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+            'processed': 'queued',
+            'deferred': 'deferred',
+            'delivered': 'delivered',
+            'bounce': 'bounced',
+            'dropped': 'rejected',
+            'cancel_drop': 'rejected',
+            'open': 'opened',
+            'click': 'clicked',
+            'spamreport': 'complained',
+            'unsubscribe': 'unsubscribed',
+            'group_unsubscribe': 'unsubscribed',
+            'group_resubscribe': 'subscribed'
+        }[name], 'unknown')
     END AS event_type,
     epoch_time(event.timestamp, 1000000) AS occurred_at,
     event.sg_event_id AS event_key,
-    CASE
-        WHEN nullif_blank(event.sg_event_id) IS NULL
-            THEN CONCAT_WS(
-                '|', name, COALESCE(event.sg_message_id, event."smtp-id", ''), LOWER(TRIM(COALESCE(event.email, ''))),
-                TRIM(event.timestamp), COALESCE(event.url, '')
-            )
-    END AS key_parts,
+    CASE WHEN nullif_blank(event.sg_event_id) IS NULL THEN CONCAT_WS(
+        '|', name, COALESCE(event.sg_message_id, event."smtp-id", ''), LOWER(TRIM(COALESCE(event.email, ''))),
+        TRIM(event.timestamp), COALESCE(event.url, '')
+    ) END AS key_parts,
     event.email AS email,
     COALESCE(nullif_blank(SPLIT_PART(event.sg_message_id, '.', 1)), event."smtp-id") AS message_id,
     custom AS metadata,
@@ -118,18 +120,21 @@ SELECT
     END AS bounce_class,
     CASE
         WHEN name = 'spamreport' THEN 'spam'
-        WHEN name = 'bounce'
-            THEN CASE event.type WHEN 'blocked' THEN 'blocked' WHEN 'expired' THEN 'timed_out' ELSE 'bounced' END
-        WHEN name IN ('dropped', 'cancel_drop')
-            THEN CASE LOWER(event.reason)
-                WHEN 'invalid' THEN 'invalid' WHEN 'bounced address' THEN 'bounced'
-                WHEN 'unsubscribed address' THEN 'unsubscribed' WHEN 'spam reporting address' THEN 'spam'
-                WHEN 'blocked' THEN 'blocked' WHEN 'expired' THEN 'timed_out'
-                ELSE 'other'
-            END
+        WHEN name = 'bounce' THEN COALESCE(MAP {
+            'blocked': 'blocked',
+            'expired': 'timed_out'
+        }[event.type], 'bounced')
+        WHEN name IN ('dropped', 'cancel_drop') THEN COALESCE(MAP {
+            'invalid': 'invalid',
+            'bounced address': 'bounced',
+            'unsubscribed address': 'unsubscribed',
+            'spam reporting address': 'spam',
+            'blocked': 'blocked',
+            'expired': 'timed_out'
+        }[LOWER(event.reason)], 'other')
     END AS reject_reason,
     event.status AS enhanced_code,
     CASE WHEN name NOT IN ('dropped', 'cancel_drop') THEN COALESCE(event.response, event.reason) END AS mta_response,
     name IN ('dropped', 'cancel_drop') AND COALESCE(LOWER(event.reason), '') NOT IN ('invalid', 'expired') AS is_suppressed,
     event.category AS tags
-FROM stripped
+FROM stripped_events

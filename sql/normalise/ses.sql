@@ -1,12 +1,13 @@
--- ses: Amazon SES's published events and feedback notifications, bare (Firehose) or in SNS's and EventBridge's envelopes.
+-- ses: Amazon SES's published events and feedback notifications, bare (Firehose) or in an envelope of SNS or EventBridge.
 --
--- Grain   one row per record and recipient that it tells of; one without an address where it may be any of several
+-- Grain   one row per record and recipient that it names; one row without an address where it may be any of several
 -- Reads   records
--- Counts  the time is the one in the event's own object; what has none (Send, Reject, Rendering Failure, an unlisted name)
---         takes the mail's, else the envelope's. SNS's MessageId is no key: with both of SES's formats on, one event has two.
---         Metadata are the sender's tags over an X-Metadata header; ses:* are SES's own, an IP among them. A bounce or
---         complaint by suppression list was never tried. docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
-WITH enveloped AS (
+-- Counts  the time is that of the event's own object. Events without one (Send, Reject, Rendering Failure, an unlisted name)
+--         have the mail's time, else the envelope's. SNS's MessageId is not the key: with both of SES's formats switched on, one
+--         event has two. Metadata are the sender's tags, which take precedence over a header X-Metadata. Tags that begin with
+--         "ses:" are SES's own, an IP among them, and are left out. SES never tried a bounce or complaint by suppression list.
+--         docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+WITH envelopes AS (
     SELECT
         *,
         CASE
@@ -18,14 +19,14 @@ WITH enveloped AS (
     FROM records
 ),
 
-unwrapped AS (
+message_contents AS (
     SELECT
         *,
         CASE WHEN envelope.Type IS NOT NULL THEN envelope.Message ELSE COALESCE(envelope.detail, record) END AS content
-    FROM enveloped
+    FROM envelopes
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         COALESCE(envelope.Type != 'Notification', FALSE) OR COALESCE(STARTS_WITH(content, 'Successfully validated'), FALSE) AS is_confirmation,
@@ -39,10 +40,10 @@ parsed AS (
             WHEN CONTAINS(content, '"X-') OR CONTAINS(content, '"x-')
                 THEN TRY(JSON_TRANSFORM(content, '{"mail": {"headers": [{"name": "VARCHAR", "value": "VARCHAR"}]}}')).mail.headers
         END AS headers
-    FROM unwrapped
+    FROM message_contents
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         LOWER(COALESCE(nullif_blank(event.eventType), nullif_blank(event.notificationType), nullif_blank(envelope."detail-type"))) AS name,
@@ -65,10 +66,10 @@ named AS (
             LIST_FILTER(MAP_ENTRIES(event.mail.tags), lambda tag : NOT STARTS_WITH(tag.key, 'ses:')),
             lambda tag : {'key': tag.key, 'value': COALESCE(tag.value ->> '$[0]', tag.value ->> '$')}
         ))) AS VARCHAR) AS tag_metadata
-    FROM parsed
+    FROM parsed_events
 ),
 
-addressed AS (
+recipient_events AS (
     SELECT
         *,
         UNNEST(COALESCE(
@@ -90,7 +91,7 @@ addressed AS (
             detail.newTopicPreferences.topicSubscriptionStatus,
             lambda topic : CONTAINS(topic, '"OptOut"') AND NOT COALESCE(LIST_CONTAINS(detail.oldTopicPreferences.topicSubscriptionStatus, topic), FALSE)
         )) > 0 AS is_opt_out
-    FROM named
+    FROM named_events
 )
 
 SELECT
@@ -102,8 +103,15 @@ SELECT
     CASE
         WHEN name = 'subscription' THEN IF(is_opt_out, 'unsubscribed', 'subscribed')
         WHEN name IS NOT NULL THEN COALESCE(MAP {
-            'send': 'sent', 'deliverydelay': 'deferred', 'delivery': 'delivered', 'bounce': 'bounced', 'reject': 'rejected',
-            'rendering failure': 'failed', 'open': 'opened', 'click': 'clicked', 'complaint': 'complained'
+            'send': 'sent',
+            'deliverydelay': 'deferred',
+            'delivery': 'delivered',
+            'bounce': 'bounced',
+            'reject': 'rejected',
+            'rendering failure': 'failed',
+            'open': 'opened',
+            'click': 'clicked',
+            'complaint': 'complained'
         }[name], 'unknown')
     END AS event_type,
     occurred_at,
@@ -123,9 +131,13 @@ SELECT
             THEN IF(detail.bounceSubType IN ('ContentRejected', 'AttachmentRejected'), 'block', 'soft')
         WHEN name = 'bounce' THEN IF(detail.bounceType = 'Permanent', 'hard', 'undetermined')
     END AS bounce_class,
-    CASE name WHEN 'bounce' THEN 'bounced' WHEN 'reject' THEN 'blocked' WHEN 'complaint' THEN 'spam' END AS reject_reason,
+    MAP_EXTRACT_VALUE(MAP {
+        'bounce': 'bounced',
+        'reject': 'blocked',
+        'complaint': 'spam'
+    }, name) AS reject_reason,
     recipient.status AS enhanced_code,
     COALESCE(recipient.diagnosticCode, detail.smtpResponse) AS mta_response,
     COALESCE(detail.bounceSubType, detail.complaintSubType) IN ('Suppressed', 'OnAccountSuppressionList') AS is_suppressed,
     CAST(TO_JSON(LIST_TRANSFORM(tag_headers, lambda header : header.value)) AS VARCHAR) AS tags
-FROM addressed
+FROM recipient_events

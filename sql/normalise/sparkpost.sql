@@ -1,11 +1,12 @@
 -- sparkpost: SparkPost's (Bird's) webhook batches and pages of its Events API.
 --
--- Grain   one row per event; an element of a batch is {"msys": {class: event}}, a row of a page the bare event
+-- Grain   one row per event; an element of a batch is {"msys": {class: event}}, a row of a page is the bare event
 -- Reads   records
--- Counts  {"msys": {}} is the ping of a new webhook. Some bounce classes are no bounces: 60 and 100 an automatic reply, 80 and
---         90 a wish to be (un)subscribed. transmission_id is what the send returned, message_id is each recipient's own.
+-- Counts  {"msys": {}} is the ping of a new webhook and is ignored. Some bounce classes are no bounces: 60 and 100 are automatic
+--         replies, 80 and 90 are requests to subscribe and unsubscribe. transmission_id is what the send call returned.
+--         message_id differs by recipient.
 --         support.sparkpost.com/docs/tech-resources/webhook-event-reference, .../deliverability/bounce-classification-codes
-WITH unwrapped AS (
+WITH payloads AS (
     SELECT
         file,
         document,
@@ -13,62 +14,65 @@ WITH unwrapped AS (
     FROM records
 ),
 
-opened AS (
+payload_classes AS (
     SELECT
         *,
         CASE WHEN CONTAINS(record, '"msys"') THEN TRY(JSON_TRANSFORM(record, '{"msys": "MAP(VARCHAR, JSON)"}')).msys END AS classes
-    FROM unwrapped
+    FROM payloads
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         CARDINALITY(classes) AS class_count,
-        TRY(JSON_TRANSFORM(
-            COALESCE(MAP_VALUES(classes)[1], record),
-            '{
-                "type": "VARCHAR", "event_id": "VARCHAR", "timestamp": "VARCHAR", "transmission_id": "VARCHAR",
-                "message_id": "VARCHAR", "raw_rcpt_to": "VARCHAR", "rcpt_to": "VARCHAR", "rcpt_meta": "VARCHAR",
-                "rcpt_tags": ["VARCHAR"], "campaign_id": "VARCHAR", "user_agent": "VARCHAR",
-                "user_agent_parsed": {"is_prefetched": "VARCHAR"}, "target_link_url": "VARCHAR", "bounce_class": "VARCHAR",
-                "error_code": "VARCHAR", "raw_reason": "VARCHAR", "reason": "VARCHAR"
-            }'
-        )) AS event
-    FROM opened
+        TRY(JSON_TRANSFORM(COALESCE(MAP_VALUES(classes)[1], record), '{
+            "type": "VARCHAR", "event_id": "VARCHAR", "timestamp": "VARCHAR", "transmission_id": "VARCHAR", "message_id": "VARCHAR",
+            "raw_rcpt_to": "VARCHAR", "rcpt_to": "VARCHAR", "rcpt_meta": "VARCHAR", "rcpt_tags": ["VARCHAR"], "campaign_id": "VARCHAR",
+            "user_agent": "VARCHAR", "user_agent_parsed": {"is_prefetched": "VARCHAR"}, "target_link_url": "VARCHAR",
+            "bounce_class": "VARCHAR", "error_code": "VARCHAR", "raw_reason": "VARCHAR", "reason": "VARCHAR"
+        }')) AS event
+    FROM payload_classes
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         LOWER(event.type) AS name,
         LOWER(event.type) IN ('bounce', 'out_of_band') AS is_bounce,
         COALESCE(nullif_blank(event.raw_reason), event.reason) AS response,
         LIST_FILTER([nullif_blank(event.campaign_id)] || COALESCE(event.rcpt_tags, []), lambda tag : tag IS NOT NULL) AS tag_words
-    FROM parsed
+    FROM parsed_events
 ),
 
-typed AS (
+typed_events AS (
     SELECT
         *,
         CASE
-            WHEN is_bounce
-                THEN CASE event.bounce_class
-                    WHEN '60' THEN 'autoresponded' WHEN '100' THEN 'autoresponded'
-                    WHEN '80' THEN 'subscribed' WHEN '90' THEN 'unsubscribed'
-                    ELSE 'bounced'
-                END
-            WHEN name = 'injection' THEN 'queued'
-            WHEN name = 'delay' THEN 'deferred'
-            WHEN name = 'delivery' THEN 'delivered'
-            WHEN name IN ('policy_rejection', 'generation_rejection') THEN 'rejected'
-            WHEN name = 'generation_failure' THEN 'failed'
-            WHEN name IN ('open', 'amp_open', 'initial_open', 'amp_initial_open') THEN 'opened'
-            WHEN name IN ('click', 'amp_click') THEN 'clicked'
-            WHEN name = 'spam_complaint' THEN 'complained'
-            WHEN name IN ('list_unsubscribe', 'link_unsubscribe') THEN 'unsubscribed'
-            WHEN nullif_blank(name) IS NOT NULL THEN 'unknown'
+            WHEN is_bounce THEN COALESCE(MAP {
+                '60': 'autoresponded',
+                '100': 'autoresponded',
+                '80': 'subscribed',
+                '90': 'unsubscribed'
+            }[event.bounce_class], 'bounced')
+            WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+                'injection': 'queued',
+                'delay': 'deferred',
+                'delivery': 'delivered',
+                'policy_rejection': 'rejected',
+                'generation_rejection': 'rejected',
+                'generation_failure': 'failed',
+                'open': 'opened',
+                'amp_open': 'opened',
+                'initial_open': 'opened',
+                'amp_initial_open': 'opened',
+                'click': 'clicked',
+                'amp_click': 'clicked',
+                'spam_complaint': 'complained',
+                'list_unsubscribe': 'unsubscribed',
+                'link_unsubscribe': 'unsubscribed'
+            }[name], 'unknown')
         END AS event_type
-    FROM named
+    FROM named_events
 )
 
 SELECT
@@ -81,13 +85,10 @@ SELECT
     event_type,
     COALESCE(epoch_time(event.timestamp, 1000000), iso_time(event.timestamp)) AS occurred_at,
     event.event_id AS event_key,
-    CASE
-        WHEN nullif_blank(event.event_id) IS NULL
-            THEN CONCAT_WS(
-                '|', name, COALESCE(event.transmission_id, ''), LOWER(TRIM(COALESCE(event.rcpt_to, event.raw_rcpt_to, ''))),
-                TRIM(event.timestamp), COALESCE(event.target_link_url, '')
-            )
-    END AS key_parts,
+    CASE WHEN nullif_blank(event.event_id) IS NULL THEN CONCAT_WS(
+        '|', name, COALESCE(event.transmission_id, ''), LOWER(TRIM(COALESCE(event.rcpt_to, event.raw_rcpt_to, ''))),
+        TRIM(event.timestamp), COALESCE(event.target_link_url, '')
+    ) END AS key_parts,
     COALESCE(nullif_blank(event.raw_rcpt_to), event.rcpt_to) AS email,
     event.transmission_id AS message_id,
     object_text(event.rcpt_meta) AS metadata,
@@ -116,4 +117,4 @@ SELECT
     response AS mta_response,
     (event_type = 'rejected' OR event.bounce_class = '25') AND CONTAINS(LOWER(response), 'suppress') AS is_suppressed,
     CASE WHEN LEN(tag_words) > 0 THEN CAST(TO_JSON(tag_words) AS VARCHAR) END AS tags
-FROM typed
+FROM typed_events

@@ -1,8 +1,8 @@
--- staged: every record with its verdict; a file for this run alone.
+-- staged: every record with its outcome; a Parquet file that lasts for one run.
 --
 -- Grain   one row per record
 -- Reads   classified
--- Counts  a record's own text is kept only where it was rejected
+-- Counts  the text of a record is kept only where it was rejected
 SELECT
     * EXCLUDE (document, record),
     CASE WHEN outcome = 'reject' THEN document END AS document,

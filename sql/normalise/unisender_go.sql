@@ -1,11 +1,12 @@
--- unisender_go: Unisender Go's webhook calls, many events at once or a single flat one.
+-- unisender_go: Unisender Go's webhook calls, with many events at once or a single flat one.
 --
 -- Grain   one row per event
 -- Reads   records
--- Counts  only the status of an email is ours, other event names are ignored. Times name no zone: they are UTC. There is no id of
---         an event. A soft bounce is tried again. Where sending was cancelled (skip_*, err_skip_letter, err_spam_skipped,
---         err_spam_removed, err_unsubscribed) the provider did not try. godocs.unisender.ru/web-api-ref#callback-format
-WITH opened AS (
+-- Counts  events with another name than transactional_email_status are ignored. Times have no zone and are UTC. Events have no
+--         id. A soft bounce is deferred, because it is tried again. The provider did not try where it cancelled sending (skip_*,
+--         err_skip_letter, err_spam_skipped, err_spam_removed, err_unsubscribed).
+--         godocs.unisender.ru/web-api-ref#callback-format
+WITH batches AS (
     SELECT
         file,
         document,
@@ -14,7 +15,7 @@ WITH opened AS (
     FROM records
 ),
 
-unwrapped AS (
+payloads AS (
     SELECT
         file,
         document,
@@ -24,10 +25,10 @@ unwrapped AS (
                 ELSE CAST(FLATTEN(LIST_TRANSFORM(users, LAMBDA batch: batch.events)) AS VARCHAR[])
             END
         ) AS record
-    FROM opened
+    FROM batches
 ),
 
-parsed AS (
+parsed_events AS (
     SELECT
         *,
         TRY(JSON_TRANSFORM(
@@ -41,16 +42,16 @@ parsed AS (
                 }
             }'
         )) AS event
-    FROM unwrapped
+    FROM payloads
 ),
 
-named AS (
+named_events AS (
     SELECT
         *,
         event.event_data AS facts,
         LOWER(TRIM(event.event_data.status)) AS name,
         COALESCE(event.event_data.delivery_info.delivery_status, '') AS delivery_status
-    FROM parsed
+    FROM parsed_events
 )
 
 SELECT
@@ -59,17 +60,18 @@ SELECT
     record,
     event IS NOT NULL AS is_readable,
     COALESCE(COALESCE(event.event_name, facts.event_name) != 'transactional_email_status', FALSE) AS is_ignored,
-    CASE name
-        WHEN 'sent' THEN 'sent'
-        WHEN 'soft_bounced' THEN 'deferred'
-        WHEN 'delivered' THEN 'delivered'
-        WHEN 'hard_bounced' THEN 'bounced'
-        WHEN 'opened' THEN 'opened'
-        WHEN 'clicked' THEN 'clicked'
-        WHEN 'spam' THEN 'complained'
-        WHEN 'unsubscribed' THEN 'unsubscribed'
-        WHEN 'subscribed' THEN 'subscribed'
-        ELSE CASE WHEN nullif_blank(name) IS NOT NULL THEN 'unknown' END
+    CASE
+        WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {
+            'sent': 'sent',
+            'soft_bounced': 'deferred',
+            'delivered': 'delivered',
+            'hard_bounced': 'bounced',
+            'opened': 'opened',
+            'clicked': 'clicked',
+            'spam': 'complained',
+            'unsubscribed': 'unsubscribed',
+            'subscribed': 'subscribed'
+        }[name], 'unknown')
     END AS event_type,
     iso_time(facts.event_time) AS occurred_at,
     CONCAT_WS(
@@ -89,13 +91,18 @@ SELECT
     CASE
         WHEN name = 'spam' THEN 'spam'
         WHEN name != 'hard_bounced' THEN NULL
-        WHEN delivery_status IN ('err_spam_rejected', 'err_spam_skipped', 'err_spam_removed') THEN 'spam'
-        WHEN delivery_status = 'err_blacklisted' THEN 'blocked'
-        WHEN delivery_status = 'err_unsubscribed' THEN 'unsubscribed'
-        WHEN delivery_status IN ('err_delivery_failed', 'err_lost', 'err_internal') THEN 'other'
-        ELSE 'bounced'
+        ELSE COALESCE(MAP {
+            'err_spam_rejected': 'spam',
+            'err_spam_skipped': 'spam',
+            'err_spam_removed': 'spam',
+            'err_blacklisted': 'blocked',
+            'err_unsubscribed': 'unsubscribed',
+            'err_delivery_failed': 'other',
+            'err_lost': 'other',
+            'err_internal': 'other'
+        }[delivery_status], 'bounced')
     END AS reject_reason,
     facts.delivery_info.destination_response AS mta_response,
     STARTS_WITH(delivery_status, 'skip_')
         OR delivery_status IN ('err_skip_letter', 'err_spam_skipped', 'err_spam_removed', 'err_unsubscribed') AS is_suppressed
-FROM named
+FROM named_events

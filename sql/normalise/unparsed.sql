@@ -1,4 +1,4 @@
--- unparsed: the files of which something does not parse.
+-- unparsed: the files in which a record does not parse.
 --
 -- Grain   one row per file
 -- Reads   staged

@@ -1,10 +1,10 @@
--- certificate_figures: the catalogue of a certificate, its bounces by class, and the industry's own rates.
+-- certificate_figures: the catalogue of a certificate, its bounces by class, and the rates that the industry uses.
 --
 -- Grain   one row per certificate in scope that was created before period_end
 -- Reads   metric_catalogue, recipient_states, latest_bounces
 -- Params  those of metric_catalogue
--- Counts  opened and clicked among the delivered, over delivered; bounced over sent; a bounce without class is
---         undetermined, so that the classes add up to bounced_count
+-- Counts  the industry's rates are opened and clicked among the delivered, divided by delivered, and bounced divided by
+--         sent; a bounce without class is undetermined, so that the classes add up to bounced_count
 WITH
 mail_counts AS (
     SELECT

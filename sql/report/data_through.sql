@@ -1,4 +1,4 @@
--- data_through: when a slice was loaded last.
+-- data_through: the time at which a slice was loaded last.
 --
 -- Grain   one row
 -- Reads   slices

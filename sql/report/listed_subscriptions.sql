@@ -1,4 +1,4 @@
--- listed_subscriptions: who gets which report when.
+-- listed_subscriptions: the subscriptions to reports.
 --
 -- Grain   one row per subscription of the latest registry
 -- Reads   subscriptions

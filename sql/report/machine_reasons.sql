@@ -1,10 +1,10 @@
--- machine_reasons: by which rule an open or a click was taken for a machine's.
+-- machine_reasons: the rules that recognised a machine behind an open or a click, with their number of recipients.
 --
 -- Grain   one row per certificate in scope, event type and rule with at least one recipient
 -- Reads   recipient_states, scoped_events, scoped_identities
 -- Params  those of recipient_states
--- Counts  the recipients of machine_only_opened_count and machine_only_clicked_count, each once: by the rule of the
---         earliest such event, so that the rules add up
+-- Counts  the recipients of machine_only_opened_count and machine_only_clicked_count, each under one rule, that of the
+--         earliest such event, so that the rules add up to these counts
 WITH
 earliest_reasons AS (
     SELECT

@@ -1,4 +1,4 @@
--- totals: what a report's first page shows, summed over its certificates.
+-- totals: the figures of a report's first page, summed over its certificates.
 --
 -- Grain   one row
 -- Reads   metric_catalogue

@@ -1,4 +1,4 @@
--- certificate_shares: the social media shares of each certificate from all that is loaded, for BI tools.
+-- certificate_shares: the social media shares of each certificate from all loaded slices, for BI tools.
 --
 -- Grain   one row per certificate and channel with at least one share
 CREATE TABLE IF NOT EXISTS certificate_shares (

@@ -1,4 +1,4 @@
--- figure_rules: by which rules the stored figures were computed.
+-- figure_rules: the rules by which the stored figures were computed.
 --
 -- Grain   one row, or none before the first refresh
 CREATE TABLE IF NOT EXISTS figure_rules (

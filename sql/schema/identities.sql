@@ -1,4 +1,4 @@
--- identities: the different things that events know of their recipients; matched to the registry when figures are computed.
+-- identities: the distinct identities of events. They are matched to the registry when figures are computed.
 --
 -- Grain   one row per slice and identity_key; replaced with its slice
 CREATE TABLE IF NOT EXISTS identities (

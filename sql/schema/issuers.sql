@@ -5,5 +5,5 @@ CREATE TABLE IF NOT EXISTS issuers (
     issuer_id VARCHAR NOT NULL,  -- the platform's id
     name VARCHAR NOT NULL,  -- as reports print it
     logo VARCHAR,  -- a PNG or SVG as data URL, or NULL
-    color VARCHAR  -- #rrggbb, or NULL for the house's blue
+    color VARCHAR  -- #rrggbb, or NULL for the default blue
 )

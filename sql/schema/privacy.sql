@@ -1,4 +1,4 @@
--- privacy: which key hashed the addresses of this warehouse.
+-- privacy: the fingerprint of the key that hashed the addresses of this warehouse.
 --
 -- Grain   one row
 CREATE TABLE IF NOT EXISTS privacy (

@@ -1,4 +1,4 @@
--- slices: what the warehouse holds of each source and day, and what went wrong last.
+-- slices: the state of each source and day in the warehouse, and the last error.
 --
 -- Grain   one row per source and UTC day that was ever tried
 CREATE TABLE IF NOT EXISTS slices (
@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS slices (
     raw_count BIGINT NOT NULL,  -- records after unwrapping; the sum of the next four
     event_count BIGINT NOT NULL,  -- rows in events
     reject_count BIGINT NOT NULL,  -- not understood; listed in the landing
-    ignored_count BIGINT NOT NULL,  -- not ours to count, by name
+    ignored_count BIGINT NOT NULL,  -- of kinds that the format ignores by name
     duplicate_count BIGINT NOT NULL,  -- repeats of an event_key within the slice
     loaded_at TIMESTAMP  -- UTC; when the slice was loaded last
 )

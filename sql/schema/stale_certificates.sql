@@ -1,4 +1,4 @@
--- stale_certificates: whose row in certificate_statistics must be computed again.
+-- stale_certificates: the certificates whose stored figures must be computed again.
 --
 -- Grain   one or more rows per certificate that a load touched; written in the load's transaction, emptied by the refresh
 CREATE TABLE IF NOT EXISTS stale_certificates (

@@ -1,4 +1,4 @@
--- touched_identities: the identities whose recipient a new registry may change; emptied in the same transaction.
+-- touched_identities: the identities whose recipient a new registry may change; emptied in the transaction that fills it.
 --
 -- Grain   one or more rows per identity_key
 CREATE TABLE IF NOT EXISTS touched_identities (

@@ -1,4 +1,4 @@
--- asked_identities: the identities that a query is about.
+-- asked_identities: the identities that the parameters select.
 --
 -- Grain   one row per slice and identity_key
 -- Reads   identities, touched_identities

@@ -1,10 +1,10 @@
--- channel_shares: how many recipients shared a certificate on a channel.
+-- channel_shares: the number of recipients who shared a certificate on a channel.
 --
 -- Grain   one row per certificate in scope and channel with at least one share
 -- Reads   scoped_events, scoped_identities
 -- Params  those of scoped_events
--- Counts  a person's shares by the buttons of the Recipient View page and, where they count, by a share link of the mail;
---         a file posted by hand cannot be seen
+-- Counts  only a person's shares, by a button of the Recipient View page or, where share links count, by such a link in the
+--         mail; a file that was posted by hand leaves no event
 SELECT
     scoped_identities.certificate_id,
     scoped_events.channel,

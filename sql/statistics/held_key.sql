@@ -1,4 +1,4 @@
--- held_key: the key with which this warehouse was made.
+-- held_key: the fingerprint of the key with which this warehouse was made.
 --
 -- Grain   one row, or none in a new warehouse
 -- Reads   privacy

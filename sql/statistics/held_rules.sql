@@ -1,4 +1,4 @@
--- held_rules: by which rules the stored figures were computed.
+-- held_rules: the rules by which the stored figures were computed.
 --
 -- Grain   one row, or none before the first refresh
 -- Reads   figure_rules

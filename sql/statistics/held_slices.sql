@@ -1,4 +1,4 @@
--- held_slices: what the warehouse holds of a source and day, as the last load said.
+-- held_slices: the state of a source and day in the warehouse, as the last load recorded it.
 --
 -- Grain   one row per source and UTC day that was ever tried
 -- Reads   slices

@@ -1,10 +1,10 @@
--- identity_candidates: the recipients in scope that some rule of attribution could give an identity to.
+-- identity_candidates: the recipients in scope that a rule of attribution could match to an identity.
 --
 -- Grain   one row per identity_key and recipient
 -- Reads   asked_identities, scoped_recipients
 -- Params  those of asked_identities and of scoped_recipients
--- Counts  every recipient that one of the three rules names; identity_recipients decides among them. This keeps the cost
---         of a query about one certificate, one slice or a few changed recipients proportional to what it is about
+-- Counts  every recipient that one of the three rules finds; identity_recipients decides among them. This keeps the cost
+--         of a query proportional to the certificates, slices or changed recipients that it is about
 SELECT
     asked_identities.identity_key,
     asked_identities.recipient_id,

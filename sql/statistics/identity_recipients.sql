@@ -1,11 +1,11 @@
--- identity_recipients: whose events carry an identity.
+-- identity_recipients: the recipient to whom the events of an identity belong.
 --
 -- Grain   one row per identity_key that matches a recipient of the latest registry; complete for recipients in scope
 -- Reads   identity_candidates, recipients
 -- Params  those of identity_candidates
--- Counts  three rules, the first match wins: the recipient id; the message id; the certificate id with the address.
---         A message id that several recipients share is decided by the event's address; where that leaves none, or
---         several, the third rule is asked
+-- Counts  three rules, of which the first match wins: the recipient id; the message id; the certificate id with the
+--         address. If several recipients share a message id, the event's address decides among them; if it matches none
+--         or several of them, the third rule applies
 WITH
 candidate_identities AS (
     SELECT DISTINCT
@@ -17,7 +17,7 @@ candidate_identities AS (
     FROM identity_candidates
 ),
 
-sole_messages AS (
+unshared_messages AS (
     SELECT
         message_id,
         MIN(recipient_id) AS recipient_id
@@ -27,7 +27,7 @@ sole_messages AS (
     HAVING COUNT(*) = 1
 ),
 
-addressed_messages AS (
+message_addresses AS (
     SELECT
         message_id,
         address_hash,
@@ -38,7 +38,7 @@ addressed_messages AS (
     HAVING COUNT(*) = 1
 ),
 
-addressed_certificates AS (
+certificate_addresses AS (
     SELECT
         certificate_id,
         address_hash,
@@ -52,23 +52,23 @@ matches AS (
         candidate_identities.identity_key,
         COALESCE(
             recipients.recipient_id,
-            sole_messages.recipient_id,
-            addressed_messages.recipient_id,
-            addressed_certificates.recipient_id
+            unshared_messages.recipient_id,
+            message_addresses.recipient_id,
+            certificate_addresses.recipient_id
         ) AS recipient_id
     FROM candidate_identities
     LEFT JOIN recipients
         ON candidate_identities.recipient_id = recipients.recipient_id
-    LEFT JOIN sole_messages
-        ON candidate_identities.message_id = sole_messages.message_id
-    LEFT JOIN addressed_messages
+    LEFT JOIN unshared_messages
+        ON candidate_identities.message_id = unshared_messages.message_id
+    LEFT JOIN message_addresses
         ON
-            candidate_identities.message_id = addressed_messages.message_id
-            AND candidate_identities.address_hash = addressed_messages.address_hash
-    LEFT JOIN addressed_certificates
+            candidate_identities.message_id = message_addresses.message_id
+            AND candidate_identities.address_hash = message_addresses.address_hash
+    LEFT JOIN certificate_addresses
         ON
-            candidate_identities.certificate_id = addressed_certificates.certificate_id
-            AND candidate_identities.address_hash = addressed_certificates.address_hash
+            candidate_identities.certificate_id = certificate_addresses.certificate_id
+            AND candidate_identities.address_hash = certificate_addresses.address_hash
 )
 
 SELECT

@@ -1,9 +1,9 @@
--- latest_bounces: why a recipient's mail came back last.
+-- latest_bounces: the class and the reason of a recipient's latest bounce.
 --
--- Grain   one row per recipient in scope with a bounce, one that the provider suppressed included
+-- Grain   one row per recipient in scope with a bounce, even if the provider suppressed the mail
 -- Reads   failures, scoped_identities
 -- Params  period_end TIMESTAMP, the first instant that does not count; and those of scoped_identities
--- Counts  at equal times a real bounce wins over a suppressed one; kept when the mail was since delivered
+-- Counts  at equal times a real bounce wins over a suppressed one; a bounce stays even if the mail was delivered later
 WITH
 ranked_bounces AS (
     SELECT

@@ -1,4 +1,4 @@
--- listed_recipients: the furthest state that a recipient reached, and why the mail bounced if it did.
+-- listed_recipients: the furthest state that a recipient reached, and the reason if the mail bounced.
 --
 -- Grain   one row per recipient in scope
 -- Reads   recipient_states, scoped_recipients, latest_bounces

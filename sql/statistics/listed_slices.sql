@@ -1,9 +1,9 @@
--- listed_slices: what the warehouse holds of a source and day, and how much of it found no recipient.
+-- listed_slices: the state of a source and day in the warehouse, with the number of events without a recipient.
 --
 -- Grain   one row per source and UTC day that was ever tried
 -- Reads   slices, identities, identity_recipients
 -- Params  those of scoped_recipients, all open
--- Counts  unattributed events of the slice itself, by the registry as it is now
+-- Counts  the unattributed events of the slice itself, by the latest registry
 WITH
 unattributed AS (
     SELECT

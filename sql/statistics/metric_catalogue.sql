@@ -3,8 +3,8 @@
 -- Grain   one row per certificate in scope that was created before period_end
 -- Reads   recipient_states, scoped_certificates
 -- Params  period_end TIMESTAMP, the first instant that does not count; and those of recipient_states
--- Counts  distinct recipients; rates are NULL without recipients. opened_at counts a click too, since a click proves
---         an open; claims, shares, downloads and profiles are a person's alone
+-- Counts  distinct recipients; rates are NULL without recipients. A click counts as an open too, since it proves one;
+--         claims, shares, downloads and additions to a profile count only if a person made them
 WITH
 counts AS (
     SELECT

@@ -1,11 +1,11 @@
--- recipient_states: what became of a recipient's credential and e-mail, as first and last times.
+-- recipient_states: the outcome of a recipient's e-mail, and the times of the events of e-mail and credential.
 --
 -- Grain   one row per recipient in scope
 -- Reads   scoped_events, scoped_identities, scoped_recipients
 -- Params  those of scoped_events
--- Counts  columns are a person's first time unless they say otherwise; NULL means never
+-- Counts  a column is the time of a person's first such event, unless its name says otherwise; NULL means never
 WITH
--- Grouped by identity before anything is joined: identities are few, events are many.
+-- Events are many and identities are few, so events are grouped by identity before the join.
 identity_states AS (
     SELECT
         identity_key,

@@ -1,6 +1,6 @@
--- registered_names: whether the registry has an issuer or a certificate of that id.
+-- registered_names: a row if the registry has an issuer, or a certificate, with the given id.
 --
--- Grain   one row per kind of thing that has the id; none where nothing has it
+-- Grain   one row, or none if the registry has no such issuer or certificate
 -- Reads   issuers, certificates
 -- Params  kind VARCHAR, issuer or certificate; name VARCHAR, the id
 SELECT 'issuer' AS kind

@@ -1,6 +1,6 @@
--- scoped_certificates: the certificates that a question is about.
+-- scoped_certificates: the certificates that the parameters select.
 --
--- Grain   one row per certificate of the latest registry that every given parameter admits
+-- Grain   one row per certificate of the latest registry that every given parameter selects
 -- Reads   certificates, stale_certificates
 -- Params  issuer_id VARCHAR or NULL for all, certificate_id VARCHAR or NULL for all, only_stale BOOLEAN
 SELECT

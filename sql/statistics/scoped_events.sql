@@ -1,14 +1,15 @@
--- scoped_events: what happened to the recipients that a question is about, as the catalogue takes it.
+-- scoped_events: the events of the recipients in scope, classified as the catalogue counts them.
 --
--- Grain   one row per event; one that came in several slices stands several times
+-- Grain   one row per event and slice; an event that came in several slices has several rows
 -- Reads   events, scoped_identities, timed_clicks
 -- Params  period_end TIMESTAMP, the first instant that does not count
 --         credential_hosts VARCHAR, each host between bars as in |a.example|b.example|, or '' for any host
 --         count_share_links BOOLEAN, whether a click on a share page is a share too; and those of timed_clicks
--- Counts  a bounce of which the provider did not even try to send is a rejection. With hosts given the host alone makes
---         a click count; otherwise, and for a click without url, every click counts but one on an opt-out link. What the
---         record says of a machine stands before what its time says. A share or an addition to the profile is the
---         Recipient View page's event, or such a click, which stays a click; channel is a share's alone
+-- Counts  a bounce of a mail that the provider did not try to send is a rejection. If hosts are given, only the host
+--         decides whether a click counts as a credential click. Otherwise, and for a click without url, every click does,
+--         except on an opt-out link. A reason in the record wins over one from the time of the click. A share or an
+--         addition to the profile is an event of the Recipient View page, or a click on a share link if those count;
+--         such a click also stays a click. Only the channel of a share has a meaning
 SELECT
     events.identity_key,
     events.occurred_at,

@@ -1,4 +1,4 @@
--- scoped_identities: the identities of the recipients that a question is about.
+-- scoped_identities: the identities of the recipients in scope.
 --
 -- Grain   one row per identity_key that matches a recipient in scope
 -- Reads   identity_recipients, scoped_recipients

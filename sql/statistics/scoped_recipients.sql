@@ -1,9 +1,9 @@
--- scoped_recipients: the recipients that a question is about.
+-- scoped_recipients: the recipients of the certificates in scope.
 --
 -- Grain   one row per recipient of the latest registry, of the certificates in scope
 -- Reads   recipients, scoped_certificates
 -- Params  period_end TIMESTAMP, the first instant that does not count; and those of scoped_certificates
--- Counts  whoever was moved to another certificate counts there alone, for past instants too
+-- Counts  a recipient who was moved to another certificate counts only there, for past instants too
 SELECT
     recipients.recipient_id,
     recipients.certificate_id,

@@ -1,12 +1,13 @@
--- slice_oddities: what is unusual about a loaded slice: worth a look, and no reason to keep it out.
+-- slice_oddities: the unusual counts of a loaded slice, which deserve a look but do not keep it out.
 --
--- Grain   one row per oddity of the slice: duplicates, unattributed, volume; none where all is as usual
+-- Grain   one row per oddity of the slice: duplicates, unattributed, volume; none if all is as usual
 -- Reads   slices, identities, identity_recipients, recipients
 -- Params  source VARCHAR, load_date DATE, the slice; duplicate_rate_maximum, unattributed_rate_maximum, volume_factor DOUBLE;
 --         and those of identity_recipients
--- Counts  found_count beside compared_count: duplicates of the raw records; events without a recipient of the events, where
---         the registry has any recipient; raw records beside the rounded average of the source's loaded slices of the 14
---         days before, where there are at least 3
+-- Counts  found_count is compared with compared_count. For duplicates these are the duplicates and the raw records. For
+--         unattributed these are the events without a recipient and all events, if the registry has any recipient. For
+--         volume these are the raw records and their rounded average over the source's loaded slices of the 14 days
+--         before, if there are at least 3
 WITH
 asked_slice AS (
     SELECT
@@ -20,7 +21,7 @@ asked_slice AS (
         AND status <> 'failed'
 ),
 
-former_slices AS (
+former_average AS (
     SELECT AVG(raw_count) AS average_count
     FROM slices
     WHERE
@@ -61,10 +62,10 @@ UNION ALL
 SELECT
     'volume' AS oddity,
     asked_slice.raw_count AS found_count,
-    CAST(ROUND(former_slices.average_count, 0) AS BIGINT) AS compared_count
+    CAST(ROUND(former_average.average_count, 0) AS BIGINT) AS compared_count
 FROM asked_slice
-CROSS JOIN former_slices
+CROSS JOIN former_average
 WHERE
-    asked_slice.raw_count * :volume_factor < former_slices.average_count
-    OR asked_slice.raw_count > former_slices.average_count * :volume_factor
+    asked_slice.raw_count * :volume_factor < former_average.average_count
+    OR asked_slice.raw_count > former_average.average_count * :volume_factor
 ORDER BY oddity

@@ -1,4 +1,4 @@
--- timed_clicks: the moments at which a click came too soon, or with too many others, for a person.
+-- timed_clicks: the instants at which a click came too soon, or together with too many others, for a person.
 --
 -- Grain   one row per identity_key and occurred_at of at least one such click; none while both rules are off
 -- Reads   events, scoped_identities
@@ -6,9 +6,9 @@
 --         click_after_delivery_seconds INTEGER, or 0 for off
 --         links_at_once INTEGER, how many different links are too many, or 0 for off
 --         links_at_once_seconds INTEGER; and those of scoped_identities
--- Counts  both limits are included. Of both rules timing is the reason. A click in the very second of the delivery is after
---         it, since some providers tell whole seconds; one before is classified by its record alone. A click without url is no
---         link of its own, but falls with the links around it
+-- Counts  both limits are included. If both rules apply, the reason is timing. Some providers report whole seconds, so a
+--         click in the second of the delivery counts as after it. An earlier click is classified only by its record. A click
+--         without url does not count as a link, but it is included if it lies among too many links
 WITH
 clicks AS (
     SELECT DISTINCT
@@ -35,8 +35,8 @@ deliveries AS (
         AND identity_key IN (SELECT clicks.identity_key FROM clicks)
 ),
 
--- Few have so many links: only theirs are held against one another.
-scanned_identities AS (
+-- Few identities clicked so many links, so only their clicks are compared with one another.
+many_link_identities AS (
     SELECT identity_key
     FROM clicks
     WHERE :links_at_once > 0
@@ -44,14 +44,14 @@ scanned_identities AS (
     HAVING COUNT(DISTINCT link_key) >= :links_at_once
 ),
 
--- A window with too many links still holds them when it begins at its first click.
+-- Only windows that begin at a click are tried: any other window can begin at its first click without losing one.
 bursts AS (
     SELECT
         first_clicks.identity_key,
         first_clicks.occurred_at AS first_at
-    FROM scanned_identities
+    FROM many_link_identities
     INNER JOIN clicks AS first_clicks
-        ON scanned_identities.identity_key = first_clicks.identity_key
+        ON many_link_identities.identity_key = first_clicks.identity_key
     INNER JOIN clicks AS near_clicks
         ON
             first_clicks.identity_key = near_clicks.identity_key
@@ -61,7 +61,7 @@ bursts AS (
     HAVING COUNT(DISTINCT near_clicks.link_key) >= :links_at_once
 ),
 
-suspicions AS (
+machine_clicks AS (
     SELECT
         clicks.identity_key,
         clicks.occurred_at,
@@ -89,5 +89,5 @@ SELECT
     identity_key,
     occurred_at,
     MAX(machine_reason) AS machine_reason
-FROM suspicions
+FROM machine_clicks
 GROUP BY identity_key, occurred_at

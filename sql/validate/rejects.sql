@@ -1,4 +1,4 @@
--- rejects: the records of a slice that could not be understood, for a reader who was told that there are too many.
+-- rejects: the records of a slice that could not be understood. The error about too many of them shows this query.
 --
 -- Grain   one row per rejected record
 -- Reads   rejects (the slice's Parquet)

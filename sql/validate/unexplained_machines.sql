@@ -2,7 +2,7 @@
 --
 -- Grain   one row per event
 -- Reads   events (the slice's Parquet)
--- Counts  Great Expectations leaves the condition on rows out of the query that it writes itself
+-- Counts  replaces the query that Great Expectations writes, because that lacks the condition on is_machine
 SELECT
     event_key,
     event_type,

@@ -1,6 +1,6 @@
--- addresses: macros that read, hash and redact e-mail addresses. Each gives NULL for what it cannot read.
+-- addresses: macros that read, hash and redact e-mail addresses. Each returns NULL for what it cannot read.
 
--- The address in `Name <a@b>`, the only one of a list, or the word itself; none where several could be meant.
+-- Return the address in `Name <a@b>`, the only address of a list, or the word itself; NULL where there are several.
 CREATE OR REPLACE MACRO address(word) AS
     CASE
         WHEN NOT CONTAINS(word, '@') THEN NULL
@@ -11,11 +11,11 @@ CREATE OR REPLACE MACRO address(word) AS
         WHEN NOT REGEXP_MATCHES(word, '@.*@') THEN TRIM(word)
     END;
 
--- What stands for an address outside the registry: 128 bits of a hash with the key of this installation.
+-- Hash an address: 128 bits, with the key of this installation. Outside the registry only the hash is stored.
 CREATE OR REPLACE MACRO address_hash(address, hash_key) AS
     LEFT(SHA256(hash_key || LOWER(address)), 32);
 
--- Free text without addresses; percent-encoded ones are addresses too. An escape of JSON before an address stays whole.
+-- Replace the addresses in free text, percent-encoded ones too. A JSON escape before an address is kept whole.
 CREATE OR REPLACE MACRO redacted(word) AS
     CASE
         WHEN CONTAINS(word, '@') OR CONTAINS(word, '%40') OR CONTAINS(word, '%2540')
@@ -27,7 +27,7 @@ CREATE OR REPLACE MACRO redacted(word) AS
         ELSE word
     END;
 
--- A link without addresses: what stands around them, and separates them, stays.
+-- Replace the addresses in a link. The text around them, and the separators between them, are kept.
 CREATE OR REPLACE MACRO redacted_link(link) AS
     CASE
         WHEN CONTAINS(link, '@') OR CONTAINS(link, '%40') OR CONTAINS(link, '%2540')

@@ -1,11 +1,11 @@
--- agents: macros that tell machines from people by the user agent. Each gives NULL for what it cannot read.
+-- agents: macros that distinguish machines from people by the user agent. Each returns NULL for what it cannot read.
 
--- The people behind an image proxy: Gmail and Yahoo fetch because somebody opened.
+-- Return whether the agent is an image proxy that acts for a person: Gmail's and Yahoo's fetch when somebody opens.
 CREATE OR REPLACE MACRO is_people_proxy(agent) AS
     CONTAINS(agent, 'GoogleImageProxy') OR CONTAINS(agent, 'YahooMailProxy');
 
--- The rule by which a user agent is a machine's, or NULL. Apple's Mail Privacy Protection sends the bare Mozilla/5.0 when it
--- fetches an open; Gmail's prefetch ends in a combination that no browser has.
+-- Return the rule by which a user agent is a machine's, or NULL. Apple's Mail Privacy Protection sends the bare Mozilla/5.0
+-- when it fetches an open. The agent of Gmail's prefetch ends in a combination that no browser has.
 CREATE OR REPLACE MACRO machine_agent(agent, event_type) AS
     CASE
         WHEN agent IS NULL OR is_people_proxy(agent) THEN NULL

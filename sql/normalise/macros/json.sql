@@ -1,6 +1,6 @@
--- json: macros that read JSON documents and objects. Each gives NULL for what it cannot read.
+-- json: macros that read JSON documents and objects. Each returns NULL for what it cannot read.
 
--- A document without the escapes that JSON allows and others do not: half a surrogate pair stops DuckDB's parser, NUL a database.
+-- Remove the escapes that JSON allows but others reject: DuckDB's parser half a surrogate pair, databases NUL.
 CREATE OR REPLACE MACRO storable(document) AS
     CASE
         WHEN NOT CONTAINS(document, '\u') THEN document
@@ -10,11 +10,11 @@ CREATE OR REPLACE MACRO storable(document) AS
         )
     END;
 
--- An object without some of its keys; NULL for what does not parse. A constant list costs one patch, made once.
+-- Remove keys from an object; NULL for what does not parse. For a constant list DuckDB builds the patch only once.
 CREATE OR REPLACE MACRO without(object, keys) AS
     CAST(JSON_MERGE_PATCH(object, '{"' || ARRAY_TO_STRING(keys, '":null,"') || '":null}') AS VARCHAR);
 
--- The values of a metadata object, as texts; what is null is left out. JSON may name a key twice, a map may not.
+-- Return a metadata object with its values as texts, without nulls. JSON allows a key twice, but a map does not.
 CREATE OR REPLACE MACRO texts(object) AS
     CASE
         WHEN object IS NULL OR object = '{}' THEN '{}'
@@ -31,7 +31,7 @@ CREATE OR REPLACE MACRO texts(object) AS
         ))) AS VARCHAR)
     END;
 
--- The records of a provider's page {"key": [...]}, or the record itself where it is none; an empty page has none.
+-- Return the records of a provider's page {"key": [...]}: none for an empty page, and the record itself where it is no page.
 CREATE OR REPLACE MACRO members(record, key) AS
     CASE
         WHEN REGEXP_MATCHES(record, '"' || key || '"\s*:\s*\[') AND TRY(JSON_TYPE(record, '$.' || key)) = 'ARRAY'
@@ -39,6 +39,6 @@ CREATE OR REPLACE MACRO members(record, key) AS
         ELSE [record]
     END;
 
--- A word that is the text of a JSON object; metadata that is no such text says nothing.
+-- Return a word if it is the text of a JSON object, else NULL: other metadata cannot be used.
 CREATE OR REPLACE MACRO object_text(word) AS
     CASE WHEN STARTS_WITH(LTRIM(word), '{') AND JSON_VALID(word) THEN word END;

@@ -1,6 +1,6 @@
--- links: macros that read urls. Each gives NULL for what it cannot read.
+-- links: macros that read urls. Each returns NULL for what it cannot read.
 
--- A field of an access log without its escapes. No database keeps a NUL.
+-- Decode the \xHH escapes of an access log's field. NUL is replaced, because databases reject it.
 CREATE OR REPLACE MACRO log_text(word) AS
     CASE
         WHEN CONTAINS(word, '\x')
@@ -8,7 +8,7 @@ CREATE OR REPLACE MACRO log_text(word) AS
         ELSE word
     END;
 
--- %HH as UTF-8; nginx's and Apache's \xHH inside a query are the same bytes.
+-- Decode %HH as UTF-8. nginx's and Apache's \xHH inside a query stand for the same bytes.
 CREATE OR REPLACE MACRO percent_decoded(word) AS
     CASE
         WHEN CONTAINS(word, '%') OR CONTAINS(word, '\x')
@@ -16,20 +16,20 @@ CREATE OR REPLACE MACRO percent_decoded(word) AS
         ELSE word
     END;
 
--- A key's first value in a query that begins with &, percent-decoded once; + stays +. The key may be in any case.
+-- Return the first value of a key, in any case, in a query that begins with &. It is percent-decoded once; + stays +.
 CREATE OR REPLACE MACRO query_value(query, key) AS
     percent_decoded(REGEXP_EXTRACT(query, '(?i)&' || key || '=([^&#]*)', 1));
 
--- The host of a url in lower case: NULL without a url, '' where it has none.
+-- Return the host of a url in lower case: NULL without a url, '' for a url without a host.
 CREATE OR REPLACE MACRO host(link) AS
     REGEXP_EXTRACT(LOWER(link), '^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)', 1);
 
--- Whether path or query of a url speak of unsubscribing.
+-- Return whether the path or query of a url mentions unsubscribing.
 CREATE OR REPLACE MACRO is_opt_out(link) AS
     REGEXP_MATCHES(REGEXP_REPLACE(LOWER(link), '^[a-z][a-z0-9+.-]*://[^/?#]*|#.*$', '', 'g'), 'unsubscribe|opt-out|optout');
 
--- The link behind a security product's or network's wrapping: Outlook SafeLinks, Proofpoint URL Defense versions 3 and 2,
--- Barracuda, Cisco and Facebook; opaque wrappings (Mimecast, lnkd.in) stay.
+-- Return the link that a security product or network has wrapped: Outlook SafeLinks, Proofpoint URL Defense versions 3 and 2,
+-- Barracuda, Cisco and Facebook. Opaque wrappings (Mimecast, lnkd.in) are kept.
 CREATE OR REPLACE MACRO unwrapped(link) AS
     CASE
         WHEN link IS NULL OR NOT REGEXP_MATCHES(link, '(?i)safelinks|urldefense|cudasvc|secure-web\.cisco|l\.facebook') THEN link
@@ -49,9 +49,9 @@ CREATE OR REPLACE MACRO unwrapped(link) AS
         ELSE link
     END;
 
--- The network on whose share page a link opens, 'email' for a mail without addressee, 'linkedin_profile' for LinkedIn's form
--- that adds a credential to a profile, or NULL. A page with nothing to share, a profile, a post or a chat with somebody's
--- number is no share page. Ordinary links end at the first expression.
+-- Return the network whose share page a link opens, or NULL: 'email' for a mail without an addressee, 'linkedin_profile' for the
+-- page of LinkedIn that adds a credential to a profile. A page with nothing to share, a profile, a post or a chat with a given
+-- number is no share page. The first expression rules out ordinary links, so that they cost one search.
 CREATE OR REPLACE MACRO link_channel(link) AS
     CASE
         WHEN link IS NULL OR NOT REGEXP_MATCHES(

@@ -1,6 +1,6 @@
--- registry: macros that say why a row of the registry is left out. Each gives NULL for what it cannot read.
+-- registry: macros that say why a row of the registry is left out. Each returns NULL for what it cannot read.
 
--- Why a row of the registry is left out: the rule that it breaks, or that its id stood in a row before which breaks none.
+-- Return the rule that a row breaks. A row also breaks a rule where an earlier row that breaks none has the same id.
 CREATE OR REPLACE MACRO registry_reason(broken_rule, line, id, id_name) AS
     COALESCE(
         broken_rule,

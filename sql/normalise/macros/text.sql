@@ -1,18 +1,18 @@
--- text: macros that read words, ids, tags and form bodies. Each gives NULL for what it cannot read.
+-- text: macros that read words, ids, tags and form bodies. Each returns NULL for what it cannot read.
 
--- A word without the spaces around it; to look for them is far cheaper than to trim.
+-- Trim spaces. Looking for them first is far cheaper than trimming every word.
 CREATE OR REPLACE MACRO trimmed(word) AS
     CASE WHEN STARTS_WITH(word, ' ') OR ENDS_WITH(word, ' ') THEN TRIM(word) ELSE word END;
 
--- '' and '-' say nothing.
+-- Return NULL for '' and '-'.
 CREATE OR REPLACE MACRO nullif_blank(word) AS
     NULLIF(NULLIF(trimmed(word), ''), '-');
 
--- <id> without its brackets.
+-- Remove the brackets of <id>.
 CREATE OR REPLACE MACRO bare_id(word) AS
     nullif_blank(CASE WHEN CONTAINS(word, '<') THEN REGEXP_REPLACE(TRIM(word), '^<(.*)>$', '\1') ELSE word END);
 
--- A list of tags: a JSON list, the text of one, or a single word.
+-- Return a list of tags from the text of a JSON list or from a single word.
 CREATE OR REPLACE MACRO tag_list(word) AS
     CASE
         WHEN nullif_blank(word) IS NULL THEN CAST([] AS VARCHAR[])
@@ -22,25 +22,25 @@ CREATE OR REPLACE MACRO tag_list(word) AS
         ELSE CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[])
     END;
 
--- A word of a form's body (application/x-www-form-urlencoded): + is a space, %HH are bytes of UTF-8. COALESCE over a bare
--- Python function would give text that DuckDB has let go of: REPLACE makes it DuckDB's own.
+-- Decode a word of a form's body (application/x-www-form-urlencoded): + is a space, %HH are bytes of UTF-8. DuckDB frees the
+-- text of a Python function that COALESCE gets directly; REPLACE makes a copy that DuckDB owns.
 CREATE OR REPLACE MACRO form_text(word) AS
     COALESCE(
         REPLACE(TRY(URL_DECODE(REPLACE(word, '+', ' '))), CHR(0), CHR(65533)),
         REPLACE(unquoted(REPLACE(word, '+', ' ')), CHR(0), CHR(65533))
     );
 
--- The fields of such a body, in their order.
+-- Return the fields of a form's body, in their order.
 CREATE OR REPLACE MACRO form_fields(body) AS
     LIST_TRANSFORM(
         STRING_SPLIT(body, '&'),
         lambda field : {'key': form_text(SPLIT_PART(field, '=', 1)), 'value': form_text(REGEXP_EXTRACT(field, '=(.*)', 1))}
     );
 
--- Whether a record is such a body.
+-- Return whether a record is a form's body.
 CREATE OR REPLACE MACRO is_form(record) AS
     REGEXP_MATCHES(record, '^\s*[\w.%+*-]+=');
 
--- What the MTA said, before codes are read from it.
+-- Remove the prefix "smtp;" or "sent (" from the MTA's reply, so that it begins with its code.
 CREATE OR REPLACE MACRO reply(word) AS
     CASE WHEN REGEXP_MATCHES(word, '^[sS\s]') THEN REGEXP_REPLACE(TRIM(word), '^(?:smtp;|sent \()\s*', '', 'i') ELSE word END;

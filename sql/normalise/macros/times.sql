@@ -1,7 +1,7 @@
--- times: macros that read times as naive UTC. Each gives NULL for what it cannot read.
+-- times: macros that read times as naive UTC. Each returns NULL for what it cannot read.
 
--- An epoch in the unit that so many microseconds make; digits below a microsecond are cut, and what lies beyond the year 2200
--- is set there: no bound of classified.sql admits it. DuckDB 1.5 casts a field of a union's rows before it asks CASE: hence TRY_CAST.
+-- Read an epoch whose unit has so many microseconds. Digits below a microsecond are cut. Times beyond the year 2200 become that
+-- year, which classified.sql rejects. TRY_CAST, because DuckDB 1.5 casts the fields of a union's rows before it checks CASE.
 CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
     MAKE_TIMESTAMP(
         CASE
@@ -13,8 +13,8 @@ CREATE OR REPLACE MACRO epoch_time(number, microseconds) AS
         END
     );
 
--- ISO 8601 with Z, an offset, or neither (then UTC); digits below a microsecond are cut. The usual form is told by one search;
--- the others may lack the seconds, and have small letters, a comma before the fraction, or spaces around them.
+-- Read ISO 8601 with Z, an offset, or neither (then UTC). Digits below a microsecond are cut. One search recognises the usual
+-- form. Other forms may lack the seconds, and have small letters, a comma before the fraction, or spaces around them.
 CREATE OR REPLACE MACRO iso_time(word) AS
     MAKE_TIMESTAMP(EPOCH_US(TRY_CAST(
         CASE
@@ -28,10 +28,10 @@ CREATE OR REPLACE MACRO iso_time(word) AS
         END AS TIMESTAMPTZ
     )));
 
--- The same, where a date without a time is midnight UTC.
+-- Read the same, and a date without a time as midnight UTC.
 CREATE OR REPLACE MACRO iso_time_or_date(word) AS
     iso_time(REGEXP_REPLACE(word, '^\s*(\d{4}-\d{2}-\d{2})\s*$', '\1T00:00'));
 
--- Apache's and nginx's %t: 10/Oct/2025:13:55:36 +0200.
+-- Read Apache's and nginx's %t, such as 10/Oct/2025:13:55:36 +0200.
 CREATE OR REPLACE MACRO clf_time(word) AS
     MAKE_TIMESTAMP(EPOCH_US(TRY_STRPTIME(word, '%d/%b/%Y:%H:%M:%S %z')));

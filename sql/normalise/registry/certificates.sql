@@ -1,10 +1,10 @@
--- certificates: the registry's certificates and badges, classified.
+-- certificates: the registry's certificates and badges, each with the reason why it is left out, if any.
 --
 -- Grain   one row per row of certificates.csv
 -- Reads   raw_certificates, issuers
--- Counts  reason is NULL for the rows that hold; of an id that stands twice the first row that breaks no other rule counts.
---         A date without a time is midnight UTC
-WITH read AS (
+-- Counts  reason is NULL for the rows that are kept. Of several rows with one id, the first that breaks no other rule is kept. A
+--         date without a time is midnight UTC.
+WITH typed_certificates AS (
     SELECT
         line,
         is_malformed,
@@ -16,29 +16,29 @@ WITH read AS (
     FROM raw_certificates
 ),
 
-checked AS (
+checked_certificates AS (
     SELECT
-        read.line,
-        read.certificate_id,
+        typed_certificates.line,
+        typed_certificates.certificate_id,
         issuers.issuer_id,
-        read.name,
-        read.kind,
-        read.created_at,
+        typed_certificates.name,
+        typed_certificates.kind,
+        typed_certificates.created_at,
         CASE
-            WHEN read.is_malformed THEN 'not the columns of the header'
-            WHEN read.certificate_id IS NULL THEN 'no certificate_id'
+            WHEN typed_certificates.is_malformed THEN 'not the columns of the header'
+            WHEN typed_certificates.certificate_id IS NULL THEN 'no certificate_id'
             WHEN issuers.issuer_id IS NULL THEN 'unknown issuer'
-            WHEN read.name IS NULL THEN 'no name'
-            WHEN COALESCE(read.kind NOT IN ('certificate', 'badge'), TRUE) THEN 'kind is neither certificate nor badge'
-            WHEN read.created_at IS NULL THEN 'bad created_at'
+            WHEN typed_certificates.name IS NULL THEN 'no name'
+            WHEN COALESCE(typed_certificates.kind NOT IN ('certificate', 'badge'), TRUE) THEN 'kind is neither certificate nor badge'
+            WHEN typed_certificates.created_at IS NULL THEN 'bad created_at'
         END AS broken_rule
-    FROM read
+    FROM typed_certificates
     LEFT JOIN issuers
-        ON read.issuer_id = issuers.issuer_id AND issuers.reason IS NULL
+        ON typed_certificates.issuer_id = issuers.issuer_id AND issuers.reason IS NULL
 )
 
 SELECT
     * EXCLUDE (broken_rule),
     certificate_id AS id,
     registry_reason(broken_rule, line, certificate_id, 'certificate_id') AS reason
-FROM checked
+FROM checked_certificates

@@ -1,10 +1,10 @@
--- issuers: the registry's issuers, classified.
+-- issuers: the registry's issuers, each with the reason why it is left out, if any.
 --
 -- Grain   one row per row of issuers.csv
 -- Reads   raw_issuers
--- Counts  reason is NULL for the rows that hold; of an id that stands twice the first row that breaks no other rule counts.
---         A colour or logo that cannot be used is left out, its issuer is not
-WITH checked AS (
+-- Counts  reason is NULL for the rows that are kept. Of several rows with one id, the first that breaks no other rule is kept.
+--         An unusable colour or logo becomes NULL and its issuer is kept.
+WITH checked_issuers AS (
     SELECT
         line,
         nullif_blank(issuer_id) AS issuer_id,
@@ -23,4 +23,4 @@ SELECT
     * EXCLUDE (broken_rule),
     issuer_id AS id,
     registry_reason(broken_rule, line, issuer_id, 'issuer_id') AS reason
-FROM checked
+FROM checked_issuers

@@ -1,11 +1,11 @@
--- recipients: the registry's recipients, classified.
+-- recipients: the registry's recipients, each with the reason why it is left out, if any.
 --
--- Grain   one row per row of recipients.csv whose recipient is not forgotten
+-- Grain   one row per row of recipients.csv, except those of forgotten recipients
 -- Reads   raw_recipients, certificates
--- Counts  reason is NULL for the rows that hold; of an id that stands twice, over all certificates, the first row that breaks
---         no other rule counts. A date without a time is midnight UTC. The hash of the address is made as classified.sql makes
---         that of an event's
-WITH read AS (
+-- Counts  reason is NULL for the rows that are kept. Of several rows with one id, over all certificates, the first that breaks
+--         no other rule is kept. A date without a time is midnight UTC. The address is hashed as classified.sql hashes the
+--         address of an event.
+WITH typed_recipients AS (
     SELECT
         line,
         is_malformed,
@@ -22,24 +22,24 @@ WITH read AS (
     WHERE COALESCE(NOT LIST_CONTAINS(CAST(GETVARIABLE('forgotten') AS VARCHAR[]), nullif_blank(raw_recipients.recipient_id)), TRUE)
 ),
 
-checked AS (
+checked_recipients AS (
     SELECT
-        read.* EXCLUDE (is_malformed, sent_at) REPLACE (certificates.certificate_id AS certificate_id),
+        typed_recipients.* EXCLUDE (is_malformed, sent_at) REPLACE (certificates.certificate_id AS certificate_id),
         CASE
-            WHEN read.is_malformed THEN 'not the columns of the header'
-            WHEN read.recipient_id IS NULL THEN 'no recipient_id'
+            WHEN typed_recipients.is_malformed THEN 'not the columns of the header'
+            WHEN typed_recipients.recipient_id IS NULL THEN 'no recipient_id'
             WHEN certificates.certificate_id IS NULL THEN 'unknown certificate'
-            WHEN nullif_blank(read.email) IS NULL THEN 'no email'
-            WHEN read.created_at IS NULL THEN 'bad created_at'
-            WHEN read.sent_at IS NOT NULL AND read.access_email_sent_at IS NULL THEN 'bad access_email_sent_at'
+            WHEN nullif_blank(typed_recipients.email) IS NULL THEN 'no email'
+            WHEN typed_recipients.created_at IS NULL THEN 'bad created_at'
+            WHEN typed_recipients.sent_at IS NOT NULL AND typed_recipients.access_email_sent_at IS NULL THEN 'bad access_email_sent_at'
         END AS broken_rule
-    FROM read
+    FROM typed_recipients
     LEFT JOIN certificates
-        ON read.certificate_id = certificates.certificate_id AND certificates.reason IS NULL
+        ON typed_recipients.certificate_id = certificates.certificate_id AND certificates.reason IS NULL
 )
 
 SELECT
     * EXCLUDE (broken_rule),
     recipient_id AS id,
     registry_reason(broken_rule, line, recipient_id, 'recipient_id') AS reason
-FROM checked
+FROM checked_recipients

@@ -1,8 +1,8 @@
--- rejects: the registry's rows that break a rule and are left out.
+-- rejects: the registry's rows that are left out, because they break a rule.
 --
 -- Grain   one row per such row
 -- Reads   issuers, certificates, recipients, subscriptions (the tables of this folder)
--- Counts  a row stands on the line of the file where it begins; the header is on line 1
+-- Counts  line is where the row begins in its file; the header is on line 1
 SELECT 'issuers' AS registry_table, line, id, reason
 FROM issuers
 WHERE reason IS NOT NULL

@@ -1,9 +1,9 @@
--- subscriptions: the registry's subscriptions, classified.
+-- subscriptions: the registry's subscriptions, each with the reason why it is left out, if any.
 --
 -- Grain   one row per row of subscriptions.csv
 -- Reads   raw_subscriptions, issuers
--- Counts  reason is NULL for the rows that hold; of an id that stands twice the first row that breaks no other rule counts
-WITH checked AS (
+-- Counts  reason is NULL for the rows that are kept. Of several rows with one id, the first that breaks no other rule is kept.
+WITH checked_subscriptions AS (
     SELECT
         raw_subscriptions.line,
         nullif_blank(raw_subscriptions.subscription_id) AS subscription_id,
@@ -35,4 +35,4 @@ SELECT
     * EXCLUDE (broken_rule),
     subscription_id AS id,
     registry_reason(broken_rule, line, subscription_id, 'subscription_id') AS reason
-FROM checked
+FROM checked_subscriptions

@@ -1,0 +1,19 @@
+-- recipient_outcomes: what became of a recipient's access e-mail, in parts that add up to all recipients.
+--
+-- Grain   one row per recipient in scope
+-- Reads   recipient_states
+-- Params  mail_logs_begin_at TIMESTAMP or NULL, the first instant that a mail log is expected to cover; and those of
+--         recipient_states
+-- Counts  outcome is one of delivered, bounced, rejected, waiting (deferred so far), unknown and not_sent. A rejection of
+--         a mail that nothing says was handed over is not_sent. is_before_logs says that no log can know the mail
+SELECT
+    recipient_id,
+    certificate_id,
+    CASE
+        WHEN sent_at IS NULL THEN 'not_sent'
+        WHEN outcome IS NOT NULL THEN outcome
+        WHEN deferred_at IS NOT NULL THEN 'waiting'
+        ELSE 'unknown'
+    END AS outcome,
+    COALESCE(sent_at < CAST(:mail_logs_begin_at AS TIMESTAMP), FALSE) AS is_before_logs
+FROM recipient_states
