@@ -1,4 +1,4 @@
-"""Which part may import which, the door of each library, SQL only in SQL files, and imports without effects."""
+"""The rules of imports, the door of each library, SQL only in SQL files, and imports without effects."""
 
 import ast
 import re

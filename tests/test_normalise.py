@@ -156,7 +156,7 @@ def test_every_format_has_cases(form: str, kind: normalise.Format) -> None:
     assert kind.is_pixel or form in VOCABULARY
 
 
-# -- damaged bytes --------------------------------------------------------------------------------------------------------
+# -- damaged bytes ----------------------------------------------------------------------------------------------------
 
 TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null|[A-Za-z_/.%-]+')
 HOSTILE = [
@@ -166,12 +166,12 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def damaged(generator: Random, good: list[bytes]) -> bytes:
+def damaged(rng: Random, good: list[bytes]) -> bytes:
     """Return a good file in which one word, or any stretch of bytes, is replaced by something else."""
-    text = generator.choice(good)
+    text = rng.choice(good)
     words = [match.span() for match in TOKEN.finditer(text)]
-    start, end = generator.choice(words) if words and generator.random() < 0.8 else sorted(generator.choices(range(len(text) + 1), k=2))
-    return text[:start] + generator.choice([*HOSTILE, generator.randbytes(5)]) + text[end:]
+    start, end = rng.choice(words) if words and rng.random() < 0.8 else sorted(rng.choices(range(len(text) + 1), k=2))
+    return text[:start] + rng.choice([*HOSTILE, rng.randbytes(5)]) + text[end:]
 
 
 @pytest.mark.parametrize("form", normalise.FORMATS)
@@ -181,8 +181,8 @@ def test_any_bytes_become_events_and_rejects_that_add_up(
     form: str, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """No input is lost silently, and the same bytes become the same events."""
-    generator, good = Random(seed), [content(case["raw"]) for case in cases(form)]
-    files = [damaged(generator, good) for _ in range(80)] + [generator.randbytes(generator.randrange(60)) for _ in range(10)]
+    rng, good = Random(seed), [content(case["raw"]) for case in cases(form)]
+    files = [damaged(rng, good) for _ in range(80)] + [rng.randbytes(rng.randrange(60)) for _ in range(10)]
     folder = tmp_path_factory.mktemp("files")
     paths = [folder / f"{number}.{copy}" for number in range(len(files)) for copy in "ab"]
     for path in paths:

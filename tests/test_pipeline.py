@@ -108,7 +108,7 @@ def test_files_that_grew_or_came_later_are_read_again(landing, tmp_path, name, c
 
 
 def test_files_that_came_after_their_night_failed_are_read(landing, tmp_path):
-    """A collector that was down for a night needs no repair by hand. A failed slice with the same files is not retried."""
+    """A collector's late files are read the next night. A failed slice whose files stayed the same is not retried."""
     opened = context(landing, logs=from_files(tmp_path))
     failures.record(opened, "logs", BEFORE, "no file matches *")
     assert brought(opened) == [("logs", YESTERDAY)]

@@ -12,7 +12,7 @@ import yaml
 from etl import statistics
 from etl.errors import UnknownName
 from etl.landing import Landing
-from etl.periods import containing
+from etl.periods import containing, parse
 from etl.warehouse import EVERYTHING, Warehouse
 from tests import given
 
@@ -35,7 +35,9 @@ def selected(rows: Answer, expect: list[Mapping[str, Any]]) -> Answer:
 
 def check(case: Mapping[str, Any], rows: Answer) -> None:
     """Check that the rows are those that the case expects. Rates may differ as engines do."""
-    assert selected(rows, case["expect"]) == [{name: close(value) for name, value in row.items()} for row in case["expect"]]
+    assert selected(rows, case["expect"]) == [
+        {name: close(value) for name, value in row.items()} for row in case["expect"]
+    ]
 
 
 def close(value: Any) -> Any:
@@ -178,8 +180,10 @@ def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[s
     period = containing(AS_OF, "monthly", "Europe/Berlin")
     waivers = [(row["source"], row["day"], row["reason"]) for row in case.get("waivers", ())]
     configured = given.configuration(case["given"])
-    today = case.get("today", date(2026, 12, 3))
-    path = statistics.land_figures(opened, landing, configured, subscription, period, waivers, today)
+    mail_sources = case.get("mail_sources", ["mail"])
+    former = parse(case["former"], "Europe/Berlin") if "former" in case else None
+    background = statistics.Background(waivers, case.get("today", date(2026, 12, 3)), mail_sources, former)
+    path = statistics.land_figures(opened, landing, configured, subscription, period, background)
     figures: dict[str, Any] = json.loads(landing.read(path) or b"")
     return figures
 
