@@ -1,15 +1,18 @@
 """Promises of the statistics: every figure of the catalogue, on every engine."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
+from hypothesis import strategies as st
 
-from etl import statistics
+from etl import settings, statistics, warehouse
 from etl.errors import UnknownName
 from etl.landing import Landing
 from etl.periods import containing, parse
@@ -194,6 +197,67 @@ def test_a_report_says_how_complete_its_data_are(
 ) -> None:
     """A report says whether its data are whole, what is missing, and what was waived and why."""
     assert land(brought(case), landing, case)["quality"] == case["expect"]
+
+
+@pytest.mark.parametrize("case", cases("parts"))
+def test_the_parts_of_the_sums_are_said(
+    case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing
+) -> None:
+    """Every recipient is in one part, and what no log can know is counted apart, for each certificate and in all."""
+    figures = land(brought(case), landing, case)
+    check(case, figures["certificates"])
+    check(case, [figures["totals"]])
+
+
+@pytest.mark.parametrize("case", cases("todos"))
+def test_the_to_do_list_is_true(case: Mapping[str, Any], brought: Callable[..., Warehouse], landing: Landing) -> None:
+    """Each recipient has the one thing that helps, and each count of the list is that of rows with that todo."""
+    figures = land(brought(case), landing, case)
+    rows = {row["recipient_id"]: row for row in figures["recipients"]}
+    assert {name: {key: rows[name][key] for key in wanted} for name, wanted in case["expect"].items()} == case["expect"]
+    if "todos" in case:
+        assert figures["todos"] == case["todos"]
+    for todo in figures["todos"]:
+        assert todo["recipients_count"] == sum(row["todo"] == todo["todo"] for row in rows.values())
+
+
+HISTORY = st.lists(
+    st.tuples(
+        st.sampled_from(["r1", "r2", "r3", "r4"]),
+        st.sampled_from(["queued", "sent", "delivered", "deferred", "bounced", "rejected", "opened", "clicked", "complained"]),
+        st.integers(0, 40), st.booleans(), st.booleans(),
+    ),
+    max_size=14,
+)  # fmt: skip
+MAILED = st.lists(st.one_of(st.none(), st.integers(0, 40)), min_size=4, max_size=4)
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(history=HISTORY, mailed=MAILED)
+def test_both_sums_close_for_any_history(history: list[Any], mailed: list[int | None]) -> None:
+    """Recipients are the sent and the not sent; the sent are their outcomes, what waits, and what nobody knows."""
+    begin = datetime(2026, 10, 25)
+    registered = [
+        {"recipient_id": f"r{n + 1}", "access_email_sent_at": None if day is None else begin + timedelta(days=day)}
+        for n, day in enumerate(mailed)
+    ]
+    events = [
+        {"recipient_id": who, "event_type": kind, "occurred_at": begin + timedelta(days=day, minutes=n),
+         "is_machine": is_machine, "is_suppressed": is_suppressed, "load_date": begin.date() + timedelta(days=day)}
+        for n, (who, kind, day, is_machine, is_suppressed) in enumerate(history)
+    ]  # fmt: skip
+    case = {"given": {"recipients": registered, "events": events, "sources": {"mail": {"since": date(2026, 11, 1)}}}}
+    with tempfile.TemporaryDirectory() as folder:
+        table, landing = settings.Warehouse(url=f"duckdb:///{folder}/w.duckdb"), Landing(f"file://{folder}/landing")
+        with warehouse.open(table, str, key_fingerprint="k") as opened:
+            given.bring(opened, landing, case["given"])
+            figures = land(opened, landing, case)
+    for row in (figures["totals"], *figures["certificates"]):
+        assert row["recipients_count"] == row["sent_count"] + row["not_sent_count"]
+        assert row["sent_count"] == sum(
+            row[f"{part}_count"] for part in ("delivered", "bounced", "rejected_after_sending", "waiting", "unknown")
+        )
+        assert 0 <= row["before_logs_count"] <= row["unknown_count"]
 
 
 def test_landed_figures_are_all_that_a_report_needs(opened: Warehouse, landing: Landing) -> None:

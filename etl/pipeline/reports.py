@@ -170,18 +170,22 @@ def newly_missing(context: Context, now: datetime) -> list[str]:
 
 
 def land_figures(context: Context, reports: Iterable[Report], today: date) -> None:
-    """Land the figures of reports. After this step a report no longer needs the warehouse."""
+    """Land the figures of reports: the only step of a report that opens the warehouse."""
+    waivers, mail_sources = context.waivers(), context.mail_sources()
     with context.warehouse() as opened:
         for report in reports:
+            former = _former_period(context, report)
+            background = statistics.Background(waivers, today, mail_sources, former)
             statistics.land_figures(
-                opened,
-                context.landing,
-                context.settings,
-                report.subscription,
-                report.period,
-                context.waivers(),
-                today,
+                opened, context.landing, context.settings, report.subscription, report.period, background
             )
+
+
+def _former_period(context: Context, report: Report) -> Period | None:
+    """Return the newest period that ended before the report's and whose report was sent."""
+    name = report.subscription["subscription_id"]
+    sent = context.state.last_sent(name, report.period.end_at)
+    return periods.parse(sent[0], report.subscription["timezone"]) if sent else None
 
 
 def landed_report(context: Context, subscription_id: str, period: str) -> Report:
