@@ -77,13 +77,13 @@ class UnreadableFile(SliceError):
 
 
 class ShrunkenSlice(SliceError):
-    """A new version of a slice has under half of the records of the loaded version. The loaded version stays."""
+    """A new version of a slice has under half of the records or events of the loaded version, which stays."""
 
-    def __init__(self, source: str, day: date, new: int, loaded: int) -> None:
+    def __init__(self, source: str, day: date, new: int, loaded: int, what: str) -> None:
         super().__init__(
             source,
             day,
-            f"{new} raw records, under half of the {loaded} loaded; if that is right, re-run with --replace",
+            f"{new} {what}, under half of the {loaded} loaded; if that is right, re-run with --replace",
         )
 
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
-from etl.landing import Landing, Manifest, slice_prefix
+from etl.landing import Counts, Landing, Manifest, slice_prefix
 from etl.warehouse import Warehouse
 
 WHOLE = ("loaded", "empty")
@@ -17,7 +17,7 @@ def load_slice(
     """Replace a slice in the warehouse with its newest landed version, and return that version's manifest.
 
     Raise NotLanded if there is no version, SliceError if it is not valid, and ShrunkenSlice if it has under half of the
-    raw records that are loaded, unless ``replace``.
+    raw records, or of the events, that are loaded, unless ``replace``.
     """
     prefix = slice_prefix(source, day)
     manifest = landing.newest(prefix)
@@ -26,8 +26,8 @@ def load_slice(
     if manifest.status != "valid":
         raise SliceError(source, day, f"the version landed last is {manifest.status}, not valid; run the day again")
     held = _held(warehouse, source, day)
-    if not replace and held["status"] in WHOLE and 2 * manifest.counts.raw < held["raw_count"]:
-        raise ShrunkenSlice(source, day, manifest.counts.raw, held["raw_count"])
+    if not replace and held["status"] in WHOLE:
+        _require_size(source, day, manifest.counts, held)
     row = _row(manifest, source, day, loaded_at)
     if manifest.events is None:
         warehouse.replace_slice(row, None)
@@ -51,6 +51,19 @@ def load_registry(warehouse: Warehouse, landing: Landing) -> None:
     with landing.local(landing.path("registry", manifest.events)) as folder:
         warehouse.replace_registry(folder)
     landing.mark_loaded(manifest)
+
+
+def _require_size(source: str, day: date, counts: Counts, held: Mapping[str, Any]) -> None:
+    """Raise ShrunkenSlice for under half of what is loaded.
+
+    Events are compared too: where a changed setting or format makes most records ignored, the raw records are as many.
+    """
+    for what, new, loaded in (
+        ("raw records", counts.raw, held["raw_count"]),
+        ("events", counts.event, held["event_count"]),
+    ):
+        if 2 * new < loaded:
+            raise ShrunkenSlice(source, day, new, loaded, what)
 
 
 def _held(warehouse: Warehouse, source: str, day: date) -> Mapping[str, Any]:

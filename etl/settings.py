@@ -190,11 +190,14 @@ class Validation(_Table):
     A loaded slice gets a warning in three cases. The duplicates exceed ``duplicate_rate_maximum`` of the raw records. The
     events of no known recipient exceed ``unattributed_rate_maximum`` of the events. Or the number of raw records differs
     by more than ``volume_factor`` from the source's average of the 14 days before: over that many times the average, or
-    under the average divided by it. The other limits refuse a slice.
+    under the average divided by it. The other limits refuse a slice. A slice with fewer raw records than
+    ``reject_rate_minimum_count`` is small. Where nothing of it was understood, no minimum counts.
     """
 
     reject_rate_maximum: Share = 0.10
     reject_rate_minimum_count: int = Field(default=1000, ge=0)
+    small_reject_rate_maximum: Share = 0.50
+    small_reject_rate_minimum_count: int = Field(default=10, ge=0)
     unknown_rate_maximum: Share = 0.10
     duplicate_rate_maximum: Share = 0.10
     unattributed_rate_maximum: Share = 0.10
