@@ -37,7 +37,7 @@ DOORS = {
     "pyarrow": {"warehouse", "normalise"},
     "great_expectations": {"validate"},
     "crawlerdetect": {"normalise"}, "backports": {"normalise"},
-    "jinja2": {"render"}, "weasyprint": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "babel": {"render"},
+    "jinja2": {"render"}, "weasyprint": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "xlsxwriter": {"render"}, "babel": {"render"},
     "markupsafe": {"render"}, "email": {"render", "deliver", "extract"},
     "smtplib": {"deliver"}, "ssl": {"deliver"},
     "urllib.request": {"extract"}, "http": {"extract"}, "httpx": {"extract"}, "requests": {"extract"},

@@ -11,17 +11,18 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etl import resources
-from etl.figures import CertificateFigures, Counts, Figures, Recipient
+from etl.figures import CertificateFigures, Counts, Figures, Parts, Recipient
 from etl.render.colours import palette
 from etl.render.formatter import Formatter, formatter, without_controls
 
 TEMPLATES = resources.folder("report_templates")
 MOST_ROWS = 40  # of one certificate; a thousand rows take WeasyPrint five seconds, and the CSV has them all
+MOST_TODOS = 3  # on the first page; the others are named in a line
 FEWEST_FOR_RATES = 5  # recipients: a rate over fewer says nothing, so the report prints only counts
 
 Row = dict[str, Any]
 
-_TO_REMIND = ("opened", "clicked")  # the status of recipients who may still claim
+_LEAST_DIFFERENCE = 0.005  # half a point: a second rate that differs by less says nothing
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
 _LOGOS = ("data:image/png", "data:image/svg+xml")
 
@@ -46,9 +47,9 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
     logo = figures["issuer"]["logo"] or ""
     return figures | {
         "certificates": certificates,
-        "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"])},
-        "worst": max(certificates, key=lambda one: one["bounced_count"], default=None),
-        "to_remind": sum(row["status"] in _TO_REMIND for row in figures["recipients"]),
+        "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"]), "known": _known(figures["totals"])},
+        "first_todos": figures["todos"][:MOST_TODOS],
+        "other_todos": figures["todos"][MOST_TODOS:],
         "palette": colours,
         "language": formats.language,
         "logo": logo if logo.startswith(_LOGOS) else None,
@@ -64,6 +65,7 @@ def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: 
     has_rates, reasons = _has_rates(certificate), certificate["machine_reasons"]
     return certificate | {
         "has_rates": has_rates,
+        "known": _known(certificate),
         "shares": slices,
         "ring": _ring(slices) if slices and has_rates else None,
         "machine_rules": {"opened": _rules(reasons["opened"]), "clicked": _rules(reasons["clicked"])},
@@ -76,6 +78,22 @@ def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: 
 def _has_rates(counts: Counts) -> bool:
     """Tell whether rates are shown: not for a few recipients. Without any recipient, each rate is a dash."""
     return not 0 < counts["recipients_count"] < FEWEST_FOR_RATES
+
+
+def _known(parts: Parts) -> dict[str, float]:
+    """Return the rates among those whose mail the logs can know, where they differ by over half a point."""
+    rates = {
+        "claimed": (parts["claimed_rate"], parts["known_claimed_rate"]),
+        "shared_or_downloaded": (parts["shared_or_downloaded_rate"], parts["known_shared_or_downloaded_rate"]),
+        "added_to_linkedin": (parts["added_to_linkedin_rate"], parts["known_added_to_linkedin_rate"]),
+        "opened": (parts["opened_rate"], parts["known_opened_rate"]),
+        "clicked": (parts["clicked_rate"], parts["known_clicked_rate"]),
+    }
+    return {
+        name: known
+        for name, (rate, known) in rates.items()
+        if rate is not None and known is not None and abs(known - rate) > _LEAST_DIFFERENCE
+    }
 
 
 def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row]:
