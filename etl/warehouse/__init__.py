@@ -139,6 +139,12 @@ class Warehouse:
                     self._engine.create(self._connection, sql.read("schema", table).text)
                 if "privacy" in missing:
                     self._insert("privacy", "privacy", key_fingerprint=key_fingerprint)
+        for table in sorted(sql.tables()):
+            if set(self._columns(table)) != sql.columns(table):
+                raise WarehouseError(
+                    f"the warehouse's table {table} was made by another release; rebuild: empty the warehouse and run"
+                    " nightly --from-landing over all days"
+                )
         if {"key_fingerprint": key_fingerprint} not in self.rows("held_key"):
             raise WarehouseError(
                 "the warehouse was made with another key of addresses; bring the former key back,"
