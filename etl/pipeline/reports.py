@@ -15,7 +15,8 @@ from etl.pipeline.context import Context, now_utc
 from etl.pipeline.nights import is_expected
 from etl.settings import Settings
 
-DOUBTFUL_AFTER = timedelta(hours=1)
+DOUBTFUL_AFTER = deliver.LONGEST_ATTEMPT
+"""The age from which a claim without an end cannot be at work any more."""
 
 
 @dataclass(frozen=True)
