@@ -48,7 +48,9 @@ def refusal_of(error: Exception, *secrets: str | None) -> str:
 
 _ENCODED = re.compile(r"[A-Za-z0-9+/_=-]+")
 _ADDRESS = re.compile(r'<?(?:"[^"]*"|[^\s<>"]+)(?:@|%40|=40|\+40|&#64;)[^\s<>]+>?', re.IGNORECASE)
-_LONGEST = 1000  # characters of a text from outside: enough for any reason, and little work for the pattern of addresses
+_LONGEST = (
+    1000  # characters of a text from outside: enough for any reason, and little work for the pattern of addresses
+)
 
 
 def redacted(text: str, *secrets: str | None) -> str:

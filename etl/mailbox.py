@@ -14,6 +14,7 @@ _BARE = re.compile(_ADDRESS)
 _NAMED = re.compile(rf'((?:{_QUOTED}|[^()<>\[\]:;@\\,"])*)<{_ADDRESS}>')
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253  # bytes (RFC 5321, 4.5.3.1)
+_LONGEST_NAME = 200  # letters, so that a line of a header stays short
 _NO_TEXT = {"Cc", "Zl", "Zp", "Cs"}  # control characters, line and paragraph separators, lone surrogates
 
 
@@ -74,8 +75,8 @@ def _name(written: str) -> str:
         name = str(make_header(decode_header(plain)))
     except (ValueError, LookupError):
         raise ValueError("its name has an encoded word that cannot be read; write the name as plain text") from None
-    if has_controls(name):
-        raise ValueError("its name holds a control character; take it out")
+    if has_controls(name) or len(name) > _LONGEST_NAME:
+        raise ValueError(f"its name holds a control character or has over {_LONGEST_NAME} letters; correct it")
     return name
 
 

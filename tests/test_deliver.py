@@ -488,11 +488,20 @@ def test_a_login_that_the_server_repeats_is_in_no_error(echo, code, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "echo", ["dean=40northwind.example", "dean%40northwind.example", "dean+40northwind.example", base64.b64encode(DEAN.encode()).decode()]
+    "echo",
+    [
+        "dean=40northwind.example",
+        "dean%40northwind.example",
+        "dean+40northwind.example",
+        base64.b64encode(DEAN.encode()).decode(),
+    ],
 )
 def test_an_encoded_address_that_the_server_repeats_is_in_no_error(ledger, echo):
     """The address of a subscriber is neither in the error nor in the ledger, however a server writes it."""
-    with serving(ScriptedServer(f"rcpt 550 no such user {echo} here")) as mail, pytest.raises(RefusedDelivery) as caught:
+    with (
+        serving(ScriptedServer(f"rcpt 550 no such user {echo} here")) as mail,
+        pytest.raises(RefusedDelivery) as caught,
+    ):
         send(ledger, mail)
     said = f"{caught.value} {ledger.delivery('s1', '2026-11').error}"
     assert echo not in said and "northwind" not in said and "here" in said

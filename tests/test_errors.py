@@ -60,10 +60,15 @@ def test_a_text_from_outside_is_without_the_secret(form, secret, before, after):
 @given(before=st.binary(max_size=20), secret=st.text(min_size=6, max_size=20), after=st.binary(max_size=20))
 def test_a_secret_within_a_longer_login_is_found(before, secret, after):
     """A login that sends user and password together in Base64 is taken out whole, wherever the password begins."""
-    assert errors.redacted(base64.b64encode(before + secret.encode() + after).decode(), secret) in ("<secret>", "<address>")
+    assert errors.redacted(base64.b64encode(before + secret.encode() + after).decode(), secret) in (
+        "<secret>",
+        "<address>",
+    )
 
 
-@pytest.mark.parametrize("text", ["a" * 4_000_000, "<" * 4_000_000, '"' * 4_000_000, "a@" * 2_000_000, "\n" * 4_000_000])
+@pytest.mark.parametrize(
+    "text", ["a" * 4_000_000, "<" * 4_000_000, '"' * 4_000_000, "a@" * 2_000_000, "\n" * 4_000_000]
+)
 def test_the_work_grows_with_the_length_of_the_text(text):
     """A server that answers with megabytes does not hold up a run."""
     begun = time.process_time()

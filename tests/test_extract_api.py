@@ -273,7 +273,9 @@ def test_a_key_is_in_no_log_and_no_landed_file(landing, caplog, kind):
     assert KEY.encode() not in kept
 
 
-@pytest.mark.parametrize("answer", ["nonsense {key}\r\n\r\n", "HTTP/1.1 500 {key}\r\n: {key}\r\nContent-Length: 0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "answer", ["nonsense {key}\r\n\r\n", "HTTP/1.1 500 {key}\r\n: {key}\r\nContent-Length: 0\r\n\r\n"]
+)
 def test_a_key_that_a_broken_answer_repeats_is_in_no_log(landing, caplog, answer):
     """The HTTP library warns of an answer that it cannot read, and quotes it."""
 

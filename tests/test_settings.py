@@ -94,7 +94,12 @@ def test_one_mailbox_is_a_sender(configure, sender):
     assert (settings.load().mail.sender, settings.load().mail.reply_to) == (sender, sender)
 
 
-SERVERS = ["smtp://localhost", "smtps://me@example.com@mail.example.com:465", "smtp+starttls://[::1]:587", "smtp://mail.bücher.example"]
+SERVERS = [
+    "smtp://localhost",
+    "smtps://me@example.com@mail.example.com:465",
+    "smtp+starttls://[::1]:587",
+    "smtp://mail.bücher.example",
+]
 
 
 @pytest.mark.parametrize("url", SERVERS)

@@ -19,7 +19,6 @@ from etl.render.page import context, environment
 MOST_BYTES = 5_000_000  # of both attachments together: many servers refuse 10 MB, and base64 adds a third
 MOST_LISTED = 25  # certificates in the mail's table: Gmail cuts a mail at 102 KB
 _LONGEST_NAME = 60  # characters of an issuer's name in the subject
-_LONGEST_PLAIN = 60  # characters of a mailbox's name on one line
 _ADDRESSED = ("From", "To", "Reply-To")
 
 
@@ -111,10 +110,9 @@ def _address(made: EmailMessage, subscription: Subscription, mail: MailOptions) 
 
 def _written(address: Address, linesep: str) -> str:
     """Return a mailbox as a header has it. Only an address that needs SMTPUTF8 has letters beyond ASCII."""
-    name = address.display_name
-    if name.isascii() and len(name) <= _LONGEST_PLAIN:
+    if address.display_name.isascii():
         return str(address)
-    words = Header(name, "utf-8", maxlinelen=60).encode(linesep=linesep)
+    words = Header(address.display_name, "utf-8", maxlinelen=60).encode(linesep=linesep)
     return f"{words} <{address.addr_spec}>"
 
 

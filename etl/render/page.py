@@ -14,6 +14,7 @@ from etl import resources
 from etl.figures import CertificateFigures, Counts, Figures, Recipient
 from etl.render.colours import palette
 from etl.render.formatter import Formatter, formatter, without_controls
+from etl.render.logo import judged
 
 TEMPLATES = resources.folder("report_templates")
 MOST_ROWS = 40  # of one certificate; a thousand rows take WeasyPrint five seconds, and the CSV has them all
@@ -23,7 +24,6 @@ Row = dict[str, Any]
 
 _TO_REMIND = ("opened", "clicked")  # the status of recipients who may still claim
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
-_LOGOS = ("data:image/png", "data:image/svg+xml")
 
 
 def html(figures: Figures) -> str:
@@ -43,7 +43,6 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         _page(one, rows[one["certificate_id"]], colours.ring) | {"anchor": f"certificate-{number}"}
         for number, one in enumerate(figures["certificates"], start=1)
     ]
-    logo = figures["issuer"]["logo"] or ""
     return figures | {
         "certificates": certificates,
         "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"])},
@@ -51,7 +50,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         "to_remind": sum(row["status"] in _TO_REMIND for row in figures["recipients"]),
         "palette": colours,
         "language": formats.language,
-        "logo": logo if logo.startswith(_LOGOS) else None,
+        "logo": judged(figures["issuer"]["logo"]).shown,
     }
 
 
