@@ -1,13 +1,19 @@
 """Promises of a report to an issuer: its page, its PDF, its CSV and its mail."""
 
+import base64
 import csv
 import email
 import io
 import socket
+import struct
+import time
 import zipfile
+import zlib
 from datetime import datetime, timedelta
 from email import policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import getaddresses
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,7 @@ from etl.errors import AnalyticsError
 from etl.render import MailOptions, html, message, recipients_csv, recipients_xlsx, render, to_pdf
 from etl.render.colours import contrast_with_white, palette
 from etl.render.formatter import formatter
+from etl.render.logo import MOST_SECONDS, judged
 from etl.render.mail import MOST_BYTES
 from etl.render.table import COLUMNS, defused
 
@@ -178,8 +185,71 @@ def test_logo_is_shown() -> None:
     assert 'alt="Northwind Academy"' in page and to_pdf(page)
 
 
+def png(width: int, height: int, more: bytes = b"") -> str:
+    """Return the data URL of a PNG that says that it is so large."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = b"IDAT" + zlib.compress(bytes((width + 1) * height if height < 100 else 9))
+    chunks = [header, *([more] if more else []), pixels, b"IEND"]
+    written = b"".join(struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks)
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + written).decode()
+
+
+def svg(case: dict[str, Any]) -> str:
+    """Return the SVG of a case as a data URL."""
+    parts = [case["repeat"].format(n=n, next=n + 1) for n in range(case.get("times", 0))]
+    inside = "".join(parts) + case.get("last", "") if parts else case.get("inside", "").replace("{png}", png(9, 9))
+    opening = "<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink' width='9' height='9'>"
+    whole = case.get("whole", f"{opening}{inside}</svg>").replace("{h1}", "h1" * 3000)
+    return "data:image/svg+xml;base64," + base64.b64encode(whole.encode()).decode()
+
+
+@pytest.mark.parametrize("case", cases("logos"), ids=lambda case: case["case"])
+def test_logo_is_bounded_in_work(case: dict[str, Any], tmp_path: Path) -> None:
+    """A report goes out without a logo that would take long to draw, and says so. Any usual logo is shown."""
+    begun = time.process_time()
+    judged.cache_clear()
+    judgement = judged(svg(case))
+    assert time.process_time() - begun < MOST_SECONDS + 3
+    assert (judgement.shown is None) == ("left_out" in case), judgement.left_out
+    assert case.get("left_out", "") in (judgement.left_out or "")
+
+
+@pytest.mark.parametrize(
+    ("logo", "left_out"),
+    [
+        (png(2000, 2000), None),
+        (png(2001, 2000), "more than 4,000,000 pixels"),
+        (png(60_000, 60_000), "more than 4,000,000 pixels"),
+        (png(0, 9), "pixels"),
+        (png(9, 9, b"IHDR" + struct.pack(">IIBBBBB", 13_000, 13_000, 8, 0, 0, 0, 0)), "damaged PNG"),
+        (png(60_000, 60_000).replace("image/png", "image/svg+xml"), "pixels"),
+        ("data:image/png;base64,aGk=", "neither a PNG nor an SVG"),
+        ("data:image/png;base64," + "A" * 1_500_000, "more than 1,048,576 bytes"),
+        ("data:image/png,<svg xmlns='http://www.w3.org/2000/svg'/>", "neither a PNG nor an SVG"),
+        ("data:image/gif;base64,R0lGODlh", "neither a PNG nor an SVG"),
+        ("https://x.example/logo.png", "neither a PNG nor an SVG"),
+        (None, None),
+    ],
+)
+def test_picture_is_bounded_in_pixels(logo: str | None, left_out: str | None) -> None:
+    """A PNG of a few hundred bytes cannot ask for gigabytes, whatever it is called."""
+    judgement = judged(logo)
+    assert (left_out or "") in (judgement.left_out or "") and bool(judgement.left_out) == bool(left_out)
+
+
+def test_report_says_that_the_logo_is_left_out(tmp_path: Path) -> None:
+    """All files are written, the page has no logo, and whoever runs the reports is told why."""
+    bomb = svg(next(case for case in cases("logos") if case["case"] == "uses within uses"))
+    warnings = render(figures("usual", issuer={"logo": bomb}), tmp_path, mail=MAIL)
+    [warning] = warnings
+    assert warning.startswith("the report is without the issuer's logo: drawing it takes more than 10,000 elements")
+    assert warning.endswith("; have a simpler one made")
+    assert len(list(tmp_path.iterdir())) == 4 and bomb not in (tmp_path / "report.html").read_text()
+    assert render(figures("usual"), tmp_path, mail=MAIL) == []
+
+
 def test_logo_fetches_nothing() -> None:
-    """A logo that refers to the network stays blank, so nobody learns that a report was made."""
+    """A logo that refers to the network is left out, so nobody learns that a report was made."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         image = f"%3Cimage href='http://127.0.0.1:{server.getsockname()[1]}/a.png' width='9' height='9'/>"
@@ -365,6 +435,57 @@ def test_mail_has_one_recipient(address: str) -> None:
     with pytest.raises(AnalyticsError, match="subscription s1; correct it") as error:
         mail("usual", subscription={"email": address})
     assert not address or address not in str(error.value)
+
+
+MAILBOXES = {
+    '"Example Academy, Inc." <reports@example.com>': b'"Example Academy, Inc." <reports@example.com>',
+    "Example Academy Inc. <reports@example.com>": b'"Example Academy Inc." <reports@example.com>',
+    "reports@M\u00dcNCHEN.example": b"reports@xn--mnchen-3ya.example",
+    "Berichte <reports@fa\u00df.example>": b"Berichte <reports@xn--fa-hia.example>",
+    "reports@\u4f8b\u3048\u3002jp": b"reports@xn--r8jz45g.jp",
+    "reports@\u2603.example": b"reports@xn--n3h.example",
+    '"john doe"@example.com': b'"john doe"@example.com',
+    "b\u00fcro@b\u00fccher.example": "b\u00fcro@xn--bcher-kva.example".encode(),
+}
+
+
+@pytest.mark.parametrize("written", MAILBOXES)
+def test_mailboxes_are_such_as_any_server_takes(written: str) -> None:
+    """An international domain leaves as A-labels in every header. Only a local part keeps its letters."""
+    raw = message(figures("usual"), b"", b"", MailOptions(written, written)).as_bytes()
+    assert b"From: " + MAILBOXES[written] + b"\r\n" in raw and b"Reply-To: " + MAILBOXES[written] + b"\r\n" in raw
+    if "<" not in written:
+        raw = message(figures("usual", subscription={"email": written}), b"", b"", MAIL).as_bytes()
+        assert b"To: " + MAILBOXES[written] + b"\r\n" in raw
+    assert b"@=?" not in raw
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zertifikate \u00dcbersicht, GmbH",
+        "\u00c9cole: \u00ab Rapports \u00bb (tous)",
+        "\u8b49\u660e\u66f8, " * 20,
+        'A "quoted\\" name',
+        "Long, " * 30,
+    ],
+)
+def test_names_of_senders_arrive_as_they_were_written(name: str) -> None:
+    """Signs that separate addresses are read by a mail program as a part of the name."""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    made = message(figures("usual"), b"", b"", MailOptions(f'"{quoted}" <reports@example.com>'))
+    sent = email.message_from_bytes(made.as_bytes(), policy=policy.compat32)["From"]
+    [(words, address)] = getaddresses([sent])
+    assert (str(make_header(decode_header(words))), address) == (name.strip(), "reports@example.com")
+
+
+def test_files_are_made_for_an_address_that_few_servers_take(tmp_path: Path) -> None:
+    """A local part beyond ASCII keeps no report from being made; its footer has the address as it was written."""
+    address = "b\u00fcro@b\u00fccher.example"
+    render(figures("usual", subscription={"email": address}), tmp_path, mail=MAIL)
+    assert (tmp_path / "report.pdf").is_file()
+    body = email.message_from_bytes((tmp_path / "message.eml").read_bytes(), policy=policy.default).get_body(("plain",))
+    assert body and address in body.get_content()
 
 
 def test_files_are_whole(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from etl.figures import Figures
+from etl.render.logo import judged
 from etl.render.mail import MailOptions, message
 from etl.render.page import html
 from etl.render.pdf import to_pdf
@@ -20,8 +21,8 @@ from etl.render.table import recipients_csv, recipients_xlsx
 __all__ = ["MailOptions", "html", "message", "recipients_csv", "recipients_xlsx", "render", "to_pdf"]
 
 
-def render(figures: Figures, folder: Path, *, mail: MailOptions) -> None:
-    """Write the five files of one report into a folder, and create the folder if it is missing.
+def render(figures: Figures, folder: Path, *, mail: MailOptions) -> list[str]:
+    """Write the five files of one report into a folder, and create the folder if it is missing. Return warnings.
 
     The files are report.html, report.pdf, recipients.csv, recipients.xlsx and message.eml. All are rendered before the first is
     written, and each is replaced in one step. Raise an AnalyticsError if no mail can be sent to the subscription's
@@ -39,6 +40,8 @@ def render(figures: Figures, folder: Path, *, mail: MailOptions) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         _write(folder / name, content)
+    left_out = judged(figures["issuer"]["logo"]).left_out
+    return [f"the report is without the issuer's logo: {left_out}; have a simpler one made"] if left_out else []
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -14,6 +14,7 @@ from etl import resources
 from etl.figures import CertificateFigures, Counts, Figures, Parts, Recipient
 from etl.render.colours import palette
 from etl.render.formatter import Formatter, formatter, without_controls
+from etl.render.logo import judged
 
 TEMPLATES = resources.folder("report_templates")
 MOST_ROWS = 40  # bounced recipients of one certificate; the CSV has them all
@@ -26,7 +27,6 @@ Row = dict[str, Any]
 
 _LEAST_DIFFERENCE = 0.005  # half a point: a second rate that differs by less says nothing
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
-_LOGOS = ("data:image/png", "data:image/svg+xml")
 
 
 def html(figures: Figures) -> str:
@@ -46,7 +46,6 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         _page(one, rows[one["certificate_id"]], colours.ring) | {"anchor": f"certificate-{number}"}
         for number, one in enumerate(figures["certificates"], start=1)
     ]
-    logo = figures["issuer"]["logo"] or ""
     return figures | {
         "certificates": certificates,
         "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"]), "known": _known(figures["totals"])},
@@ -54,7 +53,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         "other_todos": figures["todos"][MOST_TODOS:],
         "palette": colours,
         "language": formats.language,
-        "logo": logo if logo.startswith(_LOGOS) else None,
+        "logo": judged(figures["issuer"]["logo"]).shown,
     }
 
 

@@ -207,7 +207,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
     try:
         connection = engine.connect(url)
     except DBAPIError as error:
-        reason = refusal_of(error)
+        reason = refusal_of(error, url.password)
         raise WarehouseError(f"the warehouse cannot be opened ({reason}); check warehouse.url and its secret") from None
     with connection:
         opened = Warehouse(connection, engine)
@@ -215,7 +215,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
             opened.prepare(key_fingerprint)
             yield opened
         except (DBAPIError, psycopg.Error) as error:
-            reason = refusal_of(error)
+            reason = refusal_of(error, url.password)
             raise WarehouseError(
                 f"the warehouse gave up ({reason}); nothing was changed, mend the cause and run again"
             ) from None
