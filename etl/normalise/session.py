@@ -22,7 +22,7 @@ from etl import settings, sql
 from etl.errors import QueryError
 
 FOLDER = "normalise"
-_MACROS = ("text", "times", "json", "addresses", "links", "agents", "registry")
+_MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "registry")
 
 Value = bool | str | date | list[str]
 
