@@ -244,7 +244,7 @@ def test_report_says_that_the_logo_is_left_out(tmp_path: Path) -> None:
     [warning] = warnings
     assert warning.startswith("the report is without the issuer's logo: drawing it takes more than 10,000 elements")
     assert warning.endswith("; have a simpler one made")
-    assert len(list(tmp_path.iterdir())) == 4 and bomb not in (tmp_path / "report.html").read_text()
+    assert len(list(tmp_path.iterdir())) == 5 and bomb not in (tmp_path / "report.html").read_text()
     assert render(figures("usual"), tmp_path, mail=MAIL) == []
 
 
@@ -361,7 +361,7 @@ def test_workbook_executes_nothing() -> None:
 def test_mail_headers() -> None:
     """The mail names its sender, and one click unsubscribes from it, however long the address is."""
     made = mail("usual")
-    assert made["Subject"] == "Northwind Academy, November 2026: 919 of 1,415 claimed, 18 bounced"
+    assert made["Subject"] == "919 of 1,415 claimed, 18 bounced: Northwind Academy, November 2026"
     assert (made["From"], made["To"]) == (
         "Certificate reports <reports@example.com>",
         "dean@northwind.example",
@@ -379,7 +379,7 @@ def test_subject_arrives_as_it_was_written(letters: int) -> None:
     """Wherever a header line is folded, the subject neither begins with a blank nor loses a word."""
     name = f"Academy of {'N' * (letters - 11)}"
     made = mail("usual", issuer={"name": name})
-    assert made["Subject"] == f"{name}, November 2026: 919 of 1,415 claimed, 18 bounced"
+    assert made["Subject"] == f"919 of 1,415 claimed, 18 bounced: {name}, November 2026"
 
 
 def test_mail_can_be_unsubscribed_by_software() -> None:
