@@ -61,7 +61,7 @@ def due(
     now: datetime,
     mail: settings.Mail,
 ) -> list[Due]:
-    """Return what is due at an aware instant, by the product page's "When a report is due". Write nothing.
+    """Return what is due at an aware instant. Write nothing. docs/operations.md has the rules: "Which report is due".
 
     ``subscriptions`` are rows of the registry's table. A report is sent at ``mail.send_hour`` o'clock local time or
     later on that day. This holds for a late report too: if data are repaired at night, the mail waits for the hour.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -118,7 +119,9 @@ class Warehouse:
             self._delete("touched_identities", _ALL, {})
 
     def refresh(self, rules: str, **parameters: Any) -> None:
-        """Recompute the stored figures of the stale certificates, or of all certificates if the rules changed."""
+        """Recompute the stored figures of the stale certificates, or of all if the rules or their queries changed."""
+        queries = "".join(self._query(stem).text for stem in _FIGURES.values())
+        rules = f"{rules} {sha256(queries.encode()).hexdigest()}"
         is_changed = {"rules": rules} not in self.rows("held_rules")
         with self._writing():
             if is_changed:

@@ -12,7 +12,11 @@ WITH payloads AS (
     SELECT
         file,
         document,
-        CONTAINS(record, '"api_key_id"') OR REGEXP_MATCHES(record, '^\s*\{\s*"messages"\s*:\s*\[') AS is_pulled,
+        -- A custom argument of the webhook may be called api_key_id, too; but each of its events has the key event.
+        CASE
+            WHEN CONTAINS(record, '"api_key_id"') THEN TRY(JSON_EXTRACT(record, '$.event')) IS NULL
+            ELSE REGEXP_MATCHES(record, '^\s*\{\s*"messages"\s*:\s*\[')
+        END AS is_pulled,
         UNNEST(
             CASE
                 WHEN NOT is_pulled THEN [record]
