@@ -135,8 +135,10 @@ def nightly(
     wanted = pipeline.slices_to_bring(context, source, day.date(), (to or day).date(), from_landing=from_landing)
     failures = 0
     try:
-        kept = pipeline.pull_registry(context, from_landing=from_landing, replace=replace).counts
-        say(f"registry: {kept.event} rows, {kept.reject} left out")
+        brought = pipeline.pull_registry(context, from_landing=from_landing, replace=replace)
+        say(f"registry: {brought.counts.event} rows, {brought.counts.reject} left out")
+        for warning in brought.warnings:
+            say(f"warning: registry: {warning}")
     except (ConfigurationError, LandingError):  # these would stop every slice too
         raise
     except AnalyticsError as error:

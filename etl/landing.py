@@ -56,6 +56,8 @@ class Counts(BaseModel):
 class Manifest(BaseModel):
     """One version of a prefix: its raw files, and, from the stage normalise on, its Parquet files and counts.
 
+    The registry's manifest has its counts for each of the ``tables``, too, and ``warnings`` for the person who maintains it.
+
     The status is first ``extracted``, then ``normalised``, then ``valid``: only a valid version may be loaded. A version
     that must not be loaded is ``refused``, and ``reason`` says why.
     """
@@ -68,6 +70,8 @@ class Manifest(BaseModel):
     events: str | None = None
     rejects: str | None = None
     counts: Counts = Counts()
+    tables: dict[str, Counts] = {}
+    warnings: tuple[str, ...] = ()
     status: Literal["extracted", "normalised", "valid", "refused"] = "extracted"
     reason: str | None = None
 

@@ -79,6 +79,8 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
     with context.warehouse() as opened:
         load.load_registry(opened, context.landing)
     context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
+    for warning in manifest.warnings:
+        _log.warning("registry: %s", warning)
     counts = manifest.counts
     _log.info("registry: %d rows, %d left out in %.1f s", counts.event, counts.reject, time.monotonic() - started)
     return manifest
