@@ -6,9 +6,11 @@ recipients.
 """
 
 import json
-from typing import TypedDict, cast
+from typing import Literal, TypedDict, cast
 
 from etl.periods import Frequency
+
+Detail = Literal["recipients", "summary"]
 
 
 class Subscription(TypedDict):
@@ -22,10 +24,11 @@ class Subscription(TypedDict):
 
 
 class ListedSubscription(Subscription):
-    """A subscription as a row of the registry."""
+    """A subscription as a row of the registry. ``detail`` is recipients or summary."""
 
     issuer_id: str
     is_paused: bool
+    detail: Detail
 
 
 class Issuer(TypedDict):

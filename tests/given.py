@@ -38,7 +38,7 @@ _REGISTRY_COLUMNS = {
         "recipient_id", "certificate_id", "email", "name", "message_id", "access_email_sent_at", "created_at",
         "address_hash",
     ),
-    "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused"),
+    "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused", "detail"),
 }  # fmt: skip
 _SLICE = {
     "source": "mail", "status": "loaded", "last_error": None, "raw_count": 0, "event_count": 0, "reject_count": 0,
@@ -117,7 +117,7 @@ def registry(given: Mapping[str, Any]) -> dict[str, list[Row]]:
             for row in given.get("certificates", [{}])
         ],
         "recipients": [_recipient(row) for row in given.get("recipients", [])],
-        "subscriptions": list(given.get("subscriptions", [])),
+        "subscriptions": [{"detail": "recipients", **row} for row in given.get("subscriptions", [])],
     }  # fmt: skip
 
 

@@ -46,7 +46,14 @@ def ledger(tmp_path):
 def subscription(**differing):
     """Return a row of the registry's subscriptions."""
     usual = {"subscription_id": "s1", "issuer_id": "i1", "email": DEAN, "frequency": "monthly"}
-    return {**usual, "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False, **differing}
+    return {
+        **usual,
+        "timezone": "Europe/Berlin",
+        "locale": "en-GB",
+        "is_paused": False,
+        "detail": "recipients",
+        **differing,
+    }
 
 
 def given_row(ledger, name, period, status):

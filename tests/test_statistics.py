@@ -180,7 +180,7 @@ def land(opened: Warehouse, landing: Landing, case: Mapping[str, Any]) -> dict[s
     """Land a monthly report in Berlin's time zone, and return its figures."""
     subscription = {
         "subscription_id": "s1", "issuer_id": "i1", "email": "dean@northwind.example", "frequency": "monthly",
-        "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False,
+        "timezone": "Europe/Berlin", "locale": "en-GB", "is_paused": False, "detail": case.get("detail", "recipients"),
     }  # fmt: skip
     period = containing(AS_OF, "monthly", "Europe/Berlin")
     waivers = [(row["source"], row["day"], row["reason"]) for row in case.get("waivers", ())]
@@ -328,6 +328,23 @@ def test_landed_figures_are_all_that_a_report_needs(opened: Warehouse, landing: 
     assert {name: figures[name] for name in case["expect"]} == case["expect"]
 
 
+def test_a_summary_holds_no_address_of_a_recipient(opened: Warehouse, landing: Landing) -> None:
+    """Its counts and states are those of any report, but it names no address, also where a name or an id is one."""
+    people = [
+        {"recipient_id": "r1", "email": "ada@example.com", "name": "Ada"},
+        {"recipient_id": "bob@example.com", "email": "bob@example.com", "name": "bob@example.com"},
+    ]
+    given.bring(opened, landing, {"recipients": people})
+    case: dict[str, Any] = {"given": {}}
+    usual, summary = (land(opened, landing, case | {"detail": detail}) for detail in ("recipients", "summary"))
+    assert "ada@example.com" in json.dumps(usual["recipients"])
+    assert "@" not in json.dumps(summary["recipients"])
+    assert {name: part for name, part in summary.items() if name != "recipients"} == {
+        name: part for name, part in usual.items() if name != "recipients"
+    }
+    assert sorted(row["name"] for row in summary["recipients"]) == ["", "Ada"]
+
+
 def test_an_unknown_name_is_an_error(opened: Warehouse, landing: Landing) -> None:
     """A mistyped id does not give an empty answer."""
     given.bring(opened, landing, {})
@@ -342,7 +359,7 @@ def test_subscriptions_are_those_of_the_registry(opened: Warehouse, landing: Lan
     """A report goes to the current subscriptions."""
     row = {
         "subscription_id": "s1", "issuer_id": "i1", "email": "dean@example.com", "frequency": "weekly",
-        "timezone": "UTC", "locale": "de-CH", "is_paused": True,
+        "timezone": "UTC", "locale": "de-CH", "is_paused": True, "detail": "summary",
     }  # fmt: skip
     given.bring(opened, landing, {"subscriptions": [row]})
     assert statistics.subscriptions(opened) == [row]

@@ -76,6 +76,20 @@ def test_a_new_warehouse_is_empty_and_opens_again(open_warehouse: Opener) -> Non
             assert opened.rows("held_slices", source=None, load_date=None) == []
 
 
+def test_subscriptions_of_release_0_1_get_their_detail(warehouse_url: str, open_warehouse: Opener) -> None:
+    """The first run of this release adds the column; nothing has to be rebuilt."""
+    with open_warehouse():
+        pass
+    with create_engine(warehouse_url).begin() as connection:
+        connection.execute(text("ALTER TABLE subscriptions DROP COLUMN detail"))
+        connection.execute(
+            text("INSERT INTO subscriptions VALUES ('s1', 'i1', 'a@b.example', 'daily', 'UTC', 'en', TRUE)")
+        )
+    for _ in range(2):
+        with open_warehouse() as opened:
+            assert [row["detail"] for row in opened.rows("listed_subscriptions")] == ["recipients"]
+
+
 def test_a_table_of_another_release_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:
     """A column that the release does not know would be lost in silence. The data engineer is asked to rebuild."""
     with open_warehouse():

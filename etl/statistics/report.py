@@ -75,6 +75,7 @@ def figures(
     former = background.former
     listed = todos | {"since_at": former and former.end_at}
     catalogue_rows = with_shares(warehouse, warehouse.rows("certificate_figures", **parts), period.last, scope)
+    recipients = _with_channels(warehouse, warehouse.rows("reported_recipients", **listed), scope)
     document: Figures = _as_text(
         {
             "metric_catalogue_version": METRIC_CATALOGUE_VERSION,
@@ -89,7 +90,7 @@ def figures(
             "totals": warehouse.rows("totals", **parts)[0],
             "todos": warehouse.rows("todo_totals", **todos),
             "certificates": _with_todos(warehouse, _with_reasons(warehouse, catalogue_rows, scope), todos),
-            "recipients": _with_channels(warehouse, warehouse.rows("reported_recipients", **listed), scope),
+            "recipients": recipients if subscription["detail"] == "recipients" else _without_addresses(recipients),
         }
     )
     return document
@@ -109,6 +110,13 @@ def _with_channels(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[R
     for row in warehouse.rows("recipient_channels", **bounds):
         channels[row["recipient_id"]].append(row["channel"])
     return [row | {"channels": " ".join(channels[row["recipient_id"]])} for row in rows]
+
+
+def _without_addresses(rows: list[Row]) -> list[Row]:
+    """Return rows of recipients as a summary has them: a text that holds an address, as a name may, is empty."""
+    return [
+        {name: "" if isinstance(value, str) and "@" in value else value for name, value in row.items()} for row in rows
+    ]
 
 
 def _with_reasons(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Row]:

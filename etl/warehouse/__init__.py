@@ -27,6 +27,9 @@ _REGISTRY_TABLES = ("issuers", "certificates", "recipients", "subscriptions")
 _FIGURES = {"certificate_statistics": "metric_catalogue", "certificate_shares": "channel_shares"}
 """The tables of stored figures, each with the query that fills it."""
 
+_ADDED = {"subscriptions": {"detail": "VARCHAR DEFAULT 'recipients'"}}
+"""The columns that tables of release 0.1 lack, each with its type and the value of the rows that are there."""
+
 _OF_SLICE = "source = :source AND load_date = :load_date"
 _STALE = "certificate_id IN (SELECT certificate_id FROM stale_certificates)"
 _ALL = "TRUE"
@@ -134,7 +137,7 @@ class Warehouse:
             self._delete("stale_certificates", _ALL, {})
 
     def prepare(self, key_fingerprint: str) -> None:
-        """Create the missing tables. Raise a WarehouseError if the warehouse was made with another key."""
+        """Create the missing tables and columns. Raise a WarehouseError if the warehouse was made with another key."""
         if self._missing_tables():
             with self._writing():
                 missing = self._missing_tables()  # another process may just have created them
@@ -142,6 +145,12 @@ class Warehouse:
                     self._engine.create(self._connection, sql.read("schema", table).text)
                 if "privacy" in missing:
                     self._insert("privacy", "privacy", key_fingerprint=key_fingerprint)
+        for table, columns in _ADDED.items():
+            for column in columns.keys() - set(self._columns(table)):
+                with self._writing():
+                    self._engine.create(
+                        self._connection, f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {columns[column]}"
+                    )
         for table in sorted(sql.tables()):
             if set(self._columns(table)) != sql.columns(table):
                 raise WarehouseError(
