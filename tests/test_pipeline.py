@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from contextlib import contextmanager
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -280,3 +280,60 @@ def test_a_provider_that_refuses_is_one_line_and_check_says_so(tmp_path):
     for output in (ran.err, checked.out):
         assert "the provider refused the key (401); see that the secret BREVO is right" in output
     assert "wrong-9b1d" not in ran.err + ran.out + checked.err + checked.out
+
+
+NIGHT_OF_23 = datetime(2026, 11, 23, 2, tzinfo=UTC)
+MORNING = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
+RUNS = {
+    "a scheduled run loads the day of its logical date": (None, NIGHT_OF_23, NIGHT_OF_23 + timedelta(days=1), 23),
+    "a run by hand with the date of a night loads that day": (None, NIGHT_OF_23, MORNING, 23),
+    "any time of that day will do": (None, datetime(2026, 11, 22, 23, 59, tzinfo=UTC), MORNING, 22),
+    "its day is a day of UTC": (None, datetime.fromisoformat("2026-11-23T00:30:00+02:00"), MORNING, 22),
+    "the present, as Airflow's form fills in, is the last day that is over": (None, MORNING, MORNING, 23),
+    "without a date it is that, too": (None, None, MORNING, 23),
+    "between midnight and two o'clock, too": (None, None, datetime(2026, 11, 24, 0, 1, tzinfo=UTC), 23),
+    "at midnight, too": (None, None, datetime(2026, 11, 24, tzinfo=UTC), 23),
+    "a day in the form goes first": (date(2026, 11, 5), MORNING, MORNING, 5),
+    "a day in the form needs no logical date": (date(2026, 11, 5), None, MORNING, 5),
+    "a day in the form that is the night's own": (date(2026, 11, 23), NIGHT_OF_23, MORNING, 23),
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_a_run_loads_the_day_that_its_text_says(case):
+    """The day in the form, else the logical date's, else the last day that is over in UTC."""
+    wanted, dated, run_after, day = RUNS[case]
+    assert pipeline.day_of_run(wanted, dated, run_after) == date(2026, 11, day)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "dated", "words"),
+    [
+        (date(2026, 11, 5), NIGHT_OF_23, "has the date of the night of 2026-11-23 but asks for 2026-11-05"),
+        (None, MORNING + timedelta(days=1), "2026-11-25 is not over"),
+    ],
+)
+def test_a_run_that_would_hold_the_date_of_another_day_is_refused(wanted, dated, words):
+    """A backfill skips the date of such a run, so that its day would never be loaded."""
+    with pytest.raises(ConfigurationError, match=words):
+        pipeline.day_of_run(wanted, dated, MORNING)
+
+
+@pytest.mark.parametrize(
+    ("tried", "waived", "missing"),
+    [
+        ([EVER_BEFORE, BEFORE], [], []),
+        ([EVER_BEFORE], [], [LONG_BEFORE, BEFORE]),
+        ([EVER_BEFORE], [BEFORE], [LONG_BEFORE]),
+        ([EVER_BEFORE], [LONG_BEFORE, BEFORE], []),
+        ([], [], []),
+    ],
+)
+def test_days_that_a_backfill_skipped_are_named_by_the_next_run(landing, tried, waived, missing):
+    """They lie between the last day that was tried and the day of the run. Where none was tried, a backfill is to come."""
+    opened = context(landing, logs=settings.Source(format="sendgrid", files="*", since=EVER_BEFORE))
+    for day in tried:
+        failures.record(opened, "logs", day, "no file matches *")
+    for day in waived:
+        opened.state.waive("logs", day, "outage", datetime.now(UTC))
+    assert pipeline.never_tried(opened, YESTERDAY) == [("logs", day) for day in missing]

@@ -4,11 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from etl import extract, load, normalise, statistics, validate
-from etl.errors import AnalyticsError, LandingError, RegistryError, SliceError
+from etl.errors import AnalyticsError, ConfigurationError, LandingError, RegistryError, SliceError
 from etl.landing import Counts, Manifest, slice_prefix
 from etl.normalise import registry
 from etl.pipeline.context import Context, now_utc
@@ -17,6 +17,8 @@ from etl.settings import Source
 from etl.warehouse import Row
 
 SWEPT_AFTER = timedelta(days=1)
+NIGHT_STARTS = "02:00:00"
+"""The time of day, in UTC, of a scheduled run's logical date."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +84,30 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
     counts = manifest.counts
     _log.info("registry: %d rows, %d left out in %.1f s", counts.event, counts.reject, time.monotonic() - started)
     return manifest
+
+
+def day_of_run(wanted: date | None, dated: datetime | None, run_after: datetime) -> date:
+    """Return the UTC day that a run loads: the wanted day, else that of its logical date, else the last that is over.
+
+    ``dated`` is the logical date, ``run_after`` the instant from which the run may start. A logical date of today stands
+    for the last day that is over, because Airflow's form fills in the present. Raise a ConfigurationError for a run that
+    has the date of a night and wants another day: Airflow takes it for the run of that night, which is then never loaded.
+    """
+    today = run_after.astimezone(UTC).date()
+    over = today - timedelta(days=1)
+    if dated is None:
+        return wanted or over
+    moment = dated.astimezone(UTC)
+    if wanted:
+        if moment.time().isoformat() == NIGHT_STARTS and wanted != moment.date():
+            raise ConfigurationError(
+                f"the run has the date of the night of {moment.date()} but asks for {wanted}; leave out the day, or"
+                " trigger a run without a logical date"
+            )
+        return wanted
+    if moment.date() > today:
+        raise ConfigurationError(f"{moment.date()} is not over; leave out the logical date, or write an earlier one")
+    return min(moment.date(), over)
 
 
 def is_expected(source: Source, day: date) -> bool:
@@ -221,6 +247,23 @@ def not_loaded(context: Context, slices: Iterable[tuple[tuple[str, date], bool]]
         for (source, day), row in _listed(context, failed).items()
         if row.get("status") != "waived"
     }
+
+
+def never_tried(context: Context, before: date) -> list[tuple[str, date]]:
+    """Return the expected slices that no run has tried since the last tried day of their source before a day.
+
+    Waived slices are left out. A source of which no earlier day was tried has none: its days were not yet backfilled.
+    """
+    with context.warehouse() as opened:
+        last = before - timedelta(days=1)
+        rows = statistics.slices(opened, context.settings, context.waivers(), before, last=last)
+    gaps: dict[str, list[date]] = {}
+    for row in rows:
+        if row["status"] not in ("missing", "waived"):
+            gaps[row["source"]] = []
+        elif row["status"] == "missing" and row["source"] in gaps:
+            gaps[row["source"]].append(row["load_date"])
+    return [(source, day) for source, missing in gaps.items() for day in missing]
 
 
 def _listed(context: Context, slices: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Row]:
