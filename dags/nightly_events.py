@@ -49,7 +49,9 @@ NETWORK: dict[str, Any] = {
 BY_SLICE: dict[str, Any] = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
 WAREHOUSE_EVENTS = Asset("warehouse_events")
 FORM = {
-    "day": Param(None, type=["null", "string"], format="date", description="UTC. Empty: the logical date's, if it is over."),
+    "day": Param(
+        None, type=["null", "string"], format="date", description="UTC. Empty: the logical date's, if it is over."
+    ),
     "replace": Param(default=False, type="boolean", description="Let a slice, or the registry, shrink."),
     "from_landing": Param(default=False, type="boolean", description="Pull nothing; read again what was landed."),
 }

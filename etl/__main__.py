@@ -19,7 +19,6 @@ from etl.printing import Output, print_rows, progress, say
 
 app = typer.Typer(
     name="python -m etl",
-    help="Statistics of certificates and badges, from e-mail event logs and tracking pixels to the issuer's inbox.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -53,6 +52,12 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
         raise typer.Exit(code)
 
     return command
+
+
+@app.callback()
+def start() -> None:
+    """Statistics of certificates and badges, from e-mail event logs and tracking pixels to the issuer's inbox."""
+    pipeline.start_process()
 
 
 @app.command()

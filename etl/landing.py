@@ -8,7 +8,6 @@ killed run leaves only a folder that no manifest names.
 
 import hashlib
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from etl import scratch
 from etl.errors import AnalyticsError, ConfigurationError, LandingError, reason_of
 
 OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss", "oci"})
@@ -167,8 +167,8 @@ class Landing:
         if self.is_local:
             yield Path(path)
             return
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, path.rsplit("/", 1)[-1])
+        with scratch.folder() as folder:
+            copy = folder / path.rsplit("/", 1)[-1]
             with self._reached():
                 self._fetch(path, copy)
             yield copy
@@ -182,9 +182,9 @@ class Landing:
                 folder.mkdir(parents=True)
             yield folder
             return
-        with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary)
-            for file in (found for found in Path(temporary).rglob("*") if found.is_file()):
+        with scratch.folder() as temporary:
+            yield temporary
+            for file in (found for found in temporary.rglob("*") if found.is_file()):
                 with file.open("rb") as content, self._written(f"{path}/{file.relative_to(temporary)}") as write:
                     while chunk := content.read(_CHUNK):
                         write(chunk)

@@ -257,7 +257,9 @@ def sqlite(tmp_path, postgres_url):
         for table, rows in ROWS.items():
             connection.execute(f"CREATE TABLE {table} ({', '.join(registry.HEADERS[table])})")
             places = ", ".join("?" * len(rows[0]))
-            connection.executemany(f"INSERT INTO {table} VALUES ({places})", [[csv_value(v) for v in row] for row in rows])
+            connection.executemany(
+                f"INSERT INTO {table} VALUES ({places})", [[csv_value(v) for v in row] for row in rows]
+            )
     queries = {table: f"SELECT * FROM {table} WHERE 'a%:b' LIKE '%:b'" for table in ROWS}
     return settings.Registry(url=f"sqlite:///{tmp_path}/platform.db", queries=queries)
 

@@ -170,7 +170,11 @@ def damaged(generator: Random, good: list[bytes]) -> bytes:
     """Return a good file in which one word, or any stretch of bytes, is replaced by something else."""
     text = generator.choice(good)
     words = [match.span() for match in TOKEN.finditer(text)]
-    start, end = generator.choice(words) if words and generator.random() < 0.8 else sorted(generator.choices(range(len(text) + 1), k=2))
+    start, end = (
+        generator.choice(words)
+        if words and generator.random() < 0.8
+        else sorted(generator.choices(range(len(text) + 1), k=2))
+    )
     return text[:start] + generator.choice([*HOSTILE, generator.randbytes(5)]) + text[end:]
 
 
@@ -182,7 +186,9 @@ def test_any_bytes_become_events_and_rejects_that_add_up(
 ) -> None:
     """No input is lost silently, and the same bytes become the same events."""
     generator, good = Random(seed), [content(case["raw"]) for case in cases(form)]
-    files = [damaged(generator, good) for _ in range(80)] + [generator.randbytes(generator.randrange(60)) for _ in range(10)]
+    files = [damaged(generator, good) for _ in range(80)] + [
+        generator.randbytes(generator.randrange(60)) for _ in range(10)
+    ]
     folder = tmp_path_factory.mktemp("files")
     paths = [folder / f"{number}.{copy}" for number in range(len(files)) for copy in "ab"]
     for path in paths:

@@ -125,9 +125,7 @@ def test_rejects_have_file_line_and_reason(normalised: Normalised, landing: Land
 
 
 @pytest.mark.parametrize("ending", ["json", "json.gz"])
-def test_documents_may_share_a_line_or_span_lines(
-    normalised: Normalised, landing: Landing, ending: str
-) -> None:
+def test_documents_may_share_a_line_or_span_lines(normalised: Normalised, landing: Landing, ending: str) -> None:
     """However a file goes on after its first line, each document is one record, and a reject has its own line."""
     first, *others = (event(sg_event_id=key) for key in "abcdef")
     shared, spread = json.dumps(others[0]) + json.dumps(others[1]), json.dumps(others[2], indent=1)

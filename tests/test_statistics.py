@@ -35,7 +35,9 @@ def selected(rows: Answer, expect: list[Mapping[str, Any]]) -> Answer:
 
 def check(case: Mapping[str, Any], rows: Answer) -> None:
     """Check that the rows are those that the case expects. Rates may differ as engines do."""
-    assert selected(rows, case["expect"]) == [{name: close(value) for name, value in row.items()} for row in case["expect"]]
+    assert selected(rows, case["expect"]) == [
+        {name: close(value) for name, value in row.items()} for row in case["expect"]
+    ]
 
 
 def close(value: Any) -> Any:

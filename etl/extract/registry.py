@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO
 import fsspec
 import sqlalchemy as sa
 
+from etl import scratch
 from etl.errors import AnalyticsError, ConfigurationError, RegistryError, reason_of, refusal_of
 from etl.landing import LandedFile, Landing, Manifest
 from etl.settings import Registry, RegistryTable, SecretLookup, with_password
@@ -76,7 +76,7 @@ def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLooku
         )
     engine = _engine(with_password(registry.url, registry.secret, lookup))
     try:
-        with tempfile.TemporaryFile() as file:
+        with scratch.folder() as folder, (folder / f"{table}.csv").open("w+b") as file:
             with engine.connect() as connection:
                 # The SQL of the user, unchanged: a colon or a percent sign in it is no parameter.
                 streamed = connection.execution_options(stream_results=True, no_parameters=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from etl import scratch as temporary
 from etl import settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
 from etl.landing import Counts, Landing, Manifest, slice_prefix
@@ -79,7 +80,7 @@ def normalise_slice(
         return empty
     version = landing.fresh_version()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = stack.enter_context(temporary.folder())
         folder = stack.enter_context(landing.local_folder(landing.path(manifest.prefix, version)))
         texts = []
         for file in manifest.raw:
@@ -124,8 +125,8 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
 
     Keeps nothing, needs no landing and no configuration.
     """
-    with tempfile.TemporaryDirectory() as temporary, connected(settings.Normalise(), Path(temporary)) as connection:
-        scratch, texts, unreadable = Path(temporary), [], {}
+    with temporary.folder() as scratch, connected(settings.Normalise(), scratch) as connection:
+        texts, unreadable = [], {}
         for path in paths:
             try:
                 texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))

@@ -6,7 +6,7 @@ step does, and what is retried, recorded, refused or mailed.
 
 from etl.normalise import FORMATS, explain
 from etl.pipeline.checks import findings
-from etl.pipeline.context import Context, open_context
+from etl.pipeline.context import Context, open_context, start_process
 from etl.pipeline.failures import is_final
 from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
 from etl.pipeline.nights import (
@@ -72,6 +72,7 @@ __all__ = [
     "record_plan",
     "refresh",
     "slices_to_bring",
+    "start_process",
     "unsubscribe",
     "validate_slice",
 ]

@@ -1,12 +1,11 @@
 """Run the steps of a report: plan, land the figures, render the files, send the mail."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from etl import deliver, figures, periods, statistics
+from etl import deliver, figures, periods, scratch, statistics
 from etl.deliver import Due
 from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, UnknownName
 from etl.figures import Figures, Subscription
@@ -226,8 +225,8 @@ def make_reports(
 def _make(context: Context, report: Report, request: ReportRequest, output: Path | None) -> list[str]:
     # Read once, so that the ledger stores what was rendered, even if the figures are landed again meanwhile.
     document = _landed(context, report.subscription["subscription_id"], report.period.name)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = _render(context, report, document, output or Path(scratch), is_test=request.test_to is not None)
+    with scratch.folder() as temporary:
+        folder = _render(context, report, document, output or temporary, is_test=request.test_to is not None)
         done = [str(folder) if output else _keep(context, report, folder)]
         if request.test_to:
             _send_test(context, folder, request.test_to)
