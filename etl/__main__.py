@@ -49,6 +49,11 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
             where = error.filename or "the system"
             say(f"error: {where}: {error.strerror or error}; see that there is room and permission")
             code = 1
+        except Exception as error:
+            if pipeline.is_defect(error):
+                raise
+            say(f"error: {pipeline.cure_of(error)}")
+            code = 1
         raise typer.Exit(code)
 
     return command

@@ -4,6 +4,7 @@ import gzip
 import json
 import pkgutil
 import re
+import resource
 import shutil
 from datetime import date
 from functools import partial
@@ -202,6 +203,35 @@ def test_damage_is_reported_and_leaves_what_was_loaded(loaded, wanted, damage):
     path.write_bytes(original)
     assert nightly(loaded, *MAIL).code == 0
     assert held(loaded) == wanted
+
+
+def limited(size):
+    """Let no file of the process grow beyond a size in bytes, as on a disk that is full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+LARGE = [json.dumps({**platform.MAIL[ONE][0], "sg_event_id": f"{number}", "x": "y" * 6_000_000}) for number in range(8)]
+GIVES_OUT = {
+    "the disk": ({"before": partial(limited, 16 << 20)}, "the disk is full; make room"),
+    "the memory": (
+        {"ANALYTICS_NORMALISE__MEMORY_LIMIT": "90MB", "ANALYTICS_NORMALISE__THREADS": "1"},
+        "the memory gave",
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", GIVES_OUT)
+def test_what_gives_out_under_one_slice_stops_no_other(fresh, cause):
+    """A small file that holds 48 MB costs its own slice. The log beside it is loaded, and the reason is kept."""
+    variables, words = GIVES_OUT[cause]
+    platform.write_mail(fresh.parent, ONE, whole(LARGE))
+    ran = run(fresh, "nightly", "--day", str(ONE), HASH_KEY=platform.KEY, **variables)
+    assert ran.code == 1
+    assert [line.startswith(f"error: mail {ONE}: {words}") for line in errors(ran)] == [True]
+    assert f"view {ONE}: 8 events" in ran.err
+    assert words in str(held(fresh)["slices"])
+    platform.write_mail(fresh.parent, ONE, whole())
+    assert nightly(fresh, "nightly", "--day", str(ONE)).code == 0
 
 
 EXTRA = {**platform.MAIL[ONE][0], "sg_event_id": "extra"}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_sweep_leaves_what_is_in_use_and_what_is_not_ours(temporary):
 def test_the_folder_of_a_killed_process_is_swept(temporary):
     """The lock ends with its process, so the folder is removed at once and not after a day."""
     code = "import os, signal; from etl import scratch\nwith scratch.folder() as f: (f / 'x').touch(); os.kill(os.getpid(), 9)"
-    subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | {"PYTHONPATH": os.getcwd()})
+    subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
     (left,) = temporary.iterdir()
     assert [path.name for path in left.iterdir()] == ["x"]
     scratch.sweep()

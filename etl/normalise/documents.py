@@ -6,6 +6,7 @@ cut. A copy keeps a document on the number of the line where it began, so that a
 """
 
 import codecs
+import errno
 import gzip
 import json
 import os
@@ -26,6 +27,7 @@ Layout = Literal["json", "lines"]
 _COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 """The first bytes of a compressed file, and the ending that says so."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CHUNK = 1 << 20
 _SCAN = 1 << 18  # what a processor keeps at hand: the searches go over it several times
 _DELIMITER = "\x01"  # lines.sql reads whole lines by naming a delimiter that none of them has
@@ -67,6 +69,8 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
             return Text(raw, _lines(raw, scratch), may_spread=True) if _is_document(first) else _spread(raw, scratch)
         return Text(raw, _lines(raw, scratch))
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
+        if getattr(error, "errno", None) in _FULL:  # the copy could not be written: the raw file is not at fault
+            raise
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 

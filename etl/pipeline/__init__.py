@@ -7,7 +7,7 @@ step does, and what is retried, recorded, refused or mailed.
 from etl.normalise import FORMATS, explain
 from etl.pipeline.checks import findings
 from etl.pipeline.context import Context, open_context, start_process
-from etl.pipeline.failures import is_final
+from etl.pipeline.failures import cure_of, is_defect, is_final
 from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
 from etl.pipeline.nights import (
     SliceResult,
@@ -47,12 +47,14 @@ __all__ = [
     "ReportRequest",
     "SliceResult",
     "bring",
+    "cure_of",
     "day_of_run",
     "days",
     "event_counts",
     "explain",
     "extract_slice",
     "findings",
+    "is_defect",
     "is_final",
     "land_figures",
     "landed_report",

@@ -12,7 +12,7 @@ from etl.errors import AnalyticsError, ConfigurationError, LandingError, Registr
 from etl.landing import Counts, Manifest, slice_prefix
 from etl.normalise import registry
 from etl.pipeline.context import Context, now_utc
-from etl.pipeline.failures import recorded, refuse_newest
+from etl.pipeline.failures import cure_of, recorded, refuse_newest
 from etl.settings import Source
 from etl.warehouse import Row
 
@@ -78,6 +78,10 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
     except RegistryError as error:
         refuse_newest(context, "registry", str(error))
         raise
+    except AnalyticsError:
+        raise
+    except Exception as error:
+        raise RegistryError(f"the registry could not be read: {cure_of(error)}") from None
     with context.warehouse() as opened:
         load.load_registry(opened, context.landing)
     context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
