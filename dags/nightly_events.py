@@ -64,9 +64,9 @@ Slices = list[dict[str, str]]
 
 def day_of(dag_run: Any, params: Any) -> date:
     """Return the day that a run loads."""
-    from etl import pipeline
+    from etl import periods, pipeline
 
-    wanted = date.fromisoformat(params["day"]) if params["day"] else None
+    wanted = periods.parse_day(params["day"]) if params["day"] else None
     return pipeline.day_of_run(wanted, dag_run.logical_date, dag_run.run_after)
 
 

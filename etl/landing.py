@@ -83,7 +83,7 @@ class Landing:
     def __init__(self, url: str) -> None:
         try:
             self.filesystem, root = fsspec.url_to_fs(url)
-        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose library is missing
+        except Exception as error:  # an unknown protocol, one whose library is missing, a port that is no number
             raise ConfigurationError(f"landing.url is no place that can be reached ({reason_of(error)})") from None
         self.url, self.root = url, root.rstrip("/")
 

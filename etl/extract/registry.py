@@ -96,7 +96,7 @@ def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLooku
 def _engine(url: str) -> sa.Engine:
     try:
         return sa.create_engine(url, hide_parameters=True)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError):
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError):
         raise ConfigurationError(
             "registry.url is no database's; write postgresql+psycopg://user@host/db, or leave out registry.queries"
         ) from None

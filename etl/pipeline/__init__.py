@@ -6,7 +6,7 @@ step does, and what is retried, recorded, refused or mailed.
 
 from etl.normalise import FORMATS, explain
 from etl.pipeline.checks import findings
-from etl.pipeline.context import Context, open_context, start_process
+from etl.pipeline.context import Context, open_context, start_process, waive
 from etl.pipeline.failures import cure_of, is_defect, is_final
 from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
 from etl.pipeline.nights import (
@@ -77,4 +77,5 @@ __all__ = [
     "start_process",
     "unsubscribe",
     "validate_slice",
+    "waive",
 ]
