@@ -11,7 +11,7 @@ import fsspec
 import sqlalchemy as sa
 
 from etl import scratch
-from etl.errors import AnalyticsError, ConfigurationError, RegistryError, reason_of, refusal_of
+from etl.errors import AnalyticsError, ConfigurationError, RefusedRegistry, RegistryError, reason_of, refusal_of
 from etl.landing import LandedFile, Landing, Manifest
 from etl.settings import Registry, RegistryTable, SecretLookup, with_password
 
@@ -60,7 +60,7 @@ def _from_folder(registry: Registry, table: RegistryTable, lookup: SecretLookup)
     except AnalyticsError:
         raise
     except FileNotFoundError:
-        raise RegistryError(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
+        raise RefusedRegistry(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
     except Exception as error:  # every kind of store has its own exceptions
         raise RegistryError(
             f"{table}.csv of the registry cannot be read ({reason_of(error)}); see that this host may read it"
