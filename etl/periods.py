@@ -4,6 +4,7 @@ Everything downstream is in UTC: SQL gets naive UTC timestamps, files get timest
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -102,13 +103,11 @@ def latest_ended_by(day: date, frequency: Frequency, timezone: str) -> Period:
 
 def parse_day(text: str) -> date:
     """Return the day that a user wrote as 2026-11-23; raise a ConfigurationError for any other text."""
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        day = None
-    if day is None or not FIRST_DAY <= day <= LAST_DAY:
-        raise ConfigurationError(f"{text!r} is no day from {FIRST_DAY} to {LAST_DAY}; write it as 2026-11-23")
-    return day
+    found = re.fullmatch(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", text)
+    with suppress(ValueError):  # 30 February
+        if found and FIRST_DAY <= (day := date(*map(int, found.groups()))) <= LAST_DAY:
+            return day
+    raise ConfigurationError(f"{text!r} is no day from {FIRST_DAY} to {LAST_DAY}; write it as 2026-11-23")
 
 
 def parse(name: str, timezone: str) -> Period:

@@ -334,7 +334,7 @@ def test_day_that_no_run_tried_makes_the_next_run_red(installation, repaired):
     following = installation.backfill("2025-03-06", "2025-03-07")
     configuration.write_text(ended)
     assert (held["state"], held["tasks"]["slices"]) == ("failed", "failed")
-    assert f"has the date of the night of {AFTER} but asks for {FIRST}" in installation.log(held, "slices")
+    assert f"has the date of the night of {AFTER} but would load {FIRST}" in installation.log(held, "slices")
     assert [run["state"] for run in following] == ["failed"]
     assert f"sendgrid {AFTER}: no run has tried it; run that day" in installation.log(following[0], "night_is_whole")
 

@@ -205,6 +205,22 @@ def test_damage_is_reported_and_leaves_what_was_loaded(loaded, wanted, damage):
     assert held(loaded) == wanted
 
 
+@pytest.mark.parametrize("name", ["newest", "loaded"])
+@pytest.mark.parametrize("place", ["registry", f"slices/mail/{ONE}"])
+def test_a_damaged_manifest_is_repaired_by_the_next_night(loaded, wanted, name, place):
+    """From the landing alone it is an error that names the file, and the other slices are loaded. A pull writes it anew."""
+    manifest = loaded.parent / "landing" / place / f"{name}.json"
+    manifest.write_bytes(manifest.read_bytes()[:50])
+    ran = nightly(loaded, *BOTH, "--from-landing")
+    assert ran.code == 1
+    assert [f"{place}/{name}.json is damaged (" in line for line in errors(ran)] == [True]
+    assert ran.err.count(" events, ") == (4 if place == "registry" else 3)
+    if place == "registry" and name == "loaded":
+        manifest.unlink()
+    assert nightly(loaded, *BOTH).code == 0
+    assert held(loaded) == wanted
+
+
 def limited(size):
     """Let no file of the process grow beyond a size in bytes, as on a disk that is full."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -12,7 +12,6 @@ from etl.errors import ConfigurationError
 from etl.landing import Landing
 from etl.settings import SecretLookup, Settings, Source
 
-
 LONGEST_REASON = 500
 
 

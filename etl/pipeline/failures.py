@@ -10,12 +10,11 @@ from datetime import date
 from etl import load
 from etl.errors import (
     AnalyticsError,
-    ConfigurationError,
-    ExpiredSlice,
+    DamagedFile,
+    DamagedSlice,
     LandingError,
-    NoFiles,
-    RefusedKey,
     RefusedSlice,
+    RegistryError,
     ShrunkenSlice,
     SliceError,
     UnreadableFile,
@@ -24,7 +23,6 @@ from etl.errors import (
 from etl.landing import slice_prefix
 from etl.pipeline.context import Context
 
-_FINAL = (ConfigurationError, ExpiredSlice, NoFiles, RefusedKey, RefusedSlice, ShrunkenSlice)
 _REFUSING = (RefusedSlice, ShrunkenSlice, UnreadableFile)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -44,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 def is_final(error: Exception) -> bool:
     """Tell whether a retry of the step is certain to fail again."""
-    return isinstance(error, _FINAL)
+    return isinstance(error, AnalyticsError) and error.is_final
 
 
 @contextmanager
@@ -58,7 +56,7 @@ def recorded(context: Context, source: str, day: date, *, is_landed: bool) -> It
     try:
         yield
     except Exception as error:
-        failure = error if isinstance(error, AnalyticsError) else SliceError(source, day, cure_of(error))
+        failure = _failure(source, day, error)
         if is_landed and isinstance(error, _REFUSING):
             refuse_newest(context, slice_prefix(source, day), error.reason)
         try:
@@ -68,6 +66,24 @@ def recorded(context: Context, source: str, day: date, *, is_landed: bool) -> It
         if failure is error:
             raise
         raise failure from (error if is_defect(error) else None)
+
+
+@contextmanager
+def of_registry() -> Iterator[None]:
+    """Pull the registry; raise what fails outside our own errors as a RegistryError, so that the slices go on."""
+    try:
+        yield
+    except AnalyticsError:
+        raise
+    except Exception as error:  # noqa: BLE001  # each library has its own
+        failure = RegistryError(f"the registry was not loaded: {cure_of(error)}")
+        raise failure from (error if is_defect(error) else None)
+
+
+def _failure(source: str, day: date, error: Exception) -> AnalyticsError:
+    if isinstance(error, DamagedFile):
+        return DamagedSlice(source, day, str(error))
+    return error if isinstance(error, AnalyticsError) else SliceError(source, day, cure_of(error))
 
 
 def record(context: Context, source: str, day: date, reason: str) -> None:

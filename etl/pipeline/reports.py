@@ -7,7 +7,7 @@ from pathlib import Path
 
 from etl import deliver, figures, periods, scratch, statistics
 from etl.deliver import Due
-from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, UnknownName
+from etl.errors import AnalyticsError, ConfigurationError, DamagedFile, DeliveryError, DoubtfulDelivery, UnknownName
 from etl.figures import Figures, Subscription
 from etl.periods import Period
 from etl.pipeline.context import Context, now_utc
@@ -193,7 +193,10 @@ def _landed(context: Context, subscription_id: str, period: str) -> Figures:
     content = context.landing.read(context.landing.path("reports", subscription_id, period, "figures.json"))
     if content is None:
         raise DeliveryError(f"no figures are landed for the report {subscription_id} {period}; run reports for it")
-    return figures.parse(content)
+    try:
+        return figures.parse(content)
+    except ValueError:
+        raise DamagedFile(f"figures.json of the report {subscription_id} {period}", "it is no JSON") from None
 
 
 def make_reports(
