@@ -62,12 +62,23 @@ class WaivedSlice(MissingSlice):
     reason: str
 
 
+class SourceCoverage(TypedDict):
+    """How far the data of one source reach: its last whole UTC day, or None where not even its first day is whole."""
+
+    source: str
+    through: str | None
+
+
 class Quality(TypedDict):
     """The completeness of the data behind the report: how far they reach, and which slices are missing or waived."""
 
     is_whole: bool
+    is_complete: bool
+    logs_begin: str | None
+    mail_logs_begin: str | None
     whole_through: str | None
-    data_through_at: str | None
+    last_loaded_at: str | None
+    sources: list[SourceCoverage]
     missing: list[MissingSlice]
     waived: list[WaivedSlice]
 
@@ -94,7 +105,31 @@ class Counts(TypedDict):
     clicked_rate: float | None
 
 
-class Totals(Counts):
+class Parts(Counts):
+    """The parts that close the sums, and the counts of those recipients whose mail the logs can know.
+
+    recipients = sent + not_sent; sent = delivered + bounced + rejected_after_sending + waiting + unknown.
+    """
+
+    not_sent_count: int
+    rejected_after_sending_count: int
+    waiting_count: int
+    unknown_count: int
+    before_logs_count: int
+    known_recipients_count: int
+    known_claimed_count: int
+    known_claimed_rate: float | None
+    known_shared_or_downloaded_count: int
+    known_shared_or_downloaded_rate: float | None
+    known_added_to_linkedin_count: int
+    known_added_to_linkedin_rate: float | None
+    known_opened_count: int
+    known_opened_rate: float | None
+    known_clicked_count: int
+    known_clicked_rate: float | None
+
+
+class Totals(Parts):
     """The counts of all certificates together."""
 
     certificates_count: int
@@ -107,7 +142,7 @@ class MachineReasons(TypedDict):
     clicked: dict[str, int]
 
 
-class CertificateFigures(Counts):
+class CertificateFigures(Parts):
     """The metric catalogue of one certificate, its bounces by class, and rates over sent or delivered, as is usual for e-mail."""
 
     certificate_id: str
@@ -137,10 +172,19 @@ class CertificateFigures(Counts):
     clicked_of_delivered_rate: float | None
     bounced_of_sent_rate: float | None
     machine_reasons: MachineReasons
+    todos: dict[str, int]
+
+
+class Todo(TypedDict):
+    """One thing to do, for how many recipients of how many certificates."""
+
+    todo: str
+    recipients_count: int
+    certificates_count: int
 
 
 class Recipient(TypedDict):
-    """One recipient with the furthest state reached."""
+    """One recipient: the furthest state reached, and when each action happened. See ``reported_recipients.sql``."""
 
     certificate_id: str
     recipient_id: str
@@ -148,6 +192,25 @@ class Recipient(TypedDict):
     name: str
     status: str
     is_bounced: bool
+    outcome: str
+    is_before_logs: bool
+    todo: str | None
+    new: str
+    sent_at: str | None
+    delivered_at: str | None
+    bounced_at: str | None
+    opened_at: str | None
+    clicked_at: str | None
+    claimed_at: str | None
+    downloaded_at: str | None
+    shared_at: str | None
+    added_to_profile_at: str | None
+    machine_opened_at: str | None
+    machine_clicked_at: str | None
+    channels: str
+    complained_at: str | None
+    unsubscribed_at: str | None
+    did_you_mean: str | None
     bounce_class: str | None
     bounce_reason: str | None
     last_event_at: str | None
@@ -162,7 +225,9 @@ class Figures(TypedDict):
     period: ReportPeriod
     counts_share_links: bool
     quality: Quality
+    since: str | None
     totals: Totals
+    todos: list[Todo]
     certificates: list[CertificateFigures]
     recipients: list[Recipient]
 

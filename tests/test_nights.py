@@ -122,18 +122,18 @@ STAGES = {
 }
 
 
-def dies(path, times, argument=None):
+def kill_when_called(path, times, argument=None):
     """Make that function end its own process when it is called for the nth time (with that argument)."""
     place, _, name = path.rpartition(".")
     place = pkgutil.resolve_name(place)
     function, calls = getattr(place, name), iter(range(1, 10_000))
 
-    def entered(*arguments, **options):
+    def called(*arguments, **options):
         if (argument is None or argument in arguments) and next(calls) == times:
             die()
         return function(*arguments, **options)
 
-    setattr(place, name, entered)
+    setattr(place, name, called)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def without_mail(tmp_path_factory):
 def test_a_night_that_was_killed_is_repaired_by_the_next(without_mail, tmp_path, wanted, stage):
     """Wherever it was killed, a re-run makes the same warehouse as an undisturbed night."""
     configuration = copied(without_mail, tmp_path / "platform")
-    assert nightly(configuration, *MAIL, before=partial(dies, *STAGES[stage])).code == KILLED
+    assert nightly(configuration, *MAIL, before=partial(kill_when_called, *STAGES[stage])).code == KILLED
     assert nightly(configuration, *MAIL).code == 0
     assert held(configuration) == wanted
 
@@ -157,7 +157,7 @@ def test_a_night_that_was_killed_is_repaired_by_the_next(without_mail, tmp_path,
 @pytest.mark.parametrize("stage", ["extract, before the file is stored", "load, within the transaction"])
 def test_a_re_run_that_was_killed_leaves_what_was_loaded(loaded, wanted, stage):
     """In the meantime issuers see the same figures as before."""
-    assert nightly(loaded, *MAIL, before=partial(dies, *STAGES[stage])).code == KILLED
+    assert nightly(loaded, *MAIL, before=partial(kill_when_called, *STAGES[stage])).code == KILLED
     assert held(loaded) == wanted
 
 

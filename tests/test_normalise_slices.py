@@ -119,7 +119,7 @@ def test_rejects_have_file_line_and_reason(normalised: Normalised, landing: Land
     assert rows(landing, manifest.rejects) == [
         {"file": "logs/0.json", "line": 2, "reason": "does not parse"},
         {"file": "logs/0.json", "line": 4, "reason": "does not parse"},
-        {"file": "logs/1.json", "line": 3, "reason": "no event type"},
+        {"file": "logs/1.json", "line": 3, "reason": "no event among its keys: email, timestamp, sg_message_id"},
         {"file": "logs/1.json", "line": 4, "reason": "does not parse"},
     ]
 
@@ -235,7 +235,7 @@ def test_an_unknown_format_is_named() -> None:
     ],
 )
 def test_a_request_that_comes_again_is_one_event(normalised: Normalised, one: str, other: str) -> None:
-    """A nonce makes one event of a reload, by any sender at any time. Without a nonce only the identical request is."""
+    """A nonce makes one event of a reload, by any sender at any time. Without a nonce requests must be identical."""
     assert normalised(lines(one), lines(other), form="nginx_combined").counts == Counts(raw=2, event=1, duplicate=1)
 
 

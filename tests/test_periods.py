@@ -34,7 +34,7 @@ INSTANTS = st.datetimes(datetime(2015, 1, 1), datetime(2040, 1, 1), timezones=st
 
 @given(INSTANTS, FREQUENCIES, ZONES)
 def test_every_instant_lies_in_exactly_one_period(instant, frequency, timezone):
-    """No event is lost between two reports or is in both."""
+    """No event is lost between two reports, and none is in both."""
     period = periods.containing(instant.astimezone(periods.zone(timezone)).date(), frequency, timezone)
     assert period.start_at <= instant < period.end_at
     assert (period.previous.end_at, period.following.start_at) == (period.start_at, period.end_at)

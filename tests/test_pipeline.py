@@ -109,7 +109,7 @@ def test_files_that_grew_or_came_later_are_read_again(landing, tmp_path, name, c
 
 
 def test_files_that_came_after_their_night_failed_are_read(landing, tmp_path):
-    """A collector that was down for a night needs no repair by hand. A failed slice with the same files is not retried."""
+    """A collector's late files are read the next night. A failed slice whose files stayed the same is not retried."""
     opened = context(landing, logs=from_files(tmp_path))
     failures.record(opened, "logs", BEFORE, "no file matches *")
     assert brought(opened) == [("logs", YESTERDAY)]
@@ -283,6 +283,16 @@ def test_a_report_that_may_not_be_mailed_says_why(landing, reason, monkeypatch):
         reports._send(
             opened, report, {"quality": {"is_whole": given.get("is_whole", True)}}, landing.root, resend=False
         )
+
+
+def test_a_report_without_its_logo_says_so_even_where_it_cannot_be_sent(landing, monkeypatch):
+    """The line that says so comes before the outcome, and through the log where nobody asks for it."""
+    monkeypatch.setattr(reports, "_landed", lambda *_: {})
+    monkeypatch.setattr(reports, "_render", lambda *_, **__: ["the report is without the issuer's logo"])
+    monkeypatch.setattr(reports, "_keep", lambda *_: "kept")
+    report, said = pipeline.Report(REPORT, periods.parse("2026-10", "UTC")), []
+    pipeline.make_reports(context(landing), [report], pipeline.ReportRequest(), None, said.append, said.append)
+    assert said == ["s1 2026-10: the report is without the issuer's logo", "s1 2026-10: kept"]
 
 
 @contextmanager

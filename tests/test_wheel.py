@@ -46,7 +46,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_night_and_a_report_run_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    """The command, the SQL and the templates come along; the checkout is not there."""
+    """The command, the SQL and the templates are installed with it. The checkout is not used."""
     configuration = platform.write(tmp_path / "platform")
     variables = {"ANALYTICS_CONFIG": str(configuration), "HASH_KEY": platform.KEY}
     first, last = (str(day) for day in platform.DAYS)

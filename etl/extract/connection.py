@@ -15,7 +15,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from etl.errors import ConfigurationError, MissingKey, RefusedKey, UnreachableSource
+from etl.errors import ConfigurationError, MissingKey, RefusedKey, UnreachableSource, redacted
 from etl.settings import SecretLookup, Source, require
 
 Patience = Mapping[str, Any]
@@ -42,6 +42,7 @@ _TIMEOUT = (10, 120)
 _LONGEST_ANSWER = 1800
 _FOREVER = 1e9
 _CHUNK = 1 << 16
+_LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 _ANSWERED, _WRONG_KEY = 200, (401, 403)
 
 
@@ -103,11 +104,13 @@ def connected(
     from requests import Session  # noqa: PLC0415
     from requests.adapters import HTTPAdapter  # noqa: PLC0415
 
-    with Session() as session:
-        try:
-            session.auth = _signature(signed(_key(str(source.secret), lookup)))
-        except ConfigurationError as error:  # one source without its key must not stop the others
-            raise MissingKey(name, day, str(error)) from None
+    try:
+        key = _key(str(source.secret), lookup)
+        signature = _signature(signed(key))
+    except ConfigurationError as error:  # one source without its key must not stop the others
+        raise MissingKey(name, day, str(error)) from None
+    with Session() as session, _out_of_the_log(key):
+        session.auth = signature
         adapter = HTTPAdapter(max_retries=_retries(patience, f"{name} {day}"))
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter)
@@ -163,6 +166,24 @@ def _key(secret: str, lookup: SecretLookup) -> str:
     if not (text.isascii() and text.isprintable()):
         raise ConfigurationError(f"the secret {secret} holds signs that no key has; set it again")
     return text
+
+
+@contextmanager
+def _out_of_the_log(key: str) -> Iterator[None]:
+    """Take the key out of what urllib3 logs until the block ends: its warnings quote the provider, who may repeat it."""
+
+    def take_out(record: logging.LogRecord) -> bool:
+        record.msg, record.args, record.exc_info = redacted(record.getMessage(), key), (), None
+        return True
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(take_out)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(take_out)
 
 
 def _signature(headers: Mapping[str, str]) -> Callable[[Any], Any]:

@@ -1,7 +1,7 @@
-"""Turns a slice's raw bytes into events and rejects: one vocabulary for every provider and access log.
+"""Turn a slice's raw bytes into events and rejects, in one vocabulary for all providers and access logs.
 
-The work is SQL (``sql/normalise/``), run by DuckDB in this process, in the memory that the configuration grants, spilling
-to disk beyond it. A format is a view over the records; what all formats share is in ``classified.sql``.
+The rules are SQL (``sql/normalise/``). DuckDB runs it in this process, within the configured memory limit, and spills to
+disk beyond that. Each format is a view over the records; the rules that all formats share are in ``classified.sql``.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ from etl.normalise.session import bind, connected, define, relation, rows, write
 
 @dataclass(frozen=True)
 class Format:
-    """How a log is read: its layout, and whether its records are requests of the tracking pixel."""
+    """The properties of a log format: its layout, and whether its records are requests of the tracking pixel."""
 
     layout: documents.Layout
     is_pixel: bool = False
@@ -50,11 +50,11 @@ FORMATS = {
     "postal": Format("json"),
     "unisender_go": Format("json"),
 }
-"""Every format by its name, which is the stem of its SQL."""
+"""All formats by name; the name is the stem of the SQL file."""
 
 
 def check_formats(sources: dict[str, settings.Source]) -> None:
-    """A ConfigurationError for the first source whose format is none of ours."""
+    """Raise a ConfigurationError for the first source whose format is not in ``FORMATS``."""
     for name, source in sources.items():
         if source.format not in FORMATS:
             raise ConfigurationError(
@@ -65,9 +65,9 @@ def check_formats(sources: dict[str, settings.Source]) -> None:
 def normalise_slice(
     landing: Landing, limits: settings.Normalise, name: str, source: settings.Source, day: date, *, hash_key: str
 ) -> Manifest:
-    """Normalises the newest raw files of a slice into the landing and publishes the version with its counts.
+    """Normalise the newest raw files of a slice into the landing, and publish and return the manifest with the counts.
 
-    Raises NotLanded without raw files, UnreadableFile for a file that cannot be decompressed.
+    Raise NotLanded if the slice is not in the landing, and UnreadableFile if a file cannot be read or decompressed.
     """
     manifest = landing.newest(slice_prefix(name, day))
     if manifest is None:
@@ -92,7 +92,7 @@ def normalise_slice(
         connection = stack.enter_context(connected(limits, scratch))
         bind(connection, source=name, load_date=day)
         _stage(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key, in_order=False)
-        counts = _land(connection, folder)
+        counts = _write_parquet(connection, folder)
     normalised = manifest.model_copy(
         update={
             "events": f"{version}/events.parquet",
@@ -108,9 +108,10 @@ def normalise_slice(
 
 @dataclass(frozen=True)
 class Explanation:
-    """What became of some files, each row with its file: events as JSON and rejects, read while the block lasts.
+    """The events and rejects of some files, with their counts.
 
-    Beside them the counts, and the files that cannot be read with the reason.
+    ``events`` are (file, JSON) and ``rejects`` are (file, line, reason, raw text). Both can be read only inside the block
+    of ``explain``. ``unreadable`` maps each file that cannot be read to the reason.
     """
 
     events: Iterator[tuple[str, str]]
@@ -121,9 +122,9 @@ class Explanation:
 
 @contextmanager
 def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> Iterator[Explanation]:
-    """Normalises files for a reader: events as (file, a line of JSON with its address), rejects as (file, line, reason, raw).
+    """Normalise files for display, and yield what they contain. The events keep their e-mail addresses.
 
-    Keeps nothing, needs no landing and no configuration.
+    Nothing is stored, and neither a landing nor a configuration is needed.
     """
     with temporary.folder() as scratch, connected(settings.Normalise(), scratch) as connection:
         texts, unreadable = [], {}
@@ -151,9 +152,11 @@ def _stage(
     hash_key: str,
     in_order: bool,
 ) -> None:
-    """Stages every record with its verdict, and which repeat another; to keep the order of the files takes longer.
+    """Create the view ``staged`` (every record with its outcome) and the table ``repeats``.
 
-    Only lines that do not parse tell that documents may spread over lines, or share one: then all is read once more.
+    ``in_order`` keeps the records in the order of the files, which takes longer. JSON is first read as one document a line.
+    If lines do not parse, documents may extend over several lines or share one: their files are then rewritten, and all
+    files are read again.
     """
     time_limit = datetime.combine(before, time())
     bind(connection, is_pixel=FORMATS[source.format].is_pixel, pixel_path=source.pixel_path, time_limit=time_limit)
@@ -173,9 +176,9 @@ def _stage(
 def _stage_records(
     connection: duckdb.DuckDBPyConnection, form: str, texts: Sequence[tuple[str, documents.Text]], scratch: Path
 ) -> None:
-    """Defines the views of a format over the files, and writes what they say of each record to a file of its own.
+    """Define the views of a format over the files, and write the classified records to a Parquet file.
 
-    A table would be held in memory, or spilled.
+    A file is used because a table would be held in memory or spilled.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     nothing, staged = folder / "nothing", folder / "staged.parquet"
@@ -198,12 +201,12 @@ def _stage_records(
     connection.read_parquet(str(staged), file_row_number=True).create_view("staged")
 
 
-def _land(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
+def _write_parquet(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
     counts = _counts(connection)
     write(connection, "events", folder / "events.parquet", compression="zstd, COMPRESSION_LEVEL 1")
-    connection.execute("SET preserve_insertion_order = true")  # rejects are numbered by the lines of the files
+    connection.execute("SET preserve_insertion_order = true")  # rejects have the line numbers of the files
     define(connection, "rejects")
-    rejects = relation(connection, "landed_rejects").limit(counts.reject)  # none: then no line is looked for
+    rejects = relation(connection, "landed_rejects").limit(counts.reject)  # LIMIT 0 spares the search for lines
     rejects.write_parquet(str(folder / "rejects.parquet"), compression="zstd")
     return counts
 
@@ -218,5 +221,5 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
 
 
 def _pointer(key: str) -> str:
-    """The JSON pointer of a top-level key (RFC 6901)."""
+    """Return the JSON pointer (RFC 6901) of a top-level key."""
     return "/" + key.replace("~", "~0").replace("/", "~1")

@@ -1,8 +1,9 @@
-"""Raw files as clean text lines, which is all that DuckDB's readers are given.
+"""Turn raw files into clean text lines for DuckDB.
 
-A plain file of UTF-8 lines is read where it lies. Anything else is copied in bounded memory: decompressed, bytes that are
-not UTF-8 replaced by U+FFFD, JSON documents that spread over lines, or share one, put on a line each, and endless lines
-cut. A copy keeps a document on the number of the line where it began, so that a reject can be found in the raw file.
+DuckDB reads a plain file of UTF-8 lines in place. Any other file is copied, in bounded memory. The copy is decompressed,
+bytes that are not UTF-8 become U+FFFD, and overlong lines are cut. JSON documents that extend over several lines are
+joined, and documents that share a line become one array. Each document stays on the number of the line where it began, so
+that a reject can be found in the raw file.
 """
 
 import codecs
@@ -25,12 +26,12 @@ from etl.normalise.splitter import LONGEST_LINE, LineWriter, Splitter
 Layout = Literal["json", "lines"]
 
 _COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
-"""The first bytes of a compressed file, and the ending that says so."""
+"""The first bytes of each kind of compressed file, and the ending that its name must have."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CHUNK = 1 << 20
-_SCAN = 1 << 18  # what a processor keeps at hand: the searches go over it several times
-_DELIMITER = "\x01"  # lines.sql reads whole lines by naming a delimiter that none of them has
+_SCAN = 1 << 18  # small enough for a processor's cache, because each chunk is searched several times
+_DELIMITER = "\x01"  # lines.sql reads whole lines, because no line contains its delimiter
 _UNSTORABLE = {0: "\ufffd", ord(_DELIMITER): "\ufffd"}
 _SEVERAL_ON_A_LINE = re.compile(r"\}[ \t]*[{\[]")
 _SEVERAL_ARRAYS = re.compile(r"\][ \t]*[{\[]")
@@ -40,14 +41,16 @@ _FORM_BODY = re.compile(r"[\w.%+*-]+=\S*")
 
 
 class UnreadableError(Exception):
-    """A file cannot be opened or decompressed; the text says why."""
+    """The error for a file that cannot be opened or decompressed; its text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """Clean lines of one raw file: where they lie, and what is known of them.
+    """The clean lines of one raw file.
 
-    All of them may be line 1 of the file (one document, or one line); documents may still spread over lines, or share one.
+    ``raw`` is the raw file and ``path`` the file with the clean lines. ``is_all_line_one`` means that all rejects are on
+    line 1: the raw file is one document or one line. ``may_spread`` means that JSON documents may extend over several lines
+    or share one.
     """
 
     raw: Path
@@ -57,16 +60,17 @@ class Text:
 
 
 def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
-    """The clean lines of a raw file, by a name in the scratch folder; UnreadableError says why there are none.
+    """Return the clean lines of a raw file, as a file in the scratch folder.
 
-    JSON is taken for a document a line where the first line is one: see ``untangled``. The name is fresh: DuckDB would take
-    brackets and asterisks in a user's file name for a pattern.
+    If the first line is a JSON document, every line is assumed to be one; ``untangled`` corrects this. The file gets a
+    new name, because DuckDB reads brackets and asterisks in a name as a pattern. Raise UnreadableError if the file cannot
+    be opened or decompressed.
     """
     try:
         _require_ending(raw)
         first = _first_line(raw)
         if layout == "json" and not _FORM_BODY.fullmatch(first):
-            return Text(raw, _lines(raw, scratch), may_spread=True) if _is_document(first) else _spread(raw, scratch)
+            return Text(raw, _lines(raw, scratch), may_spread=True) if _is_document(first) else _split(raw, scratch)
         return Text(raw, _lines(raw, scratch))
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         if getattr(error, "errno", None) in _FULL:  # the copy could not be written: the raw file is not at fault
@@ -75,8 +79,11 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
 
 
 def untangled(text: Text, scratch: Path) -> Text:
-    """JSON of which some lines do not parse, a document a line; the same text where documents neither spread nor share lines."""
-    return _spread(text.raw, scratch) if text.may_spread and not _is_line_by_line(text.raw) else text
+    """Rewrite JSON of which some lines do not parse, so that each document begins a line.
+
+    Return the same text if no document extends over several lines or shares one.
+    """
+    return _split(text.raw, scratch) if text.may_spread and not _is_line_by_line(text.raw) else text
 
 
 def _require_ending(raw: Path) -> None:
@@ -96,10 +103,10 @@ def _opened(raw: Path) -> BinaryIO:
 
 
 def _lines(raw: Path, scratch: Path) -> Path:
-    """The lines of a file: itself where DuckDB can read it as it is, else a clean copy."""
+    """Return a link to the file if DuckDB can read it as it is, else a clean copy."""
     lines = _fresh(scratch)
     if raw.suffix in _COMPRESSED.values() or not _is_clean(raw):
-        _copy(raw, lines)
+        _copy_lines(raw, lines)
     else:
         lines.unlink()
         lines.symlink_to(raw.absolute())
@@ -113,7 +120,7 @@ def _fresh(scratch: Path) -> Path:
 
 
 def _is_clean(raw: Path) -> bool:
-    """Whether a plain file is UTF-8 without carriage return, NUL, delimiter or endless line."""
+    """Tell whether a plain file is UTF-8 without carriage returns, NULs, delimiters and overlong lines."""
     with raw.open("rb") as file:
         while chunk := file.read(_SCAN):
             rest = b"" if chunk.endswith(b"\n") else file.readline(LONGEST_LINE)
@@ -128,11 +135,12 @@ def _is_clean(raw: Path) -> bool:
 
 
 def _is_line_by_line(raw: Path) -> bool:
-    """Whether each line holds a document or none.
+    """Tell whether each line holds at most one document.
 
-    A line of a usual file begins and ends with a brace, which two quick searches see; only where they find anything else
-    are blank lines, remarks and arrays told from documents that spread. A string, or damage, may look like a spread
-    too: what reads those finds the same documents, merely later.
+    In a usual file each line begins and ends with a brace, which two quick searches check. Only if these find something
+    else, slower searches distinguish blank lines, comments and arrays from documents that extend over several lines. A
+    string or damaged JSON may look like such a document. The answer False is then wrong but harmless: the splitter finds
+    the same documents, only more slowly.
     """
     is_begun = False
     with _opened(raw) as source:
@@ -147,7 +155,7 @@ def _is_line_by_line(raw: Path) -> bool:
 
 
 def _first_line(raw: Path) -> str:
-    """The first line with text on it that is no comment; '' without one."""
+    """Return the first line that is neither blank nor a comment, or '' if there is none."""
     with _opened(raw) as file:
         for line in iter(lambda: file.readline(LONGEST_LINE), b""):
             text = line.decode("utf-8-sig", "replace").strip()
@@ -157,15 +165,15 @@ def _first_line(raw: Path) -> str:
 
 
 def _is_document(text: str) -> bool:
-    """Whether a first line is a whole JSON object or array, or there is none: then the others are taken line by line."""
+    """Tell whether a first line is empty or a whole JSON object or array, so that the file can be read line by line."""
     try:
         return not text or isinstance(json.loads(text, parse_int=str, parse_float=str), dict | list)
     except (ValueError, RecursionError):
         return False
 
 
-def _copy(raw: Path, copy: Path) -> None:
-    """Line by line; what goes beyond the longest line that can be read is left out, and the rest does not parse."""
+def _copy_lines(raw: Path, copy: Path) -> None:
+    """Copy a file line by line. Lines are cut at ``LONGEST_LINE``; JSON that was cut does not parse."""
     room = LONGEST_LINE
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
         for text in filter(None, _decoded(source)):
@@ -175,8 +183,8 @@ def _copy(raw: Path, copy: Path) -> None:
             room = max(0, room - begun) if last < 0 else LONGEST_LINE - (len(text) - last)
 
 
-def _spread(raw: Path, scratch: Path) -> Text:
-    """Document by document."""
+def _split(raw: Path, scratch: Path) -> Text:
+    """Copy a file document by document, each on the line where it began."""
     copy = _fresh(scratch)
     with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
         splitter = Splitter(_decoded(source), LineWriter(target))
@@ -186,7 +194,7 @@ def _spread(raw: Path, scratch: Path) -> Text:
 
 
 def _decoded(source: BinaryIO) -> Iterator[str]:
-    """The file's text, lines ended by a bare newline; whole ones, where they are shorter than a chunk."""
+    """Yield the file's text with lines ended by a bare newline. Lines shorter than a chunk are never divided."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
     held = ""
     while chunk := source.read(_CHUNK) + source.readline(_CHUNK):

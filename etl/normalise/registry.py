@@ -1,7 +1,7 @@
-"""The second half of the stage normalise: the pulled registry as four tables of Parquet, and the rows left out.
+"""Normalise the registry: turn its landed CSV files into four Parquet tables and a list of rejects.
 
-The rules are SQL (``sql/normalise/registry/``): a row with an unknown issuer, a bad date or an id that stood before is
-listed with its reason and left out; the others go on.
+The rules are SQL (``sql/normalise/registry/``). A row with an unknown issuer, a bad date or a duplicate id, for example, is
+left out and listed as a reject with its reason. The other rows are kept.
 """
 
 import csv
@@ -38,7 +38,7 @@ HEADERS = {
 }
 _OPTIONAL = ("logo", "color")
 _KEPT_SHARE = 0.9
-_LONGEST_FIELD = 1 << 20  # a logo; a quote that nobody closed is sought that far
+_LONGEST_FIELD = 1 << 20  # room for a logo; also how far the CSV reader follows a quote that is not closed
 _BATCH = 50_000
 
 
@@ -50,10 +50,10 @@ def normalise_registry(
     forgotten: Iterable[str],
     replace: bool = False,
 ) -> Manifest:
-    """Classify the rows of the registry landed last, and publish it as valid.
+    """Normalise the newest landed registry, and publish it as valid.
 
-    ``counts.event`` rows are kept, ``counts.reject`` are left out. A RegistryError where a table or a column is missing,
-    or where under 90 % of the rows of the loaded version are left, unless ``replace``.
+    In the manifest ``counts.event`` is the number of rows kept, ``counts.reject`` of those left out. Raise a RegistryError
+    if a table or column is missing, or, unless ``replace``, if the kept rows are under 90 % of those of the loaded version.
     """
     manifest = landing.newest("registry")
     if manifest is None:
@@ -61,7 +61,7 @@ def normalise_registry(
     classified = _classified(landing, limits, manifest, hash_key=hash_key, forgotten=list(forgotten))
     landing.publish(classified)
     if not replace:
-        _require_most(classified.counts, landing.loaded("registry"))
+        _require_kept_share(classified.counts, landing.loaded("registry"))
     valid = classified.model_copy(update={"status": "valid"})
     landing.publish(valid)
     return valid
@@ -70,7 +70,7 @@ def normalise_registry(
 def _classified(
     landing: Landing, limits: settings.Normalise, manifest: Manifest, *, hash_key: str, forgotten: list[str]
 ) -> Manifest:
-    """The manifest with the four tables and the rejects, which are written now."""
+    """Write the four tables and the rejects, and return the manifest that names them."""
     version = landing.fresh_version()
     with ExitStack() as stack:
         scratch = stack.enter_context(temporary.folder())
@@ -85,7 +85,7 @@ def _classified(
     return manifest.model_copy(update={**places, "counts": counts, "status": "normalised", "reason": None})
 
 
-def _require_most(counts: Counts, loaded: Manifest | None) -> None:
+def _require_kept_share(counts: Counts, loaded: Manifest | None) -> None:
     if loaded and counts.event < _KEPT_SHARE * loaded.counts.event:
         raise RegistryError(
             f"the registry has {counts.event} rows, under 90 % of the {loaded.counts.event} before, which stay;"
@@ -94,9 +94,10 @@ def _require_most(counts: Counts, loaded: Manifest | None) -> None:
 
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Makes a CSV file a table ``raw_<table>`` of texts with their line; optional columns may be missing, others not.
+    """Create a table ``raw_<table>`` from a CSV file: its columns as texts, with ``line`` and ``is_malformed``.
 
-    A line that does not fit the header has all of them NULL but ``is_malformed``.
+    Only optional columns may be missing; they are NULL. A row that does not fit the header is malformed and has NULL in all
+    columns of the file.
     """
     with path.open(encoding="utf-8-sig", newline="\n") as text:
         records = _records(text)
@@ -114,7 +115,7 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None
 
 
 def _batches(records: Iterator["_Record"], places: list[int | None], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The records in their columns, many at a time."""
+    """Yield the records as Arrow batches of ``_BATCH`` rows."""
     while batch := list(islice(records, _BATCH)):
         lines = [line for line, _ in batch]
         nothing = [None] * len(batch)
@@ -123,11 +124,11 @@ def _batches(records: Iterator["_Record"], places: list[int | None], schema: pa.
 
 
 _Record = tuple[int, list[str] | None]
-"""The line on which a record of a CSV file begins, and its fields; None where it does not fit the header."""
+"""The line on which a CSV record begins, and its fields, or None if it does not fit the header."""
 
 
 class _Lines:
-    """The lines of a text, with those of the record at hand, which may be taken back."""
+    """An iterator over the lines of a text, which can take back the lines of the current record."""
 
     def __init__(self, text: Iterable[str]) -> None:
         self.text, self.waiting, self.taken = iter(text), deque[str](), list[str]()
@@ -140,13 +141,16 @@ class _Lines:
         return self.taken[-1]
 
     def keep_first(self) -> None:
-        """Takes all but the first line of the record back."""
+        """Take back all lines of the current record but the first, so that they are read again."""
         self.waiting.extendleft(reversed(self.taken[1:]))
         self.taken.clear()
 
 
 def _records(text: Iterable[str]) -> Iterator[_Record]:
-    """The records of a CSV file, the header first. One that goes wrong costs its first line and none that follow."""
+    """Yield the records of a CSV file, the header first.
+
+    If a record cannot be read, only its first line is lost: reading goes on with the second.
+    """
     csv.field_size_limit(_LONGEST_FIELD)
     lines, line, width = _Lines(text), 1, 0
     while True:

@@ -1,7 +1,7 @@
-"""The stage's DuckDB: a connection with our functions and macros, and the named SQL that runs on it.
+"""Open the stage's DuckDB, with our functions and macros, and run the files of ``sql/normalise`` on it.
 
-A file of ``sql/normalise`` becomes a view, a table or a Parquet file. Its values are DuckDB variables, which the SQL
-reads by ``GETVARIABLE``; a variable that no file reads, or that is not set, is refused.
+A file becomes a view, a table or a Parquet file. Its parameters are DuckDB variables, which the SQL reads by
+``GETVARIABLE``. A variable that no file reads is refused, and so is a query whose variables are not all set.
 """
 
 import functools
@@ -22,20 +22,20 @@ from etl import settings, sql
 from etl.errors import QueryError
 
 FOLDER = "normalise"
-_MACROS = ("text", "times", "json", "addresses", "links", "agents", "registry")
+_MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "registry")
 
 Value = bool | str | date | list[str]
 
 
 @contextmanager
 def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB in memory that keeps to the limits and spills into the scratch folder."""
+    """Open a DuckDB in memory, which keeps within the limits and spills to the scratch folder."""
     options: dict[str, Any] = {"memory_limit": limits.memory_limit, "temp_directory": str(scratch / "spill")}
     if limits.threads:
         options["threads"] = str(limits.threads)
     with duckdb.connect(config=options) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        # A join, which is what the optimizer makes of IN, loses the order of the files.
+        # The optimizer turns IN into a join, which loses the order of the files.
         connection.execute("SET disabled_optimizers = 'in_clause'")
         connection.create_function("crawler", _are_crawlers(), [VARCHAR], BOOLEAN, type=ARROW)
         connection.create_function("unquoted", _unquoted, [VARCHAR], VARCHAR)
@@ -45,36 +45,39 @@ def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.Duck
 
 
 def bind(connection: duckdb.DuckDBPyConnection, **variables: Value) -> None:
-    """Set variables that the SQL reads; a QueryError for one that no file reads."""
+    """Set variables for the SQL. Raise a QueryError if no file reads a variable of that name."""
     for name, value in variables.items():
         if name not in sql.params(FOLDER):
             raise QueryError(f"no file of sql/{FOLDER} reads the variable {name}")
-        # Not as a bound value: for that DuckDB imports pandas, more than a second in every process.
+        # As a literal: for a bound value DuckDB imports pandas, which takes over a second in every process.
         connection.execute(f"SET VARIABLE {name} = {_literal(value)}")
 
 
 def relation(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBPyRelation:
-    """Return the SELECT of ``sql/normalise/<stem>.sql``, which runs when its rows are asked for.
+    """Return the SELECT of ``sql/normalise/<stem>.sql``; it runs when its rows are fetched.
 
-    A QueryError where a variable that it reads is not set.
+    Raise a QueryError if a variable that it reads is not set.
     """
     return connection.sql(_ready(connection, stem))
 
 
 def define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
-    """Create the view of that name."""
-    relation(connection, stem).create_view(stem)
+    """Create a view named ``stem`` from the file of that stem."""
+    connection.execute(f"CREATE OR REPLACE VIEW {stem} AS\n{_ready(connection, stem)}")
 
 
 def rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
-    """Yield the rows of a SELECT, many at a time from DuckDB."""
+    """Yield the rows of a SELECT, fetched from DuckDB in batches."""
     result = relation(connection, stem)
     while found := result.fetchmany(10_000):
         yield from found
 
 
 def write(connection: duckdb.DuckDBPyConnection, stem: str, file: Path, *, compression: str) -> None:
-    """Write a SELECT's rows as Parquet; dictionaries of keys and hashes would cost more than they save."""
+    """Write the rows of a SELECT as Parquet.
+
+    Dictionaries are limited to 1000 values: those of keys and hashes would cost more than they save.
+    """
     options = f"FORMAT parquet, COMPRESSION {compression}, DICTIONARY_SIZE_LIMIT 1000, PARQUET_VERSION V2"
     connection.execute(f"COPY (\n{_ready(connection, stem)}) TO {_quoted(str(file))} ({options})")
 
@@ -86,7 +89,7 @@ def _ready(connection: duckdb.DuckDBPyConnection, stem: str) -> str:
 
 
 def _literal(value: Value) -> str:
-    """Write a value as DuckDB reads it."""
+    """Return a value as a SQL literal of DuckDB."""
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, list):
@@ -100,7 +103,7 @@ def _quoted(text: str) -> str:
 
 
 def _are_crawlers() -> Callable[[Any], Any]:
-    """Return a function that tells crawlers in an Arrow column of agents, and asks once for each different one."""
+    """Return a function that finds the crawlers in an Arrow column of user agents, and checks each different one once."""
     is_crawler = functools.lru_cache(maxsize=100_000)(CrawlerDetect().isCrawler)
 
     def over_column(column: Any) -> Any:
@@ -111,5 +114,5 @@ def _are_crawlers() -> Callable[[Any], Any]:
 
 
 def _unquoted(text: str) -> str:
-    """Decode percent-encoding, row by row: DuckDB 1.5 frees the texts that an Arrow function returns inside CASE."""
+    """Decode percent-encoding of one text. Not by column: DuckDB 1.5 frees the texts that an Arrow function returns in CASE."""
     return unquote(text, errors="replace")

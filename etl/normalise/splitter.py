@@ -1,4 +1,4 @@
-"""JSON documents, however they are laid out in a text, one on a line: on the line where each began."""
+"""Split a text into its JSON documents, in any layout, and put each on the line where it began."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 LONGEST_LINE = 8 << 20
-"""Characters of a line that DuckDB is given; as many bytes times four are lines.sql's longest line."""
+"""The most characters of a line that DuckDB gets. UTF-8 takes up to four bytes for each, hence max_line_size in lines.sql."""
 
 _LONGEST_DOCUMENT = 16 << 20
 _LONGEST_ARRAY = 1 << 20
@@ -19,7 +19,10 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 @dataclass
 class LineWriter:
-    """Writes documents on the lines where they began; several of one line become an array, damage stays alone."""
+    """A writer that puts documents on the lines where they began.
+
+    Documents that began on one line become an array. Text that does not parse always gets a separate line.
+    """
 
     target: TextIO
     line: int = 1
@@ -28,7 +31,7 @@ class LineWriter:
     size: int = 0
 
     def write(self, line: int, document: str, *, is_whole: bool) -> None:
-        """Puts a document on its line, or damage on one of its own."""
+        """Write a document that began on this line; ``is_whole`` is False for text that does not parse."""
         if line > self.line or self.size + len(document) > _LONGEST_ARRAY or not is_whole:
             self.flush()
         if not self.held:
@@ -41,7 +44,7 @@ class LineWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what shares the line so far."""
+        """Write the documents that are held for the current line."""
         if self.held:
             self.target.write(self.held[0] if len(self.held) == 1 else f"[{','.join(self.held)}]")
             self.is_begun = True
@@ -51,10 +54,11 @@ class LineWriter:
 
 @dataclass
 class Splitter:
-    """Finds JSON documents one after another, however they are laid out, and the elements of a top-level array.
+    """A splitter that finds JSON documents one after another, and the elements of top-level arrays, in any layout.
 
-    What does not parse is written as it stands, for SQL to reject: to the end of its line, or, where it breaks on a
-    later one, up to the next line that begins with a bracket, or a letter, as hardly a line inside a document does.
+    Text that does not parse is written unchanged, and SQL rejects it. It ends with its line if the error is on that line.
+    If the error is on a later line, it ends before the next line that begins with a brace, a bracket, a letter, ``#`` or
+    ``<``, because few lines inside a document begin like that.
     """
 
     texts: Iterator[str]
@@ -65,14 +69,14 @@ class Splitter:
     is_exhausted: bool = False
 
     def documents(self) -> Iterator[None]:
-        """Yields once per top-level document, written by then."""
+        """Yield once for each top-level document, after writing it."""
         while (character := self._next()) is not None:
             if character == "[":
                 self._array()
             elif character == "{":
                 self._value()
             else:
-                self._write(self._found(_NEXT_LINE), is_whole=False)
+                self._write(self._unparsed_end(_NEXT_LINE), is_whole=False)
             yield
 
     def _array(self) -> None:
@@ -89,7 +93,7 @@ class Splitter:
             self.writer.write(start, "[", is_whole=False)
 
     def _value(self) -> bool:
-        """Writes the value at the position, or the damage up to the next document; says which."""
+        """Write the value at the position and return True, or write text that does not parse and return False."""
         while True:
             try:
                 _, end = _DECODER.raw_decode(self.buffer, self.position)
@@ -97,7 +101,7 @@ class Splitter:
                 if self._may_be_cut(error) and self._read():
                     continue
                 is_spread = isinstance(error, json.JSONDecodeError) and "\n" in self.buffer[self.position : error.pos]
-                self._write(self._found(_NEXT_DOCUMENT if is_spread else _NEXT_LINE), is_whole=False)
+                self._write(self._unparsed_end(_NEXT_DOCUMENT if is_spread else _NEXT_LINE), is_whole=False)
                 return False
             if end == len(self.buffer) and self._read():
                 continue
@@ -109,21 +113,21 @@ class Splitter:
         self._advance(end)
 
     def _may_be_cut(self, error: Exception) -> bool:
-        """Whether the value may go on in text that is not yet read."""
+        """Tell whether the value may continue in text that is not yet read."""
         if not isinstance(error, json.JSONDecodeError) or len(self.buffer) - self.position > _LONGEST_DOCUMENT:
             return False
         is_open_string = error.msg.startswith("Unterminated string") and "\n" not in self.buffer[error.pos :]
         return is_open_string or error.pos > len(self.buffer) - 64
 
-    def _found(self, end: re.Pattern[str]) -> int:
-        """Where damage ends."""
+    def _unparsed_end(self, end: re.Pattern[str]) -> int:
+        """Return the position where text that does not parse ends."""
         while not (found := end.search(self.buffer, self.position)):
             if len(self.buffer) - self.position > _LONGEST_DOCUMENT or not self._read():
                 return len(self.buffer)
         return found.end()
 
     def _next(self) -> str | None:
-        """The next character that is no white space, now at the position; None at the end."""
+        """Skip white space, and return the character at the new position, or None at the end of the text."""
         while True:
             space = _SPACE.match(self.buffer, self.position)
             self._advance(space.end() if space else self.position)
@@ -133,7 +137,7 @@ class Splitter:
                 return None
 
     def _read(self) -> bool:
-        """Takes more text in, and lets go of what is behind the position."""
+        """Read more text, and drop the text before the position. Return False at the end of the text."""
         if self.is_exhausted:
             return False
         text = next(self.texts, None)

@@ -10,6 +10,7 @@ from etl import extract, normalise, scratch, state, warehouse
 from etl import settings as configuration
 from etl.errors import ConfigurationError
 from etl.landing import Landing
+from etl.normalise import FORMATS
 from etl.settings import SecretLookup, Settings, Source
 
 LONGEST_REASON = 500
@@ -36,6 +37,10 @@ class Context:
     def waivers(self) -> list[tuple[str, date, str]]:
         """Return source, day and reason of each waived slice."""
         return [(source, day, reason) for (source, day), reason in self.state.waivers().items()]
+
+    def mail_sources(self) -> set[str]:
+        """Return the names of the sources that are mail logs, not access logs."""
+        return {name for name, source in self.settings.sources.items() if not FORMATS[source.format].is_pixel}
 
     def source(self, name: str) -> Source:
         """Return the configured source of that name; raise a ConfigurationError that lists the known ones."""

@@ -67,6 +67,8 @@ SELECT
     certificate_id,
     sent_at,
     deferred_at,
+    last_delivered_at,
+    last_bounced_at,
     opened_at,
     machine_opened_at,
     clicked_at,

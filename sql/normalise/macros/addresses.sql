@@ -1,14 +1,22 @@
 -- addresses: macros that read, hash and redact e-mail addresses. Each returns NULL for what it cannot read.
 
+-- Return the only address of a word that holds a name or several words; NULL where there are several addresses.
+CREATE OR REPLACE MACRO listed_address(word) AS
+    CASE
+        WHEN NOT REGEXP_MATCHES(word, '[\pZ\p{Cc},;<>"]|^\[') THEN word
+        WHEN LEN(REGEXP_EXTRACT_ALL(word, '<[^<>\pZ\p{Cc}]+@[^<>\pZ\p{Cc}]+>')) = 1
+            THEN trimmed(REGEXP_EXTRACT(word, '<([^<>\pZ\p{Cc}]+@[^<>\pZ\p{Cc}]+)>', 1))
+        WHEN LEN(REGEXP_EXTRACT_ALL(word, '[^\pZ\p{Cc},;<>"\[\]]+@[^\pZ\p{Cc},;<>"\[\]]+')) = 1
+            THEN trimmed(REGEXP_EXTRACT(word, '[^\pZ\p{Cc},;<>"\[\]]+@[^\pZ\p{Cc},;<>"\[\]]+'))
+        WHEN NOT REGEXP_MATCHES(word, '@.*@') THEN word
+    END;
+
 -- Return the address in `Name <a@b>`, the only address of a list, or the word itself; NULL where there are several.
 CREATE OR REPLACE MACRO address(word) AS
     CASE
         WHEN NOT CONTAINS(word, '@') THEN NULL
-        WHEN NOT REGEXP_MATCHES(word, '[\s,;<>"]|^\[') THEN word
-        WHEN LEN(REGEXP_EXTRACT_ALL(word, '<[^<>\s]+@[^<>\s]+>')) = 1 THEN REGEXP_EXTRACT(word, '<([^<>\s]+@[^<>\s]+)>', 1)
-        WHEN LEN(REGEXP_EXTRACT_ALL(word, '[^\s,;<>"\[\]]+@[^\s,;<>"\[\]]+')) = 1
-            THEN REGEXP_EXTRACT(word, '[^\s,;<>"\[\]]+@[^\s,;<>"\[\]]+')
-        WHEN NOT REGEXP_MATCHES(word, '@.*@') THEN TRIM(word)
+        WHEN NOT REGEXP_MATCHES(word, '[,;<>"' || invisible() || ']|^\[') THEN word
+        ELSE listed_address(trimmed(word))
     END;
 
 -- Hash an address: 128 bits, with the key of this installation. Outside the registry only the hash is stored.
