@@ -64,7 +64,7 @@ def begin(temporary, *, is_killed=False):
 
     tempfile.tempdir = str(temporary)
     if is_killed:
-        normalise._land = lambda *_, **__: die()
+        normalise._write_parquet = lambda *_, **__: die()
 
 
 @pytest.mark.parametrize(
