@@ -13,6 +13,7 @@ from pathlib import Path
 from socket import socket
 
 import pytest
+from aiosmtpd.controller import Controller
 
 from demo import sink
 from etl.__main__ import app
@@ -423,12 +424,17 @@ def report_of(period, tmp_path):
 FILES = ["message.eml", "recipients.csv", "recipients.xlsx", "report.html", "report.pdf"]
 
 
+def free_port():
+    """Return a port of loopback that nothing uses."""
+    with closing(socket()) as free:
+        free.bind((sink.LOOPBACK, 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture
 def mail_server(tmp_path):
     """Yield the URL of a mail server, and the folder of its mails."""
-    with closing(socket()) as free:
-        free.bind((sink.LOOPBACK, 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = sink.start(tmp_path / "mails", port)
     yield f"smtp://{sink.LOOPBACK}:{port}", tmp_path / "mails"
     server.stop()
@@ -494,6 +500,39 @@ def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, mail_server):
     ran = command(own, "reports", "--send", ANALYTICS_MAIL__URL=url, ANALYTICS_MAIL__ENABLED="true")
     assert (ran.code, ran.err) == (0, "no report is due; name one with --period\n")
     assert list(mails.iterdir()) == []
+
+
+class NoSuchUser:
+    """A mail server that does not know one of the readers."""
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        """Refuse the recipient for good."""
+        return f"550 5.1.1 <{address}> User unknown"
+
+
+def test_an_address_that_failed_for_good_is_written_to_only_when_asked(own, mail_server, tmp_path):
+    """The engineer is told in each run; another address in the registry, or --resend, ends it."""
+    refusing = Controller(NoSuchUser(), hostname=sink.LOOPBACK, port=free_port())
+    refusing.start()
+    on = {"ANALYTICS_MAIL__ENABLED": "true", "ANALYTICS_MAIL__SEND_HOUR": "0"}
+    asked = (*report_of(TWO, tmp_path), "--send")
+    try:
+        first = command(own, *asked, ANALYTICS_MAIL__URL=f"smtp://{sink.LOOPBACK}:{refusing.port}", **on)
+    finally:
+        refusing.stop()
+    assert (first.code, "550 5.1.1 <address> User unknown" in first.err) == (1, True)
+    url, mails = mail_server
+    due, again = (
+        command(own, "reports", "--send", "--output", f"{tmp_path}/out", ANALYTICS_MAIL__URL=url, **on),
+        command(own, *report_of(ONE, tmp_path), "--send", ANALYTICS_MAIL__URL=url, **on),
+    )
+    for ran in (due, again):
+        assert re.search(r"the report s2 \S+ is not sent: the mail server refused its address for good on 20", ran.err)
+        assert "--resend" in ran.err
+    assert (again.code, list(mails.iterdir())) == (1, [])
+    resent = command(own, *asked, "--resend", ANALYTICS_MAIL__URL=url, **on)
+    after = command(own, *report_of(ONE, tmp_path), "--send", ANALYTICS_MAIL__URL=url, **on)
+    assert (resent.code, after.code, len(list(mails.iterdir()))) == (0, 0, 2)
 
 
 def test_a_waived_slice_is_no_longer_missing(own):

@@ -9,12 +9,21 @@ from pathlib import Path
 
 from etl import deliver, figures, periods, statistics
 from etl.deliver import Due
-from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, UnknownName
+from etl.errors import (
+    AnalyticsError,
+    ConfigurationError,
+    DeadAddress,
+    DeliveryError,
+    DoubtfulDelivery,
+    RefusedAddress,
+    UnknownName,
+)
 from etl.figures import Figures, Subscription
 from etl.periods import Period
 from etl.pipeline.context import Context, now_utc
 from etl.pipeline.nights import is_expected
 from etl.settings import Settings
+from etl.state import Refusal
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +110,7 @@ def _due_reports(context: Context, now: datetime) -> list[Due]:
     with context.warehouse() as opened:
         subscriptions = statistics.subscriptions(opened)
         through = statistics.whole_through(opened, context.settings, context.waivers())
-    return deliver.due(subscriptions, context.state, through, now, context.settings.mail)
+    return deliver.due(subscriptions, context.state, through, now, context.settings.mail, context.hash_key)
 
 
 def _named_reports(context: Context, request: ReportRequest) -> list[Report]:
@@ -127,8 +136,10 @@ def _period(subscription: Subscription, request: ReportRequest) -> Period:
 
 
 def _notices(context: Context, dues: Iterable[Due], now: datetime) -> Iterator[str]:
-    """Yield a sentence for each report that is held back, and for each whose delivery is in doubt."""
+    """Yield a sentence for each report that is held back, has no address that works, or may have been sent or not."""
     for due in dues:
+        if due.refusal:
+            yield str(_dead(Report(due.subscription, due.period), due.refusal))
         if due.action == "hold":
             yield (
                 f"{due.subscription['subscription_id']} {due.period.name} is held back until its days are whole;"
@@ -137,6 +148,10 @@ def _notices(context: Context, dues: Iterable[Due], now: datetime) -> Iterator[s
     for delivery in context.state.doubtful(now - DOUBTFUL_AFTER):
         what = f"the report {delivery.subscription_id} {delivery.period}"
         yield str(DoubtfulDelivery(what, delivery.message_id or ""))
+
+
+def _dead(report: Report, refusal: Refusal) -> DeadAddress:
+    return DeadAddress(f"the report {report.name}", f"{refusal.refused_at:%Y-%m-%d}", refusal.reply)
 
 
 def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> list[Report]:
@@ -272,7 +287,7 @@ def _require_mail_on(settings: Settings) -> None:
         raise ConfigurationError("mail is switched off; set enabled = true under [mail], or send a test to one address")
 
 
-def _require_mailable(context: Context, report: Report, document: Figures) -> None:
+def _require_mailable(context: Context, report: Report, document: Figures, *, resend: bool) -> None:
     """Raise an error that says why a rendered report may not be mailed to its subscriber."""
     _require_mail_on(context.settings)
     subscription, what = report.subscription, f"the report {report.name} is not sent"
@@ -282,22 +297,40 @@ def _require_mailable(context: Context, report: Report, document: Figures) -> No
         raise DeliveryError(f"{what}: its data are not whole; see the verb slices")
     if report.period.frequency != subscription["frequency"]:
         raise DeliveryError(f"{what}: the subscription is {subscription['frequency']}")
+    refusal = context.state.refused_addresses().get(_address_key(context, report))
+    if refusal and not resend:
+        raise _dead(report, refusal)
+
+
+def _address_key(context: Context, report: Report) -> str:
+    return deliver.address_key(report.subscription["email"], context.hash_key)
 
 
 def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> bool:
-    """Send a rendered report once; return True where it was sent now, False where it was sent before."""
-    _require_mailable(context, report, document)
-    return deliver.send(
-        (folder / "message.eml").read_bytes(),
-        state=context.state,
-        subscription_id=report.subscription["subscription_id"],
-        period=report.period,
-        figures=figures.for_ledger(document),
-        mail=context.settings.mail,
-        lookup=context.lookup,
-        clock=now_utc,
-        resend=resend,
-    )
+    """Send a rendered report once; return True where it was sent now, False where it was sent before.
+
+    An address that the mail server refuses for good gets no more mail, until a resend to it succeeds.
+    """
+    _require_mailable(context, report, document, resend=resend)
+    name, key = report.subscription["subscription_id"], _address_key(context, report)
+    try:
+        has_left = deliver.send(
+            (folder / "message.eml").read_bytes(),
+            state=context.state,
+            subscription_id=name,
+            period=report.period,
+            figures=figures.for_ledger(document),
+            mail=context.settings.mail,
+            lookup=context.lookup,
+            clock=now_utc,
+            resend=resend,
+        )
+    except RefusedAddress as error:
+        context.state.refuse_address(key, Refusal(name, error.reason, now_utc()))
+        raise
+    if has_left:
+        context.state.accept_address(key)
+    return has_left
 
 
 def _send_test(context: Context, folder: Path, address: str) -> None:
