@@ -69,16 +69,16 @@ class Period:
     def previous(self) -> "Period":
         """The period of the same frequency that ends where this one begins."""
         before = containing(self.first - _DAY, self.frequency, self.timezone)
-        return before if before._exists else before.previous
+        return before if before.has_instants else before.previous
 
     @property
     def following(self) -> "Period":
         """The period of the same frequency that begins where this one ends."""
         after = containing(self.last + _DAY, self.frequency, self.timezone)
-        return after if after._exists else after.following
+        return after if after.has_instants else after.following
 
     @property
-    def _exists(self) -> bool:
+    def has_instants(self) -> bool:
         """Whether any instant lies in the period: none does on a day that clocks skipped, as in Samoa on 2011-12-30."""
         return self.start_at < self.end_at
 

@@ -193,7 +193,7 @@ _DISABLED = "5.2.1"
 _MAILBOX = r"(?:user|mailbox|recipient|account|address)"
 _NO_MAILBOX = re.compile(
     rf"(?:no such|unknown|invalid|unrouteable|disabled|inactive) (?:\w+ )?{_MAILBOX}|no mailbox"
-    rf"|{_MAILBOX}\b.{{0,40}}?(?:unknown|unavailable|invalid|disabled|inactive|(?:\bnot|n['’]t) (?:found|known|exist))",
+    rf"|{_MAILBOX}\b.{{0,40}}?(?:unknown|unavailable|invalid|disabled|inactive|(?:\bnot|n.t) (?:found|known|exist))",
     re.IGNORECASE,
 )
 

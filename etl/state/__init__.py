@@ -1,8 +1,8 @@
 """The state: the small database of what cannot be rebuilt. Back it up.
 
 ``deliveries`` is the ledger: at most one row per subscription and period, with the figures as sent. The other tables hold
-unsubscribes, refused addresses, waivers, forgotten recipients, the missing slices that were reported, and the hash key. Use SQLite on one
-host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
+unsubscribes, refused addresses, waivers, forgotten recipients, the missing slices that were reported, and the hash key. Use
+SQLite on one host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
 """
 
 import secrets
