@@ -446,7 +446,32 @@ def test_reports_of_a_day_are_written_for_every_subscription(own, tmp_path):
     assert (ran.code, ran.out) == (0, "")
     assert [line.split(":")[0] for line in ran.err.splitlines()] == [f"s1 {TWO}", f"s2 {TWO}", "s3 2026-02"]
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert written == [f"{folder}/{name}" for folder in (f"s1/{TWO}", f"s2/{TWO}", "s3/2026-02") for name in FILES]
+    folders = (f"s1/{TWO}", f"s2/{TWO}", "s3/2026-02")
+    assert written == ["index.html", *(f"{folder}/{name}" for folder in folders for name in FILES)]
+    links = re.findall(r'href="([^"]+)"', Path(tmp_path, "out", "index.html").read_text())
+    assert sorted(links) == written[1:]
+
+
+def test_the_index_leads_to_all_that_was_rendered_and_names_what_failed(own, tmp_path):
+    """A second run into the same folder adds to the page, and names the report that it could not send."""
+    assert command(own, *report_of(TWO, tmp_path)).code == 0
+    failing = (
+        "reports",
+        "--period",
+        TWO,
+        "--subscription",
+        "s1",
+        "--output",
+        f"{tmp_path}/out",
+        "--test-to",
+        "me@x.example",
+    )
+    assert command(own, *failing, ANALYTICS_MAIL__URL="smtp://127.0.0.1:9").code == 1
+    page = Path(tmp_path, "out", "index.html").read_text()
+    assert page.count('<th scope="row"') == 2
+    assert page.count("<strong>Failed:</strong> the test could not be sent for now") == 1
+    assert all(f'href="{name}/{TWO}/{file}"' in page for name in ("s1", "s2") for file in FILES)
+    assert "@" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
 
 
 def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, mail_server, tmp_path):
@@ -491,7 +516,7 @@ def test_a_mail_server_that_is_not_there_fails_the_report_and_not_its_files(own,
     ran = command(own, *report_of(TWO, tmp_path), "--test-to", "me@x.example", ANALYTICS_MAIL__URL="smtp://127.0.0.1:9")
     assert ran.code == 1
     assert ran.err.startswith("error: the test could not be sent for now ")
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == FILES
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["index.html", *FILES]
 
 
 def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, mail_server):

@@ -1,11 +1,14 @@
 """Run the steps of a report: plan, land the figures, render the files, send the mail."""
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from etl import deliver, figures, periods, statistics
 from etl.deliver import Due
@@ -24,6 +27,9 @@ from etl.pipeline.context import Context, now_utc
 from etl.pipeline.nights import is_expected
 from etl.settings import Settings
 from etl.state import Refusal
+
+if TYPE_CHECKING:
+    from etl.render import landed
 
 _log = logging.getLogger(__name__)
 
@@ -214,10 +220,14 @@ def landed_report(context: Context, subscription_id: str, period: str) -> Report
 
 
 def _landed(context: Context, subscription_id: str, period: str) -> Figures:
-    content = context.landing.read(context.landing.path("reports", subscription_id, period, "figures.json"))
+    content = context.landing.read(_figures_path(context, subscription_id, period))
     if content is None:
         raise DeliveryError(f"no figures are landed for the report {subscription_id} {period}; run reports for it")
     return figures.parse(content)
+
+
+def _figures_path(context: Context, subscription_id: str, period: str) -> str:
+    return context.landing.path("reports", subscription_id, period, "figures.json")
 
 
 def make_reports(
@@ -227,59 +237,78 @@ def make_reports(
     output: Path | None,
     report_outcome: Callable[[str | AnalyticsError], None],
     warn: Callable[[str], None] = _log.warning,
+    processes: int | None = 1,
 ) -> int:
     """Render reports from their landed figures, and send them as requested; return how many failed.
 
     ``report_outcome`` is called with a line or the failure of each report, and ``warn`` with a line for whatever a report
-    had to leave out. Without ``output`` the files are stored in the
-    landing, beside the figures.
+    had to leave out. Without ``output`` the files are stored in the landing, beside the figures; with it, an index.html
+    over all reports is written into it. ``processes`` render at once; None means one for each core.
     """
-    failures = 0
-    for report in reports:
-        try:
-            done = _make(context, report, request, output, warn)
-        except ConfigurationError:
-            raise
-        except AnalyticsError as error:
-            failures += 1
-            report_outcome(error)
-        else:
-            report_outcome(f"{report.name}: {', '.join(done)}")
-    return failures
+    from etl.render import index, landed  # noqa: PLC0415  # importing it takes two seconds, and only this step needs it
 
-
-def _make(
-    context: Context, report: Report, request: ReportRequest, output: Path | None, warn: Callable[[str], None]
-) -> list[str]:
-    # Read once, so that the ledger stores what was rendered, even if the figures are landed again meanwhile.
-    document = _landed(context, report.subscription["subscription_id"], report.period.name)
+    chosen, failures = list(reports), dict[Path, str]()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = (output or Path(scratch)) / report.folder
-        for warning in _render(context, report, document, folder, is_test=request.test_to is not None):
-            warn(f"{report.name}: {warning}")
-        done = [str(folder) if output else _keep(context, report, folder)]
-        if request.test_to:
-            _send_test(context, folder, request.test_to)
-            done.append("sent as a test")
-        if request.send:
-            has_left = _send(context, report, document, folder, resend=request.resend)
-            done.append("sent" if has_left else "was sent before")
-    return done
+        folder = output or Path(scratch)
+        wanted = [_landed_report(context, report, request, folder) for report in chosen]
+        with closing(landed.render_landed(wanted, processes or landed.cores())) as outcomes:
+            for report, outcome in zip(chosen, outcomes, strict=True):
+                try:
+                    done = _finish(context, report, request, output, folder / report.folder, outcome, warn)
+                except ConfigurationError:
+                    raise
+                except AnalyticsError as error:
+                    failures[report.folder] = str(error)
+                    report_outcome(error)
+                else:
+                    report_outcome(f"{report.name}: {', '.join(done)}")
+    if output:
+        index.write_index(output, failures)
+    return len(failures)
 
 
-def _render(context: Context, report: Report, document: Figures, folder: Path, *, is_test: bool) -> list[str]:
-    """Render a report into a folder; return what the report had to leave out.
+def _landed_report(context: Context, report: Report, request: ReportRequest, folder: Path) -> "landed.LandedReport":
+    """Return what rendering a report needs.
 
     A test has no unsubscribe link, because the link would end the mails of the real subscriber.
     """
-    from etl import render  # noqa: PLC0415  # importing it takes two seconds, and only this step needs it
+    from etl.render import MailOptions, landed  # noqa: PLC0415
 
-    mail, link = context.settings.mail, None
-    if mail.unsubscribe_url and not is_test:
-        token = deliver.unsubscribe_token(report.subscription["subscription_id"], context.hash_key)
-        link = mail.unsubscribe_url.format(token=token)
-    options = render.MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
-    return render.render(document, folder, mail=options)
+    name, mail, link = report.subscription["subscription_id"], context.settings.mail, None
+    if mail.unsubscribe_url and not request.test_to:
+        link = mail.unsubscribe_url.format(token=deliver.unsubscribe_token(name, context.hash_key))
+    options = MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
+    path = _figures_path(context, name, report.period.name)
+    return landed.LandedReport(report.name, context.landing.url, path, folder / report.folder, options)
+
+
+def _finish(
+    context: Context,
+    report: Report,
+    request: ReportRequest,
+    output: Path | None,
+    folder: Path,
+    outcome: "landed.Outcome",
+    warn: Callable[[str], None],
+) -> list[str]:
+    """Store a rendered report and send it as requested; return what was done. Raise the failure of its rendering.
+
+    The ledger stores the figures that were rendered, even if they are landed again meanwhile.
+    """
+    if isinstance(outcome, AnalyticsError):
+        raise outcome
+    for warning in outcome.warnings:
+        warn(f"{report.name}: {warning}")
+    done = [str(folder) if output else _keep(context, report, folder)]
+    if request.test_to:
+        _send_test(context, folder, request.test_to)
+        done.append("sent as a test")
+    if request.send:
+        has_left = _send(context, report, outcome.figures, folder, resend=request.resend)
+        done.append("sent" if has_left else "was sent before")
+    if not output:
+        shutil.rmtree(folder)
+    return done
 
 
 def _require_mail_on(settings: Settings) -> None:
