@@ -253,7 +253,7 @@ def reports(
         bool, typer.Option("--resend", help="With --send: again what was sent, refused or in doubt.")
     ] = False,
 ) -> int:
-    """Render the reports that are due, or those of a period, and send them.
+    """Render the reports that are due, or those of a period, and send them. An index.html leads to all of them.
 
     Example: [bold]python -m etl reports --period 2026-11 --subscription s1 --output out --test-to me@example.com[/]
     """
@@ -275,7 +275,7 @@ def reports(
             advance()
 
         failures = pipeline.make_reports(
-            context, plan.reports, request, output, report, lambda warning: say(f"warning: {warning}")
+            context, plan.reports, request, output, report, lambda warning: say(f"warning: {warning}"), processes=None
         )
     return int(failures > 0)
 

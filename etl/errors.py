@@ -230,6 +230,20 @@ class RefusedDelivery(DeliveryError):
         self.reason = reason
 
 
+class RefusedAddress(RefusedDelivery):
+    """The mail server refused the subscriber's address for good: there is no such mailbox. Nothing was sent."""
+
+
+class DeadAddress(DeliveryError):
+    """The subscriber's address was refused for good before, so nothing is sent to it."""
+
+    def __init__(self, what: str, since: str, reason: str) -> None:
+        super().__init__(
+            f"{what} is not sent: the mail server refused its address for good on {since} ({reason}); name another"
+            " address in the registry, or if this one works again ask for the report with --resend"
+        )
+
+
 class DoubtfulDelivery(DeliveryError):
     """It is unknown whether the message was sent, so it is not sent again automatically."""
 

@@ -1,8 +1,8 @@
 """The state: the small database of what cannot be rebuilt. Back it up.
 
 ``deliveries`` is the ledger: at most one row per subscription and period, with the figures as sent. The other tables hold
-unsubscribes, waivers, forgotten recipients, the missing slices that were reported, and the hash key. Use SQLite on one
-host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
+unsubscribes, refused addresses, waivers, forgotten recipients, the missing slices that were reported, and the hash key. Use
+SQLite on one host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
 """
 
 import secrets
@@ -48,6 +48,15 @@ class Delivery:
     completed_at: datetime | None
     attempts: int
     error: str | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An address that a mail server refused for good: when, in which words, and for which subscription's report."""
+
+    subscription_id: str
+    reply: str
+    refused_at: datetime
 
 
 _DELIVERY = tables.DELIVERIES.columns
@@ -200,6 +209,21 @@ class State:
     def unsubscribed(self) -> set[str]:
         """Return the ids of the subscriptions that must get no mail."""
         return {row.subscription_id for row in self._all(tables.UNSUBSCRIBES)}
+
+    def refuse_address(self, address_key: str, refusal: Refusal) -> None:
+        """Record that a mail server refused an address for good. A second call changes nothing."""
+        self._add(tables.REFUSED_ADDRESSES, address_key=address_key, **vars(refusal))
+
+    def accept_address(self, address_key: str) -> None:
+        """Record that a mail server took a message to an address, so that it is written to again."""
+        table = tables.REFUSED_ADDRESSES
+        with self._transaction() as connection:
+            connection.execute(sa.delete(table).where(table.columns.address_key == address_key))
+
+    def refused_addresses(self) -> dict[str, Refusal]:
+        """Return the addresses that must get no mail, by their keyed hashes."""
+        rows = self._all(tables.REFUSED_ADDRESSES)
+        return {row.address_key: Refusal(row.subscription_id, row.reply, row.refused_at) for row in rows}
 
     def waive(self, source: str, day: date, reason: str, at: datetime) -> None:
         """Record that a slice will never come, and why. A second call replaces the reason."""
