@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import pipeline, settings
+from etl import pipeline, settings, status_page
 from etl.errors import AnalyticsError, ConfigurationError, LandingError
-from etl.printing import Output, print_rows, progress, say
+from etl.printing import Output, StatusOutput, print_rows, progress, say
 
 app = typer.Typer(
     name="python -m etl",
@@ -201,6 +201,23 @@ def slices(
     context = pipeline.open_context(settings.from_environment)
     rows = pipeline.list_slices(context, first.date() if first else None, to.date() if to else None)
     print_rows(rows, format)
+
+
+@app.command()
+@_verb
+def status(format: Annotated[StatusOutput, typer.Option("--format", help="How to print.")] = StatusOutput.table) -> int:
+    """Show the state of the nights on one screen, and write it as status.html into the landing.
+
+    The exit code is 1 where something needs a person. Example: [bold]python -m etl status[/]
+    """
+    context = pipeline.open_context(settings.from_environment)
+    found = pipeline.nights_status(context, datetime.now(UTC))
+    pipeline.keep_status_page(context, status_page.html(found))
+    if format is StatusOutput.json:
+        print_rows([dict(found)], Output.json)
+    else:
+        sys.stdout.write(status_page.text(found))
+    return int(bool(found["troubles"]))
 
 
 @app.command()

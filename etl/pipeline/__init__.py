@@ -36,14 +36,17 @@ from etl.pipeline.reports import (
     record_plan,
     unsubscribe,
 )
+from etl.pipeline.status import STATUS_PAGE, Status, keep_status_page, nights_status
 
 __all__ = [
     "FORMATS",
+    "STATUS_PAGE",
     "Context",
     "Plan",
     "Report",
     "ReportRequest",
     "SliceResult",
+    "Status",
     "bring",
     "days",
     "event_counts",
@@ -51,6 +54,7 @@ __all__ = [
     "extract_slice",
     "findings",
     "is_final",
+    "keep_status_page",
     "land_figures",
     "landed_report",
     "list_catalogue",
@@ -59,6 +63,7 @@ __all__ = [
     "load_slice",
     "make_reports",
     "newly_missing",
+    "nights_status",
     "normalise_slice",
     "not_loaded",
     "open_context",
