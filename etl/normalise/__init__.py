@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from etl import scratch as temporary
 from etl import settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
 from etl.landing import Counts, Landing, Manifest, slice_prefix
@@ -80,7 +81,7 @@ def normalise_slice(
         return empty
     version = landing.fresh_version()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = stack.enter_context(temporary.folder())
         folder = stack.enter_context(landing.local_folder(landing.path(manifest.prefix, version)))
         texts = []
         for file in manifest.raw:
@@ -126,8 +127,8 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
 
     Nothing is stored, and neither a landing nor a configuration is needed.
     """
-    with tempfile.TemporaryDirectory() as temporary, connected(settings.Normalise(), Path(temporary)) as connection:
-        scratch, texts, unreadable = Path(temporary), [], {}
+    with temporary.folder() as scratch, connected(settings.Normalise(), scratch) as connection:
+        texts, unreadable = [], {}
         for path in paths:
             try:
                 texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))

@@ -6,16 +6,18 @@ step does, and what is retried, recorded, refused or mailed.
 
 from etl.normalise import FORMATS, explain
 from etl.pipeline.checks import findings
-from etl.pipeline.context import Context, open_context
-from etl.pipeline.failures import is_final
+from etl.pipeline.context import Context, open_context, start_process, waive
+from etl.pipeline.failures import cure_of, is_defect, is_final
 from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
 from etl.pipeline.nights import (
     SliceResult,
     bring,
+    day_of_run,
     days,
     event_counts,
     extract_slice,
     load_slice,
+    never_tried,
     normalise_slice,
     not_loaded,
     pull_registry,
@@ -48,11 +50,14 @@ __all__ = [
     "SliceResult",
     "Status",
     "bring",
+    "cure_of",
+    "day_of_run",
     "days",
     "event_counts",
     "explain",
     "extract_slice",
     "findings",
+    "is_defect",
     "is_final",
     "keep_status_page",
     "land_figures",
@@ -62,6 +67,7 @@ __all__ = [
     "list_slices",
     "load_slice",
     "make_reports",
+    "never_tried",
     "newly_missing",
     "nights_status",
     "normalise_slice",
@@ -73,6 +79,8 @@ __all__ = [
     "record_plan",
     "refresh",
     "slices_to_bring",
+    "start_process",
     "unsubscribe",
     "validate_slice",
+    "waive",
 ]

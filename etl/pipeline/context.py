@@ -1,16 +1,19 @@
 """The context: the configuration, the landing, the state and the warehouse. Every step of the pipeline gets it."""
 
 import hashlib
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from etl import extract, normalise, state, warehouse
+from etl import extract, normalise, scratch, state, warehouse
 from etl import settings as configuration
 from etl.errors import ConfigurationError
 from etl.landing import Landing
 from etl.normalise import FORMATS
 from etl.settings import SecretLookup, Settings, Source
+
+LONGEST_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ class Context:
         return self.settings.sources[name]
 
 
+def start_process() -> None:
+    """Prepare a process of ours: files that it makes are for their owner only, and leftovers of killed ones are removed."""
+    os.umask(0o077)
+    scratch.sweep()
+
+
 def open_context(lookup: SecretLookup) -> Context:
     """Read and check the configuration, open the state, and return the context."""
     settings = configuration.load()
@@ -55,6 +64,15 @@ def open_context(lookup: SecretLookup) -> Context:
     extract.check_sources(settings.sources)
     opened = state.open(settings.state_url, settings.state.secret, lookup)
     return Context(settings, lookup, Landing(settings.landing.url), opened, opened.hash_key(settings.privacy, lookup))
+
+
+def waive(context: Context, source: str, day: date, reason: str) -> None:
+    """Record that a slice will never come; raise a ConfigurationError where reports could not print the reason."""
+    context.source(source)
+    text = " ".join(reason.split())
+    if not (0 < len(text) <= LONGEST_REASON):
+        raise ConfigurationError(f"--reason is printed in reports; write one of 1 to {LONGEST_REASON} characters")
+    context.state.waive(source, day, text, now_utc())
 
 
 def now_utc() -> datetime:

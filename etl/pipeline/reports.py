@@ -1,15 +1,14 @@
 """Run the steps of a report: plan, land the figures, render the files, send the mail."""
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from etl import deliver, figures, periods, statistics
+from etl import deliver, figures, periods, scratch, statistics
 from etl.deliver import Due
-from etl.errors import AnalyticsError, ConfigurationError, DeliveryError, DoubtfulDelivery, UnknownName
+from etl.errors import AnalyticsError, ConfigurationError, DamagedFile, DeliveryError, DoubtfulDelivery, UnknownName
 from etl.figures import Figures, Subscription
 from etl.periods import Period
 from etl.pipeline.context import Context, now_utc
@@ -208,7 +207,10 @@ def _landed(context: Context, subscription_id: str, period: str) -> Figures:
     content = context.landing.read(context.landing.path("reports", subscription_id, period, "figures.json"))
     if content is None:
         raise DeliveryError(f"no figures are landed for the report {subscription_id} {period}; run reports for it")
-    return figures.parse(content)
+    try:
+        return figures.parse(content)
+    except ValueError:
+        raise DamagedFile(f"figures.json of the report {subscription_id} {period}", "it is no JSON") from None
 
 
 def make_reports(
@@ -244,8 +246,8 @@ def _make(
 ) -> list[str]:
     # Read once, so that the ledger stores what was rendered, even if the figures are landed again meanwhile.
     document = _landed(context, report.subscription["subscription_id"], report.period.name)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = (output or Path(scratch)) / report.folder
+    with scratch.folder() as temporary:
+        folder = (output or temporary) / report.folder
         for warning in _render(context, report, document, folder, is_test=request.test_to is not None):
             warn(f"{report.name}: {warning}")
         done = [str(folder) if output else _keep(context, report, folder)]

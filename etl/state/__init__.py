@@ -65,7 +65,7 @@ def open(url: str, secret: str | None, lookup: settings.SecretLookup) -> "State"
     try:
         # Without a pool a connection lasts one transaction, so a forked worker never inherits one.
         engine = sa.create_engine(full, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError):
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError):
         raise ConfigurationError("[state] url is no database's; write sqlite:////path/state.db") from None
     if engine.dialect.name not in _INSERTS:
         raise ConfigurationError("[state] url must begin with sqlite:/// or postgresql+psycopg://")

@@ -234,7 +234,7 @@ def _engine(address: str) -> tuple[URL, Engine]:
     try:
         url = make_url(address)
         return url, _ENGINES[url.get_backend_name()]
-    except (ArgumentError, KeyError):
+    except (ArgumentError, KeyError, ValueError):  # ValueError: a port that is no number
         raise ConfigurationError(f"warehouse.url must begin with one of {', '.join(_ENGINES)}") from None
 
 
