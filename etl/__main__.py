@@ -184,6 +184,7 @@ def nightly(
         failures += pipeline.bring(
             context, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC), report=report
         )
+    status_page.publish(context, datetime.now(UTC))
     return int(failures > 0)
 
 
@@ -300,16 +301,23 @@ def reports(
 @app.command()
 @_verb
 def waive(
-    source: Annotated[str, typer.Option(help="Whose slice.")],
-    day: Annotated[date, typer.Option(parser=_day, metavar="DAY", help="The UTC day.")],
-    reason: Annotated[str, typer.Option(help="What reports print of it.")],
+    source: Annotated[str | None, typer.Option(help="Whose slice.")] = None,
+    day: Annotated[date | None, typer.Option(parser=_day, metavar="DAY", help="The UTC day.")] = None,
+    reason: Annotated[str | None, typer.Option(help="What reports print of it.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Expect the slice again.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Print what is waived.")] = False,
 ) -> None:
     """Record that a slice will never come, so that it holds no report back. Reports print the reason.
 
     Example: [bold]python -m etl waive --source sendgrid --day 2026-11-12 --reason "provider outage"[/]
     """
     context = pipeline.open_context(settings.from_environment)
-    pipeline.waive(context, source, day, reason)
+    if list_:
+        print_rows(pipeline.list_waivers(context), Output.table)
+    elif source is None or day is None or (reason is None) != undo:
+        raise ConfigurationError("give --source and --day, and either --reason or --undo; or --list alone")
+    else:
+        say(pipeline.undo_waiver(context, source, day) if undo else pipeline.waive(context, source, day, reason or ""))
 
 
 @app.command()

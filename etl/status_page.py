@@ -1,12 +1,13 @@
 """Show the state of the nights: as text for a terminal, and as one HTML page that needs no network."""
 
+from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.filesize import decimal
 
 from etl import resources
-from etl.pipeline import Status
+from etl.pipeline import Context, Status, alert, keep_status_page, nights_status
 
 _MARKS = {"loaded": "■", "empty": "□", "waived": "w", "failed": "!", "missing": "x"}
 
@@ -50,6 +51,14 @@ def html(status: Status) -> str:
     )
     environment.filters["size"] = decimal
     return environment.get_template("status.html.j2").render(status, marks=_MARKS)
+
+
+def publish(context: Context, now: datetime) -> Status:
+    """Write the page into the landing, tell the data engineer what is new in it, and return the state."""
+    status = nights_status(context, now)
+    keep_status_page(context, html(status))
+    alert(context, status, now)
+    return status
 
 
 def _mark(row: dict[str, Any] | None) -> str:

@@ -10,6 +10,7 @@ from etl import normalise, statistics
 from etl.landing import Landing, Manifest, slice_prefix
 from etl.pipeline.context import Context
 from etl.pipeline.reports import DOUBTFUL_AFTER, held_reports
+from etl.settings import Settings
 from etl.warehouse import Row
 
 SHOWN_DAYS = 30
@@ -85,7 +86,7 @@ def nights_status(context: Context, now: datetime) -> Status:
     doubtful = [f"{each.subscription_id} {each.period}" for each in context.state.doubtful(now - DOUBTFUL_AFTER)]
     return {
         "at": now.isoformat(timespec="seconds"),
-        "whole_through": str(through) if through else None,
+        "whole_through": str(min(through, last)) if through else None,
         "days": [str(first + timedelta(days=number)) for number in range(SHOWN_DAYS)],
         "sources": [
             {"source": name, "through": str(day) if day else None, "slices": _slices(context.landing, name, shown)}
@@ -106,6 +107,12 @@ def keep_status_page(context: Context, page: str) -> str:
     path = context.landing.path(STATUS_PAGE)
     context.landing.write(path, page.encode())
     return context.landing.shown(path)
+
+
+def read_status_page(settings: Settings) -> bytes | None:
+    """Return the page that was written last, or None. The warehouse and the state are not opened."""
+    landing = Landing(settings.landing.url)
+    return landing.read(landing.path(STATUS_PAGE))
 
 
 def _slices(landing: Landing, source: str, rows: list[Row]) -> dict[str, Row]:
