@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -218,6 +219,19 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
             f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored"
         )
     return Counts(raw=raw, event=event, duplicate=duplicate, reject=reject, ignored=ignored)
+
+
+def reject_reasons(landing: Landing, manifest: Manifest, stem: str = "reject_reasons") -> list[Any]:
+    """Return the rows of a query over the landed rejects of a version, which hold no address; none without rejects.
+
+    ``stem`` is ``reject_reasons`` for a slice: reason, count, file and line of one example. ``registry/reject_reasons`` is
+    for the registry: table, reason, count.
+    """
+    if not manifest.rejects or not manifest.counts.reject:
+        return []
+    with landing.local(landing.path(manifest.prefix, manifest.rejects)) as path, duckdb.connect() as connection:
+        connection.read_parquet(str(path)).create_view("landed")
+        return relation(connection, stem).fetchall()
 
 
 def _pointer(key: str) -> str:

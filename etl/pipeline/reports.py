@@ -172,6 +172,12 @@ def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> lis
     ]
 
 
+def held_reports(context: Context, now: datetime) -> list[str]:
+    """Return the subscription and period of each report that is held back because a slice is missing."""
+    dues = _due_reports(context, now)
+    return [f"{due.subscription['subscription_id']} {due.period.name}" for due in dues if due.action == "hold"]
+
+
 def newly_missing(context: Context, now: datetime) -> list[str]:
     """Return a sentence for each slice that holds reports back and was not reported before; record that it is reported now."""
     held = [due.period for due in _due_reports(context, now) if due.action == "hold"]
