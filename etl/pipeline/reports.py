@@ -178,6 +178,20 @@ def held_reports(context: Context, now: datetime) -> list[str]:
     return [f"{due.subscription['subscription_id']} {due.period.name}" for due in dues if due.action == "hold"]
 
 
+def dead_addresses(context: Context) -> list[str]:
+    """Return the subscriptions whose address, as the registry has it now, the mail server refused for good."""
+    refused = context.state.refused_addresses()
+    if not refused:
+        return []
+    with context.warehouse() as opened:
+        subscriptions = statistics.subscriptions(opened)
+    return [
+        row["subscription_id"]
+        for row in subscriptions
+        if not row["is_paused"] and deliver.address_key(row["email"], context.hash_key) in refused
+    ]
+
+
 def newly_missing(context: Context, now: datetime) -> list[str]:
     """Return a sentence for each slice that holds reports back and was not reported before; record that it is reported now."""
     held = [due.period for due in _due_reports(context, now) if due.action == "hold"]

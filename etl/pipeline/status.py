@@ -9,7 +9,7 @@ from typing import TypedDict
 from etl import normalise, statistics
 from etl.landing import Landing, Manifest, slice_prefix
 from etl.pipeline.context import Context
-from etl.pipeline.reports import DOUBTFUL_AFTER, held_reports
+from etl.pipeline.reports import DOUBTFUL_AFTER, dead_addresses, held_reports
 from etl.settings import Settings
 from etl.warehouse import Row
 
@@ -63,6 +63,7 @@ class Status(TypedDict):
     registry_rejects: dict[str, int]
     held: list[str]
     doubtful: list[str]
+    dead: list[str]
     troubles: list[Trouble]
     sizes: dict[str, int]
 
@@ -82,7 +83,7 @@ def nights_status(context: Context, now: datetime) -> Status:
         by_source = statistics.through_by_source(opened, context.settings, waivers)
     shown = [row for row in every if first <= row["load_date"] <= last]
     registry = context.landing.newest("registry")
-    held = held_reports(context, now)
+    held, dead = held_reports(context, now), dead_addresses(context)
     doubtful = [f"{each.subscription_id} {each.period}" for each in context.state.doubtful(now - DOUBTFUL_AFTER)]
     return {
         "at": now.isoformat(timespec="seconds"),
@@ -97,7 +98,12 @@ def nights_status(context: Context, now: datetime) -> Status:
         "registry_rejects": _registry_rejects(context.landing, registry),
         "held": held,
         "doubtful": doubtful,
-        "troubles": [*_slice_troubles(every, due), *_registry_troubles(registry), *_report_troubles(held, doubtful)],
+        "dead": dead,
+        "troubles": [
+            *_slice_troubles(every, due),
+            *_registry_troubles(registry),
+            *_report_troubles(held, doubtful, dead),
+        ],
         "sizes": _sizes(context.landing),
     }
 
@@ -182,7 +188,7 @@ def _registry_troubles(registry: Manifest | None) -> Iterator[Trouble]:
         }
 
 
-def _report_troubles(held: list[str], doubtful: list[str]) -> Iterator[Trouble]:
+def _report_troubles(held: list[str], doubtful: list[str], dead: list[str]) -> Iterator[Trouble]:
     if held:
         yield {
             "causes": [f"held {name}" for name in held],
@@ -194,6 +200,12 @@ def _report_troubles(held: list[str], doubtful: list[str]) -> Iterator[Trouble]:
             "causes": [f"doubtful {name}" for name in doubtful],
             "what": f"in doubt: {_few(doubtful, 'delivery', 'deliveries')}",
             "cure": "look for the Message-ID at the mail server; if it never left, reports --send --resend with its period",
+        }
+    if dead:
+        yield {
+            "causes": [f"dead {name}" for name in dead],
+            "what": f"refused for good: the {_few(dead, 'address', 'addresses')} of subscriptions",
+            "cure": "correct the address in the registry; if it works again, reports --send --resend with its period",
         }
 
 
