@@ -62,19 +62,20 @@ CREATE OR REPLACE MACRO letter() AS
 
 -- The local part without quotes. It begins with a letter.
 CREATE OR REPLACE MACRO plain_local_part() AS
-    '(?:' || letter() || '(?:[.+=!#$*^`{|}~''\x{2019}]|%&|[/?&%][!''*+^`{|}~=-]|%(?:25)*(?:[g-z]|[0-9a-f][g-z.])|'
+    '(?:' || letter() || '(?:[.+=!#$*^`{|}~''\x{2019}]|\\+u2019|%&|[/?&%][!''*+^`{|}~=-]|%(?:25)*(?:[g-z]|[0-9a-f][g-z.])|'
     || coded('2[1347ABE]|3D|5E|60|7[BCDE]', '3[3-79]|4[236]|61|94|96|12[3-6]') || ')*)+(?:\\*")?';
 
 -- The local part in quotes of one kind. It does not begin as what follows the end of a text in JSON.
 CREATE OR REPLACE MACRO quoted_local_part() AS
     '"[^"\\\x00-\x1F,:}\]][^"\\\x00-\x1F]*(?:\\["\\][^"\\\x00-\x1F]*){0,4}"'
     || '|\\"[^"\\\x00-\x1F,:}\]][^"\\\x00-\x1F]*(?:\\{2,}"[^"\\\x00-\x1F]*){0,4}\\"'
+    || '|\\{3}"[^"\\\x00-\x1F,:}\]][^"\\\x00-\x1F]*(?:\\{4,}"[^"\\\x00-\x1F]*){0,4}\\{3}"'
     || '|\\{2,}"[^"\\\x00-\x1F,:}\]][^"\\\x00-\x1F]*\\{2,}"'
     || '|' || coded('22', '34') || '(?:[^"\\\x00-\x1F%&=<>]|(?:' || coded_percent() || '|=)(?:[013-9A-F][0-9A-F]|2[0134679A-F]))+' || coded('22', '34')
     || '|' || coded_ampersand() || 'quot;[^"\\\x00-\x1F&]+' || coded_ampersand() || 'quot;';
 
 CREATE OR REPLACE MACRO at_sign() AS
-    '(?:[@\x{FF20}\x{FE6B}]|' || coded_percent() || '(?:40|EF' || coded_percent() || 'BC' || coded_percent() || 'A0)|\\+(?:u0040|x40|uFF20)|\+AEA-|'
+    '(?:[@\x{FF20}\x{FE6B}]|' || coded_percent() || '(?:40|EF' || coded_percent() || 'BC' || coded_percent() || 'A0)|\\+(?:u0040|x40|uFF20|uFE6B)|\+AEA-|'
     || coded_ampersand() || '(?:(?:#|' || coded_percent() || '23)(?:0*64|x0*40)|commat)(?:;|' || coded_percent() || '3B)?)';
 
 -- The domain, or an address literal.
@@ -93,7 +94,7 @@ CREATE OR REPLACE MACRO link_before() AS
     '[?&/][^?&/#@\s"\\]*#|[?&][^=&;?/#@\s"\\]*=|' || coded_percent() || '(?:3F|26|23)[\w.-]+' || coded_percent() || '3D';
 
 CREATE OR REPLACE MACRO separator_before() AS
-    '\\+(?:[bfnrt/"]|u(?:00(?:[01].|2[0-9AF]|3[A-F]|5[BD])|20[1-5].))|' || coded_percent() || '(?:[01].|2[02-9CF]|3[A-F]|5[BD])|=(?:2[0278C]|3[A-CEF])'
+    '\\+(?:[bfnrt/]|u(?:00(?:[01].|2[0-9AF]|3[A-F]|5[BD])|20[1-5].))|' || coded_percent() || '(?:[01].|2[02-9CF]|3[A-F]|5[BD])|=(?:2[0278C]|3[A-CEF])'
     || '|' || coded_ampersand() || '(?:lt|gt|quot|apos|nbsp|#34|#39|#60);|\?q\?';
 
 CREATE OR REPLACE MACRO key_before() AS
@@ -111,8 +112,9 @@ CREATE OR REPLACE MACRO may_hold_address(word) AS
     OR (CONTAINS(word, '40') AND REGEXP_MATCHES(word, '(?i)(?:[%=+]|%(?:25)+|%(?:25)*3D|u00(?:25)?|(?:#|%(?:25)*23)x0*|\\x)40'))
     OR (CONTAINS(word, '64') AND REGEXP_MATCHES(word, '(?:#|%(?:25)*23)0*64'))
     OR CONTAINS(word, 'commat') OR CONTAINS(word, '+AEA-')
-    OR CONTAINS(word, '%A0') OR CONTAINS(word, '%a0') OR CONTAINS(word, '25A0') OR CONTAINS(word, '25a0')
-    OR CONTAINS(word, 'uff20') OR CONTAINS(word, 'uFF20') OR CONTAINS(word, CHR(65312)) OR CONTAINS(word, CHR(65131));
+    OR (CONTAINS(word, '\u') AND REGEXP_MATCHES(word, '(?i)uff20|ufe6b'))
+    OR CONTAINS(word, CHR(65312)) OR CONTAINS(word, CHR(65131))
+    OR (CONTAINS(word, '%') AND REGEXP_MATCHES(word, '(?i)%(?:25)*BC%(?:25)*A0'));
 
 -- Replace the addresses in a text or link, in each of the forms above.
 CREATE OR REPLACE MACRO redacted(word) AS
