@@ -50,7 +50,11 @@ def refusal_of(error: Exception, *secrets: str | None) -> str:
 
 
 _ENCODED = re.compile(r"[A-Za-z0-9+/_=-]+")
-_ADDRESS = re.compile(r'<?(?:"[^"]*"|[^\s<>"]+)(?:@|%40|=40|\+40|&#64;)[^\s<>]+>?', re.IGNORECASE)
+_AT_SIGN = (  # in the forms of tests/cases/normalise/redaction.yaml
+    r" @ |[@\uFF20\uFE6B]|%(?:25)*40|[=+]40|BC%(?:25)*A0|\\(?:u00|x)40|\\u(?:FF20|FE6B)|\+AEA-"
+    r"|(?:#|%(?:25)*23)(?:0*64|x0*40)|commat"
+)
+_ADDRESS = re.compile(rf'<?(?:"[^"]*"|[^\s<>"]+)(?:{_AT_SIGN})[^\s<>]*>?', re.IGNORECASE)
 _LONGEST = (
     1000  # characters of a text from outside: enough for any reason, and little work for the pattern of addresses
 )
