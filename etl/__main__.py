@@ -243,7 +243,9 @@ def reports(
             say_outcome(outcome)
             advance()
 
-        failures = pipeline.make_reports(context, plan.reports, request, output, report)
+        failures = pipeline.make_reports(
+            context, plan.reports, request, output, report, lambda warning: say(f"warning: {warning}")
+        )
     return int(failures > 0)
 
 

@@ -3,9 +3,13 @@
 The entry points print ``str(error)`` on one line. No sentence holds an e-mail address or a secret.
 """
 
+import base64
+import html
+import json
 import re
 from datetime import date
 from typing import Self
+from urllib.parse import quote, quote_plus
 
 
 class AnalyticsError(Exception):
@@ -34,12 +38,52 @@ def reason_of(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def refusal_of(error: Exception) -> str:
-    """Return the first line of a database driver's exception, without e-mail addresses, which drivers may quote.
+def refusal_of(error: Exception, *secrets: str | None) -> str:
+    """Return the first line of a database driver's exception, without those secrets and without e-mail addresses.
 
     The exception may be wrapped in one of SQLAlchemy.
     """
-    return re.sub(r"\S+@\S+", "<address>", reason_of(getattr(error, "orig", None) or error))
+    return redacted(reason_of(getattr(error, "orig", None) or error), *secrets)
+
+
+_ENCODED = re.compile(r"[A-Za-z0-9+/_=-]+")
+_ADDRESS = re.compile(r'<?(?:"[^"]*"|[^\s<>"]+)(?:@|%40|=40|\+40|&#64;)[^\s<>]+>?', re.IGNORECASE)
+_LONGEST = (
+    1000  # characters of a text from outside: enough for any reason, and little work for the pattern of addresses
+)
+
+
+def redacted(text: str, *secrets: str | None) -> str:
+    """Return a text from outside on one line, without those secrets and without e-mail addresses.
+
+    A secret is found as it is, quoted for a URL, HTML, JSON or Python, and in Base64, also within a longer text in Base64.
+    """
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    for secret in filter(None, secrets):
+        mark = "<address>" if "@" in secret else "<secret>"
+        for form in sorted(_quoted_forms(secret), key=len, reverse=True):
+            line = re.sub(re.escape(form), mark, line, flags=re.IGNORECASE)
+        cores = _base64_forms(secret.encode())
+        line = _without_encoded(line, cores, mark)
+    return _ADDRESS.sub("<address>", line[:_LONGEST]).replace("<<address>>", "<address>")
+
+
+def _without_encoded(text: str, cores: set[str], mark: str) -> str:
+    return _ENCODED.sub(lambda found: mark if any(core in found[0] for core in cores) else found[0], text)
+
+
+def _quoted_forms(secret: str) -> set[str]:
+    forms = {secret, " ".join(secret.split()), quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    return (forms | {html.escape(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}) - {""}
+
+
+def _base64_forms(secret: bytes) -> set[str]:
+    """Return the letters that a secret surely has in Base64, for each of the three places where it may begin."""
+    forms = set()
+    for shift in range(3):
+        letters = base64.b64encode(bytes(shift) + secret)[-(-shift * 8 // 6) : (shift + len(secret)) * 8 // 6].decode()
+        forms |= {letters, letters.translate(str.maketrans("+/", "-_"))}
+    return {form for form in forms if len(form) > 2}  # noqa: PLR2004  # two letters stand in any word
 
 
 class QueryError(AnalyticsError):
@@ -155,6 +199,16 @@ class DoubtfulDelivery(DeliveryError):
         super().__init__(
             f"{what} may have left, or may not: look for Message-ID {message_id.strip('<>')} in the mail"
             " server's log, and where it is not there ask for it with --resend"
+        )
+
+
+class DeliveryInProgress(DeliveryError):
+    """Another run is sending the message now. It is not sent again as long as that run may be at work."""
+
+    def __init__(self, what: str, since: str, until: str) -> None:
+        super().__init__(
+            f"{what} is being sent by another run, since {since}; wait for its outcome, and if it was killed run this"
+            f" again after {until}"
         )
 
 

@@ -75,6 +75,7 @@ class Quality(TypedDict):
     is_whole: bool
     is_complete: bool
     logs_begin: str | None
+    mail_logs_begin: str | None
     whole_through: str | None
     last_loaded_at: str | None
     sources: list[SourceCoverage]

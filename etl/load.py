@@ -24,7 +24,11 @@ def load_slice(
     if manifest is None:
         raise NotLanded(source, day)
     if manifest.status != "valid":
-        raise SliceError(source, day, f"the version landed last is {manifest.status}, not valid; run the day again")
+        raise SliceError(
+            source,
+            day,
+            f"the version landed last is {manifest.status}, not valid{_because(manifest)}; run the day again",
+        )
     held = _held(warehouse, source, day)
     if not replace and held["status"] in WHOLE and 2 * manifest.counts.raw < held["raw_count"]:
         raise ShrunkenSlice(source, day, manifest.counts.raw, held["raw_count"])
@@ -65,3 +69,7 @@ def _row(manifest: Manifest, source: str, day: date, loaded_at: datetime | None)
     counts = {f"{name}_count": count for name, count in manifest.counts.model_dump().items()}
     status = "loaded" if manifest.raw else "empty"
     return {"source": source, "load_date": day, "status": status, "last_error": None, **counts, "loaded_at": loaded_at}
+
+
+def _because(manifest: Manifest) -> str:
+    return f" ({manifest.reason})" if manifest.reason else ""

@@ -5,11 +5,12 @@ a key ``secret`` names one, and the entry points look it up, in the environment 
 """
 
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import (
@@ -20,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from etl import mailbox
 from etl.errors import ConfigurationError
 
 SecretLookup = Callable[[str], str | None]
@@ -28,6 +30,9 @@ SecretLookup = Callable[[str], str | None]
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 RegistryTable = Literal["issuers", "certificates", "recipients", "subscriptions"]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+MAIL_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+"""The schemes of a mail server's URL, and the port of each where the URL has none."""
 
 
 def _without_password(url: str) -> str:
@@ -44,15 +49,39 @@ def _with_host(url: str) -> str:
     return url
 
 
-def _with_address(sender: str) -> str:
-    if "@" not in sender:
-        raise ValueError("it has no address; write it as Name <name@example.com>")
-    return sender
+def _one_mailbox(text: str) -> str:
+    mailbox.parse(text)
+    return text
+
+
+def _of_a_mail_server(url: str) -> str:
+    parts = urlsplit(url)
+    if mailbox.has_controls(url) or parts.scheme not in MAIL_PORTS or not parts.hostname:
+        raise ValueError("it is no address of a mail server; write smtp://host, smtps://host or smtp+starttls://host")
+    if not (_has_port(parts) and _can_be_sought(parts.hostname)):
+        raise ValueError("its host or port cannot be; write smtp://mail.example.com:25, with a port from 1 to 65535")
+    return url
+
+
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _can_be_sought(host: str) -> bool:
+    try:
+        return ":" in host or bool(mailbox.to_a_labels(host.removesuffix(".")))
+    except ValueError:
+        return False
 
 
 def _with_token(url: str) -> str:
     if not _has_placeholder(url, "token", "1", "2"):
         raise ValueError("it must have {token}, and no other braces, as in https://example.com/unsubscribe/{token}")
+    if not re.fullmatch(r"https?://[!-~]+", url) or re.search(r'[<>"]', url):
+        raise ValueError("it must begin with https:// and have no blank, line break, bracket or letter beyond ASCII")
     return url
 
 
@@ -75,7 +104,8 @@ def _has_placeholder(template: str, name: str, one: Any, other: Any) -> bool:
 
 Url = Annotated[str, AfterValidator(_without_password)]
 ApiUrl = Annotated[Url, AfterValidator(_with_host)]
-Mailbox = Annotated[str, AfterValidator(_with_address)]
+MailUrl = Annotated[Url, AfterValidator(_of_a_mail_server)]
+Mailbox = Annotated[str, AfterValidator(_one_mailbox)]
 
 
 class _Table(BaseModel):
@@ -168,7 +198,7 @@ class Mail(_Table):
     Nothing is sent to a subscriber unless ``enabled``.
     """
 
-    url: Url = "smtp://localhost:25"
+    url: MailUrl = "smtp://localhost:25"
     secret: str | None = None
     sender: Mailbox = "Certificate reports <reports@localhost>"
     reply_to: Mailbox | None = None

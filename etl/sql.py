@@ -67,6 +67,12 @@ def tables(root: Path = ROOT) -> frozenset[str]:
 
 
 @cache
+def columns(table: str, root: Path = ROOT) -> frozenset[str]:
+    """Return the columns of a table of the warehouse, as ``sql/schema`` declares them: a line each."""
+    return frozenset(re.findall(r"(?m)^    ([a-z_]+) [A-Z]", read("schema", table, root).text))
+
+
+@cache
 def compose(stem: str, engine: str, root: Path = ROOT) -> Query:
     """Return a query of the warehouse with all queries that it reads, as common table expressions.
 

@@ -1,7 +1,7 @@
 """The stage validate: check a slice's events with Great Expectations. A slice that fails is not loaded.
 
-The suite checks the interface's "What keeps a slice out", and what every query over the events relies on. A slice that
-is only unusual (in duplicates or volume) passes. DuckDB evaluates the expectations over the landed Parquet, in place.
+The suite checks what every query over the events relies on, and that few enough records are rejects. A slice that is
+only unusual (in duplicates or volume) passes. DuckDB evaluates the expectations over the landed Parquet, in place.
 Great Expectations takes seconds to import, so a process imports it with its first slice that has events.
 """
 

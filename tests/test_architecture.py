@@ -14,14 +14,15 @@ SQL = sorted(Path("sql").rglob("*.sql"))
 OWNERS = {"printing": "entry points", "__main__": "entry points"}
 STAGES = {"extract", "normalise", "validate", "load", "statistics", "render", "deliver"}
 STORES = {"landing", "warehouse", "state"}
-SHARED = {"settings", "errors", "periods", "resources", "sql", "figures"}
+SHARED = {"settings", "errors", "periods", "resources", "sql", "figures", "mailbox"}
 MAY_IMPORT: dict[str, set[str]] = {
     "entry points": {"pipeline"} | SHARED,
     "pipeline": STAGES | STORES | SHARED,
     **dict.fromkeys(STAGES, STORES | SHARED),
     **dict.fromkeys(STORES, SHARED),
-    "settings": {"errors"},
+    "settings": {"errors", "mailbox"},
     "errors": set(),
+    "mailbox": set(),
     "periods": {"errors"},
     "resources": set(),
     "sql": {"errors", "resources"},
@@ -37,8 +38,8 @@ DOORS = {
     "pyarrow": {"warehouse", "normalise"},
     "great_expectations": {"validate"},
     "crawlerdetect": {"normalise"}, "backports": {"normalise"},
-    "jinja2": {"render"}, "weasyprint": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "babel": {"render"},
-    "markupsafe": {"render"}, "email": {"render", "deliver", "extract"},
+    "jinja2": {"render"}, "weasyprint": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "xlsxwriter": {"render"}, "babel": {"render"},
+    "markupsafe": {"render"}, "email": {"render", "deliver", "extract", "mailbox"}, "idna": {"mailbox"},
     "smtplib": {"deliver"}, "ssl": {"deliver"},
     "urllib.request": {"extract"}, "http": {"extract"}, "httpx": {"extract"}, "requests": {"extract"},
     "urllib3": {"extract"},

@@ -420,7 +420,7 @@ def report_of(period, tmp_path):
     return ("reports", "--period", period, "--subscription", "s2", "--output", f"{tmp_path}/out")
 
 
-FILES = ["message.eml", "recipients.csv", "report.html", "report.pdf"]
+FILES = ["message.eml", "recipients.csv", "recipients.xlsx", "report.html", "report.pdf"]
 
 
 @pytest.fixture

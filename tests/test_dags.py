@@ -307,7 +307,7 @@ def test_files_of_a_report_are_kept(installation, repaired):
     kept = installation.folder / "landing" / "reports" / "hudson-daily" / SECOND
     assert run["state"] == "success"
     assert {file.name for file in kept.iterdir()} == {
-        "figures.json", "report.html", "report.pdf", "recipients.csv", "message.eml",
+        "figures.json", "report.html", "report.pdf", "recipients.csv", "recipients.xlsx", "message.eml",
     }  # fmt: skip
 
 

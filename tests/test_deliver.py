@@ -1,14 +1,20 @@
 """The rules that decide when a report is due, and its delivery, exactly once, whatever the mail server does."""
 
 import asyncio
+import base64
+import html
+import json
+import re
+import smtplib
 import ssl
 import subprocess
 import threading
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 import yaml
@@ -19,6 +25,7 @@ from etl.errors import (
     ConfigurationError,
     DeferredDelivery,
     DeliveryError,
+    DeliveryInProgress,
     DoubtfulDelivery,
     RefusedDelivery,
     UnusableServer,
@@ -314,6 +321,192 @@ def test_a_resend_goes_out_under_a_new_id(ledger, first):
     assert row.message_id != former
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_ledger(request, tmp_path):
+    """Return an empty state on each engine."""
+    url = f"sqlite:///{tmp_path / 'state.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return state.open(url, None, {}.get)
+
+
+class SlowServer(ScriptedServer):
+    """A mail server whose reply to DATA waits until the test lets it go."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_inside, self.may_go = threading.Event(), threading.Event()
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        """Say that a sender is inside DATA, and answer when told to."""
+        self.is_inside.set()
+        await asyncio.to_thread(self.may_go.wait, 20)
+        return await super().handle_DATA(server, session, envelope)
+
+
+@pytest.mark.parametrize("resend", [False, True])
+def test_of_two_senders_at_once_the_second_waits(any_ledger, resend):
+    """While a run is inside DATA, another is told so, and cannot send a second mail even when asked to."""
+    smtp_server = SlowServer()
+    with serving(smtp_server) as mail:
+        first = threading.Thread(target=send, args=(any_ledger, mail))
+        first.start()
+        assert smtp_server.is_inside.wait(20)
+        with pytest.raises(DeliveryInProgress) as caught:
+            send(any_ledger, mail, resend=resend)
+        smtp_server.may_go.set()
+        first.join()
+    assert "is being sent by another run, since 06:00 UTC" in str(caught.value)
+    assert "resend" not in str(caught.value)
+    assert (len(smtp_server.taken), status(any_ledger)) == (1, "sent")
+
+
+@pytest.mark.parametrize(("age", "error"), [(-1, DeliveryInProgress), (1, DoubtfulDelivery)])
+def test_only_a_claim_that_is_older_than_any_attempt_is_in_doubt(any_ledger, age, error):
+    """A run that was killed is told from one at work by the longest time that an attempt can take."""
+    any_ledger.claim("s1", NOVEMBER, message_id="<1@x>", figures="{}", at=NOW)
+    later = NOW + deliver.LONGEST_ATTEMPT + timedelta(seconds=age)
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail:
+        with pytest.raises(error):
+            send(any_ledger, mail, clock=lambda: later)
+        if error is DoubtfulDelivery:
+            assert send(any_ledger, mail, clock=lambda: later, resend=True)
+        else:
+            with pytest.raises(error):
+                send(any_ledger, mail, clock=lambda: later, resend=True)
+    assert len(smtp_server.taken) == (error is DoubtfulDelivery)
+
+
+def test_an_attempt_that_is_interrupted_is_in_doubt_at_once(ledger, monkeypatch):
+    """A run that was stopped by hand can be repeated without a wait."""
+    monkeypatch.setattr(deliver.MailServer, "transmit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with serving(ScriptedServer()) as mail, pytest.raises(KeyboardInterrupt):
+        send(ledger, mail)
+    assert [row.period for row in ledger.doubtful(NOW)] == ["2026-11"]
+
+
+def test_an_attempt_that_has_lasted_too_long_sends_nothing(ledger, monkeypatch):
+    """A run that another may take for killed does not begin to send."""
+    monkeypatch.setattr("etl.deliver.smtp._BEFORE_DATA", -1)
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail, pytest.raises(DeferredDelivery, match="too long"):
+        send(ledger, mail)
+    assert (smtp_server.taken, status(ledger)) == ([], "deferred")
+
+
+# International addresses
+
+
+def international(to, sender="reports@example.com"):
+    """Return a landed message to an address as the stage render writes it."""
+    return f"From: Reports <{sender}>\r\nTo: {to}\r\nSubject: November\r\n\r\nHello\r\n".encode()
+
+
+def test_a_local_part_beyond_ascii_is_sent_where_the_server_takes_it(ledger):
+    """The address is the same in the dialogue and in the header, and not encoded."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server, enable_SMTPUTF8=True) as mail:
+        assert send(ledger, mail, message=international("büro@akademie.example"))
+    [envelope] = smtp_server.taken
+    assert envelope.rcpt_tos == ["büro@akademie.example"]
+    assert "\r\nTo: büro@akademie.example\r\n".encode() in envelope.content
+
+
+def test_a_local_part_beyond_ascii_that_no_server_takes_is_told_once(ledger):
+    """Such a delivery failed for good: the reason is clear, and the next run does not try it."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail, pytest.raises(RefusedDelivery, match="SMTPUTF8") as caught:
+        send(ledger, mail, message=international("büro@akademie.example"))
+    assert (smtp_server.tries, status(ledger)) == (0, "failed")
+    assert "akademie" not in str(caught.value)
+
+
+def test_a_sender_that_the_server_does_not_take_fails_no_report(ledger):
+    """A sender that needs SMTPUTF8 is a mistake in the configuration: reports are deferred, and check says so."""
+    with serving(ScriptedServer()) as mail:
+        with pytest.raises(UnusableServer, match=r"\[mail\] sender or reply_to .*SMTPUTF8"):
+            send(ledger, mail, message=international(DEAN, "büro@example.com"))
+        with pytest.raises(UnusableServer, match="SMTPUTF8"):
+            deliver.probe(mail.model_copy(update={"sender": "büro@example.com"}), {}.get)
+    assert status(ledger) == "deferred"
+
+
+def test_a_test_may_go_to_an_international_domain():
+    """--test-to takes any address that a subscription may have."""
+    smtp_server = ScriptedServer()
+    with serving(smtp_server) as mail:
+        deliver.send_test(message(), "ich@bücher.example", mail=mail, lookup={}.get, clock=lambda: NOW)
+    [arrived], [envelope] = smtp_server.messages, smtp_server.taken
+    assert (envelope.rcpt_tos, arrived["To"]) == (["ich@xn--bcher-kva.example"], "ich@xn--bcher-kva.example")
+
+
+# A server that repeats what it was told
+
+
+PASSWORD = 'hunter <2> & "co"/+?'
+ECHOES = {
+    "as it is": PASSWORD,
+    "in capitals": PASSWORD.upper(),
+    "in Base64": base64.b64encode(PASSWORD.encode()).decode(),
+    "in Base64 for URLs": base64.urlsafe_b64encode(PASSWORD.encode()).decode(),
+    "in the login of PLAIN": base64.b64encode(f"\0reports@example.com\0{PASSWORD}".encode()).decode(),
+    "in the login of another": base64.b64encode(f"reports\0{PASSWORD}!".encode()).decode(),
+    "quoted for a URL": quote(PASSWORD, safe=""),
+    "quoted for a form": quote_plus(PASSWORD),
+    "quoted for HTML": html.escape(PASSWORD),
+    "quoted for JSON": json.dumps(PASSWORD),
+    "quoted for Python": repr(PASSWORD.encode()),
+    "over two lines": PASSWORD.replace(" ", "\n", 1),
+}
+
+
+def leaves_nothing(text):
+    """Tell whether a text has nothing of the password that could be of use."""
+    words = re.findall(r"[A-Za-z0-9+/_-]{8,}", text)
+    decoded = b" ".join(base64.urlsafe_b64decode(w[s:] + "A" * (-len(w[s:]) % 4)) for w in words for s in range(4))
+    return not {"hunter", "2&co"} & set(re.findall(r"hunter|2&co", f"{text.lower()} {decoded!r}"))
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("code", [535, 454])
+def test_a_login_that_the_server_repeats_is_in_no_error(echo, code, monkeypatch):
+    """Neither check, nor a failed delivery, says a password that a server repeats, however it writes it."""
+    reply = f"535 denied {ECHOES[echo]} for reports@example.com".encode()
+
+    def refuse(*_):
+        raise smtplib.SMTPAuthenticationError(code, reply)
+
+    monkeypatch.setattr(smtplib.SMTP, "login", refuse)
+    with serving(ScriptedServer()) as mail:
+        own = mail.model_copy(update={"url": mail.url.replace("//", "//reports%40example.com@"), "secret": "SMTP"})
+        with pytest.raises(DeliveryError) as checked:
+            deliver.probe(own, {"SMTP": PASSWORD}.get)
+        with pytest.raises(DeliveryError) as sent:
+            deliver.send_test(message(), DEAN, mail=own, lookup={"SMTP": PASSWORD}.get, clock=lambda: NOW)
+    for error in (checked, sent):
+        assert "denied" in str(error.value) and leaves_nothing(str(error.value)), str(error.value)
+        assert "@example.com" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "dean=40northwind.example",
+        "dean%40northwind.example",
+        "dean+40northwind.example",
+        base64.b64encode(DEAN.encode()).decode(),
+    ],
+)
+def test_an_encoded_address_that_the_server_repeats_is_in_no_error(ledger, echo):
+    """The address of a subscriber is neither in the error nor in the ledger, however a server writes it."""
+    with (
+        serving(ScriptedServer(f"rcpt 550 no such user {echo} here")) as mail,
+        pytest.raises(RefusedDelivery) as caught,
+    ):
+        send(ledger, mail)
+    said = f"{caught.value} {ledger.delivery('s1', '2026-11').error}"
+    assert echo not in said and "northwind" not in said and "here" in said
+
+
 def test_a_test_goes_to_the_tester_alone(ledger):
     """A test mail does not reach the subscriber, works with mail off, and has no header that unsubscribes anybody."""
     smtp_server = ScriptedServer()
@@ -412,12 +605,12 @@ def test_a_server_without_starttls_gets_nothing(ledger):
 
 @pytest.mark.parametrize(
     ("url", "secret"),
-    [("http://localhost", None), ("localhost:25", None), ("smtp://localhost", "SMTP"), ("smtp://u@h", "NO")],
+    [("smtp://localhost", "SMTP"), ("smtp://u@h", "NO"), ("smtp://u@h", "ÜMLAUT")],
 )
 def test_a_wrong_configuration_is_found_before_anything_is_claimed(ledger, url, secret):
     """A mistake in the configuration leaves no report in doubt."""
     with pytest.raises(ConfigurationError):
-        send(ledger, settings.Mail(url=url, secret=secret, enabled=True), lookup={"SMTP": "p"}.get)
+        send(ledger, settings.Mail(url=url, secret=secret, enabled=True), lookup={"SMTP": "p", "ÜMLAUT": "pä"}.get)
     assert ledger.delivery("s1", "2026-11") is None
 
 

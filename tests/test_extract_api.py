@@ -2,6 +2,9 @@
 
 import json
 import logging
+import socketserver
+import threading
+import types
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -268,6 +271,28 @@ def test_a_key_is_in_no_log_and_no_landed_file(landing, caplog, kind):
     assert caplog.text
     assert KEY not in caplog.text
     assert KEY.encode() not in kept
+
+
+@pytest.mark.parametrize(
+    "answer", ["nonsense {key}\r\n\r\n", "HTTP/1.1 500 {key}\r\n: {key}\r\nContent-Length: 0\r\n\r\n"]
+)
+def test_a_key_that_a_broken_answer_repeats_is_in_no_log(landing, caplog, answer):
+    """The HTTP library warns of an answer that it cannot read, and quotes it."""
+
+    class Echo(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            self.request.sendall(answer.format(key=KEY).encode())
+
+    caplog.set_level(logging.DEBUG)
+    with socketserver.TCPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever).start()
+        echoing = types.SimpleNamespace(provider="brevo", url=f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(UnreachableSource) as caught:
+            pull(landing, echoing)
+        server.shutdown()
+    assert caplog.text
+    assert KEY not in f"{caught.value} {caplog.text}"
 
 
 @pytest.mark.parametrize("key", ["a\nb", "schlüssel"])

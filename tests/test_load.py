@@ -1,10 +1,12 @@
 """Promises of the stage load: a slice is replaced whole or not at all, in any order, any number of times."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import date
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
-from etl import load, statistics
+from etl import load, sql, statistics
 from etl import warehouse as warehouses
 from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
 from etl.landing import Counts, Landing, slice_prefix
@@ -236,6 +238,25 @@ def test_stored_figures_follow_a_changed_setting(open_warehouse: Opener, warehou
             statistics.refresh(opened, case_tables.configuration({"hosts": hosts}))
         stored += table(warehouse_url, "certificate_statistics")
     assert [row["clicked_count"] for row in stored] == [1, 0, 1]
+
+
+def test_stored_figures_follow_a_changed_query(
+    open_warehouse: Opener, warehouse_url: str, landing: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first night of a release that counts otherwise computes all figures again, though no certificate was touched."""
+    configured = case_tables.configuration({})
+    click = {"event_type": "clicked", "recipient_id": "r1"}
+    with open_warehouse() as opened:
+        case_tables.bring(opened, landing, {"recipients": [{"recipient_id": "r1"}], "events": [click]})
+        statistics.refresh(opened, configured)
+    release = shutil.copytree(sql.ROOT, tmp_path / "sql")
+    query = release / "statistics" / "metric_catalogue.sql"
+    query.write_text(query.read_text().replace("COUNT(recipient_states.clicked_at) AS", "7 AS"))
+    monkeypatch.setattr(sql, "compose", partial(sql.compose, root=release))
+    with open_warehouse() as opened:
+        statistics.refresh(opened, configured)
+    [row] = table(warehouse_url, "certificate_statistics")
+    assert row["clicked_count"] == 7
 
 
 def bring(opened: Warehouse, landing: Landing, night: Any) -> None:

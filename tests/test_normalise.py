@@ -194,6 +194,74 @@ def test_any_bytes_become_events_and_rejects_that_add_up(
     assert of_copy("a", rejects) == of_copy("b", rejects)
 
 
+# -- classes and codes ------------------------------------------------------------------------------------------------
+
+CODE = re.compile(rb"(?<![\w.])(?:[245]\d\d|[245]\.\d{1,3}\.\d{1,3})(?![\w.])")
+CODES = (
+    [b"250", b"421", b"452", b"499", b"550", b"554"],
+    [b"2.0.0", b"4.2.2", b"4.7.0", b"5.0.0", b"5.1.1", b"5.1.10", b"5.2.2", b"5.7.1"],
+)
+
+
+def recoded(rng: Random, text: bytes) -> bytes:
+    """Return a file in which every reply code is replaced by another one of its kind."""
+    return CODE.sub(lambda found: rng.choice(CODES[b"." in found[0]]), text)
+
+
+@pytest.mark.parametrize("form", [form for form, kind in normalise.FORMATS.items() if not kind.is_pixel])
+def test_a_class_never_contradicts_the_codes_beside_it(form: str, tmp_path: Path) -> None:
+    """Whatever codes a record has: beside 4xx or 4.x.x no bounce is hard, beside 5.1.x none is soft, and a deferral is soft."""
+    rng, paths = Random(form), []
+    bounces = [
+        content(case["raw"])
+        for number, case in enumerate(cases(form))
+        if any(event["bounce_class"] for event in results(form)[0][number].events)
+    ]
+    for number, text in enumerate(bounces * 5):
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_bytes(recoded(rng, text))
+    with normalise.explain(paths, source(form), today=TODAY) as explained:
+        events = [json.loads(event) for _, event in explained.events]
+    assert len({event["bounce_class"] for event in events}) > 1
+    assert [event for event in events if contradicts_itself(event)] == []
+
+
+def contradicts_itself(event: Mapping[str, Any]) -> bool:
+    """Tell whether the class of an event is at odds with its codes or its type."""
+    smtp_code, enhanced_code = event["smtp_code"] or "", event["enhanced_code"] or ""
+    return (
+        (event["bounce_class"] == "hard" and (smtp_code.startswith("4") or enhanced_code.startswith("4.")))
+        or (event["bounce_class"] == "soft" and enhanced_code.startswith("5.1."))
+        or (event["event_type"] == "deferred" and event["bounce_class"] != "soft")
+    )
+
+
+# -- keys named twice -------------------------------------------------------------------------------------------------
+
+
+def doubled(value: Any) -> str:
+    """Return JSON in which every object has each of its keys a second time, with another value."""
+    if isinstance(value, list):
+        return f"[{','.join(map(doubled, value))}]"
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    entries = [f"{json.dumps(key)}:{doubled(inner)}" for key, inner in value.items()]
+    return "{" + ",".join(entries + [f"{json.dumps(key)}:[7]" for key in value]) + "}"
+
+
+@pytest.mark.parametrize("form", [form for form, kind in normalise.FORMATS.items() if kind.layout == "json"])
+def test_a_key_named_twice_spoils_nothing(form: str, tmp_path: Path) -> None:
+    """JSON allows a key twice: the first counts, at every depth."""
+    records = [case["raw"] for case in cases(form) if not isinstance(case["raw"], str | bytes)]
+    for copy, write in {"a": json.dumps, "b": doubled}.items():
+        for number, record in enumerate(records):
+            (tmp_path / f"{number}.{copy}").write_text(write(record))
+    with normalise.explain(sorted(tmp_path.iterdir()), source(form), today=TODAY) as explained:
+        kept_text = re.compile(r',\\"\w+\\":\[7\]')  # an object within metadata is text, and stays as it is
+        events = [(file, json.loads(kept_text.sub("", event))) for file, event in explained.events]
+    assert of_copy("b", events) == of_copy("a", events) != []
+
+
 def of_copy(copy: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return the rows of one of the two copies of each file."""
     return [(Path(row[0]).stem, *row[1:]) for row in rows if row[0].endswith(copy)]

@@ -119,7 +119,7 @@ def test_rejects_have_file_line_and_reason(normalised: Normalised, landing: Land
     assert rows(landing, manifest.rejects) == [
         {"file": "logs/0.json", "line": 2, "reason": "does not parse"},
         {"file": "logs/0.json", "line": 4, "reason": "does not parse"},
-        {"file": "logs/1.json", "line": 3, "reason": "no event type"},
+        {"file": "logs/1.json", "line": 3, "reason": "no event among its keys: email, timestamp, sg_message_id"},
         {"file": "logs/1.json", "line": 4, "reason": "does not parse"},
     ]
 

@@ -153,7 +153,7 @@ def test_the_files_of_a_report_are_kept_in_the_landing(night, landing, monkeypat
     assert pipeline.make_reports(context, reports, request, None, lines.append) == 0
     assert lines[0] == f"s2 {TWO}: s3://{object_storage.BUCKET}/{loaded.prefix}landing/reports/s2/{TWO}"
     kept = loaded.storage.keys(f"{loaded.prefix}landing/reports/s2/{TWO}/")
-    assert kept == ["figures.json", "message.eml", "recipients.csv", "report.html", "report.pdf"]
+    assert kept == ["figures.json", "message.eml", "recipients.csv", "recipients.xlsx", "report.html", "report.pdf"]
 
 
 # Late, refused and killed

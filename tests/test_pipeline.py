@@ -233,6 +233,16 @@ def test_a_report_that_may_not_be_mailed_says_why(landing, reason, monkeypatch):
         )
 
 
+def test_a_report_without_its_logo_says_so_even_where_it_cannot_be_sent(landing, monkeypatch):
+    """The line that says so comes before the outcome, and through the log where nobody asks for it."""
+    monkeypatch.setattr(reports, "_landed", lambda *_: {})
+    monkeypatch.setattr(reports, "_render", lambda *_, **__: ["the report is without the issuer's logo"])
+    monkeypatch.setattr(reports, "_keep", lambda *_: "kept")
+    report, said = pipeline.Report(REPORT, periods.parse("2026-10", "UTC")), []
+    pipeline.make_reports(context(landing), [report], pipeline.ReportRequest(), None, said.append, said.append)
+    assert said == ["s1 2026-10: the report is without the issuer's logo", "s1 2026-10: kept"]
+
+
 @contextmanager
 def brevo(folder):
     """Yield the server of a provider, and the configuration of a platform whose mails are pulled from it."""

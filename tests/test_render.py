@@ -1,28 +1,39 @@
 """Promises of a report to an issuer: its page, its PDF, its CSV and its mail."""
 
+import base64
 import csv
 import email
 import io
 import socket
+import struct
+import time
+import zipfile
+import zlib
+from datetime import datetime, timedelta
 from email import policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import getaddresses
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 from pypdf import PdfReader
 
 from etl.errors import AnalyticsError
-from etl.render import MailOptions, html, message, recipients_csv, render, to_pdf
+from etl.render import MailOptions, html, message, recipients_csv, recipients_xlsx, render, to_pdf
 from etl.render.colours import contrast_with_white, palette
 from etl.render.formatter import formatter
+from etl.render.logo import MOST_SECONDS, judged
 from etl.render.mail import MOST_BYTES
 from etl.render.table import COLUMNS, defused
 
 CASES = Path(__file__).parent / "cases" / "render"
 REPORTS = yaml.safe_load((CASES / "reports.yaml").read_text())
+del REPORTS["recipient"]  # what the rows of recipients start from
 URL = "https://example.com/unsubscribe/" + "t0ken" * 20
 MAIL = MailOptions("Certificate reports <reports@example.com>", "help@example.com", URL)
 
@@ -147,16 +158,17 @@ def test_software_is_shown_with_its_rules(case: dict[str, Any]) -> None:
     usual = figures("usual")
     page = html(usual | {"certificates": [usual["certificates"][0] | case["given"]]})
     below = page.split("E-mail statistics</h3>")[1].split("</table>")[1].split('<dl class="industry">')[0]
-    assert Text(below).lines() == case["expect"]
+    assert Text(below).lines()[1:] == case["expect"]  # behind the line that closes the sums
 
 
-def test_forty_rows_then_the_csv() -> None:
-    """A page lists forty recipients of a certificate, the bounced first, and says that the CSV has all."""
+def test_a_page_lists_bounces_and_the_head_of_each_reminder() -> None:
+    """A page lists at most forty bounced recipients and two of each reminder, and says how many more there are."""
     usual = figures("usual")
-    many = [usual["recipients"][0]] * 60 + [usual["recipients"][1]] * 2
-    page = html(usual | {"recipients": many})
-    assert (page.count("noor@contoso.example"), page.count("maria.lopez@gmial.com")) == (38, 2)
-    assert "40 of 1,412 recipients shown; all are in recipients.csv." in page
+    many = [usual["recipients"][0]] * 60 + [usual["recipients"][1]] * 50
+    certificate = usual["certificates"][0] | {"bounced_count": 50}
+    page = html(usual | {"certificates": [certificate], "recipients": many})
+    assert (page.count("noor@contoso.example"), page.count("maria.lopez@gmial.com")) == (2, 40)
+    assert "and 58 more" in page and "40 of 50 bounced addresses shown" in page
 
 
 @pytest.mark.parametrize("colour", [None, "#0f766e", "#ffd400", "#ffffff", "not a colour"])
@@ -173,8 +185,71 @@ def test_logo_is_shown() -> None:
     assert 'alt="Northwind Academy"' in page and to_pdf(page)
 
 
+def png(width: int, height: int, more: bytes = b"") -> str:
+    """Return the data URL of a PNG that says that it is so large."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = b"IDAT" + zlib.compress(bytes((width + 1) * height if height < 100 else 9))
+    chunks = [header, *([more] if more else []), pixels, b"IEND"]
+    written = b"".join(struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks)
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + written).decode()
+
+
+def svg(case: dict[str, Any]) -> str:
+    """Return the SVG of a case as a data URL."""
+    parts = [case["repeat"].format(n=n, next=n + 1) for n in range(case.get("times", 0))]
+    inside = "".join(parts) + case.get("last", "") if parts else case.get("inside", "").replace("{png}", png(9, 9))
+    opening = "<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink' width='9' height='9'>"
+    whole = case.get("whole", f"{opening}{inside}</svg>").replace("{h1}", "h1" * 3000)
+    return "data:image/svg+xml;base64," + base64.b64encode(whole.encode()).decode()
+
+
+@pytest.mark.parametrize("case", cases("logos"), ids=lambda case: case["case"])
+def test_logo_is_bounded_in_work(case: dict[str, Any], tmp_path: Path) -> None:
+    """A report goes out without a logo that would take long to draw, and says so. Any usual logo is shown."""
+    begun = time.process_time()
+    judged.cache_clear()
+    judgement = judged(svg(case))
+    assert time.process_time() - begun < MOST_SECONDS + 3
+    assert (judgement.shown is None) == ("left_out" in case), judgement.left_out
+    assert case.get("left_out", "") in (judgement.left_out or "")
+
+
+@pytest.mark.parametrize(
+    ("logo", "left_out"),
+    [
+        (png(2000, 2000), None),
+        (png(2001, 2000), "more than 4,000,000 pixels"),
+        (png(60_000, 60_000), "more than 4,000,000 pixels"),
+        (png(0, 9), "pixels"),
+        (png(9, 9, b"IHDR" + struct.pack(">IIBBBBB", 13_000, 13_000, 8, 0, 0, 0, 0)), "damaged PNG"),
+        (png(60_000, 60_000).replace("image/png", "image/svg+xml"), "pixels"),
+        ("data:image/png;base64,aGk=", "neither a PNG nor an SVG"),
+        ("data:image/png;base64," + "A" * 1_500_000, "more than 1,048,576 bytes"),
+        ("data:image/png,<svg xmlns='http://www.w3.org/2000/svg'/>", "neither a PNG nor an SVG"),
+        ("data:image/gif;base64,R0lGODlh", "neither a PNG nor an SVG"),
+        ("https://x.example/logo.png", "neither a PNG nor an SVG"),
+        (None, None),
+    ],
+)
+def test_picture_is_bounded_in_pixels(logo: str | None, left_out: str | None) -> None:
+    """A PNG of a few hundred bytes cannot ask for gigabytes, whatever it is called."""
+    judgement = judged(logo)
+    assert (left_out or "") in (judgement.left_out or "") and bool(judgement.left_out) == bool(left_out)
+
+
+def test_report_says_that_the_logo_is_left_out(tmp_path: Path) -> None:
+    """All files are written, the page has no logo, and whoever runs the reports is told why."""
+    bomb = svg(next(case for case in cases("logos") if case["case"] == "uses within uses"))
+    warnings = render(figures("usual", issuer={"logo": bomb}), tmp_path, mail=MAIL)
+    [warning] = warnings
+    assert warning.startswith("the report is without the issuer's logo: drawing it takes more than 10,000 elements")
+    assert warning.endswith("; have a simpler one made")
+    assert len(list(tmp_path.iterdir())) == 5 and bomb not in (tmp_path / "report.html").read_text()
+    assert render(figures("usual"), tmp_path, mail=MAIL) == []
+
+
 def test_logo_fetches_nothing() -> None:
-    """A logo that refers to the network stays blank, so nobody learns that a report was made."""
+    """A logo that refers to the network is left out, so nobody learns that a report was made."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         image = f"%3Cimage href='http://127.0.0.1:{server.getsockname()[1]}/a.png' width='9' height='9'/>"
@@ -209,7 +284,7 @@ def test_pdf_has_a_page_for_each_part(pdf: Any) -> None:
 def test_pdf_says_what_the_page_says(pdf: Any) -> None:
     """The first page has the answer, a reference to the next page and its number, in the project's typeface."""
     text, fonts = pdf.pages[0].extract_text(), pdf.pages[0]["/Resources"]["/Font"].values()
-    assert "919 of 1,415" in text and "(page 2)" in text and "1 / 4" in text
+    assert "919 of 1,415" in text and "page 2" in text and "1 / 4" in text
     assert all("Inter" in font["/BaseFont"] for font in fonts)
 
 
@@ -230,16 +305,63 @@ def test_csv_lists_everyone() -> None:
     header, *rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
     assert raw.startswith(b"\xef\xbb\xbf") and raw.count(b"\r\n") == 5 and header == list(COLUMNS)
     assert [row[2] for row in rows] == ["r2", "r1", "r3", "r4"]
-    assert rows[0][1:2] + rows[0][6:] == [
-        "Data Engineering Fundamentals", "true", "hard", "550 5.1.2 domain does not exist",
-        "2026-11-13T00:30:00+01:00",
-    ]  # fmt: skip
+    first = dict(zip(header, rows[0], strict=True))
+    assert {name: value for name, value in first.items() if value} == {
+        "certificate_id": "c1", "certificate": "Data Engineering Fundamentals", "recipient_id": "r2", "name": "Maria Lopez",
+        "email": "maria.lopez@gmial.com", "status": "bounced", "outcome": "bounced", "todo": "correct_typo",
+        "sent_at": "2026-11-02T09:00:00+01:00", "bounced_at": "2026-11-13T00:30:00+01:00", "bounce_class": "hard",
+        "bounce_reason": "550 5.1.2 domain does not exist", "did_you_mean": "maria.lopez@gmail.com",
+        "last_event_at": "2026-11-13T00:30:00+01:00",
+    }  # fmt: skip
+
+
+def sheets(content: bytes) -> dict[str, list[dict[str, str]]]:
+    """Return the filled cells of a workbook as XML has them: by sheet and row, each under its column's letters."""
+    names = {"m": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        shared = ET.fromstring(archive.read("xl/sharedStrings.xml")).findall("m:si", names)
+        texts = ["".join(text.itertext()) for text in shared]
+        workbook = ET.fromstring(archive.read("xl/workbook.xml")).findall("m:sheets/m:sheet", names)
+        parts = [ET.fromstring(archive.read(f"xl/worksheets/sheet{n}.xml")) for n in range(1, len(workbook) + 1)]
+
+    def cells(row: ET.Element) -> dict[str, str]:
+        found = {cell.attrib["r"].rstrip("0123456789"): cell for cell in row if cell.findtext("m:v", "", names)}
+        values = {column: cell.findtext("m:v", "", names) for column, cell in found.items()}
+        return {
+            column: texts[int(value)] if found[column].get("t") == "s" else value for column, value in values.items()
+        }
+
+    return {
+        sheet.attrib["name"]: [cells(row) for row in part.findall("m:sheetData/m:row", names)]
+        for sheet, part in zip(workbook, parts, strict=True)
+    }
+
+
+def test_workbook_has_typed_times_and_a_sheet_for_each_thing_to_do() -> None:
+    """A spreadsheet of any country shows the times in its own way, and whoever reminds opens just that list."""
+    found = sheets(recipients_xlsx(figures("usual")))
+    assert list(found) == ["Recipients", "Correct typos", "Remind to claim", "Remind to share"]
+    assert list(found["Recipients"][0].values()) == list(COLUMNS)
+    assert [row["C"] for row in found["Recipients"][1:]] == ["r2", "r1", "r3", "r4"]
+    assert [row["C"] for row in found["Correct typos"][1:]] == ["r2"]
+    sent_at = datetime(1899, 12, 30) + timedelta(days=float(found["Correct typos"][1]["J"]))
+    assert sent_at.replace(microsecond=0) == datetime(2026, 11, 2, 9)  # Berlin's clock
+
+
+def test_workbook_is_the_same_for_the_same_figures() -> None:
+    """A report that is rendered again is the same file."""
+    assert recipients_xlsx(figures("usual")) == recipients_xlsx(figures("usual"))
+
+
+def test_workbook_executes_nothing() -> None:
+    """A name that looks like a formula stays a text."""
+    assert "=cmd|' /C calc'!A0" in sheets(recipients_xlsx(figures("hostile")))["Recipients"][1].values()
 
 
 def test_mail_headers() -> None:
     """The mail names its sender, and one click unsubscribes from it, however long the address is."""
     made = mail("usual")
-    assert made["Subject"] == "Northwind Academy, November 2026: 919 of 1,415 claimed, 18 bounced"
+    assert made["Subject"] == "919 of 1,415 claimed, 18 bounced: Northwind Academy, November 2026"
     assert (made["From"], made["To"]) == (
         "Certificate reports <reports@example.com>",
         "dean@northwind.example",
@@ -257,7 +379,7 @@ def test_subject_arrives_as_it_was_written(letters: int) -> None:
     """Wherever a header line is folded, the subject neither begins with a blank nor loses a word."""
     name = f"Academy of {'N' * (letters - 11)}"
     made = mail("usual", issuer={"name": name})
-    assert made["Subject"] == f"{name}, November 2026: 919 of 1,415 claimed, 18 bounced"
+    assert made["Subject"] == f"919 of 1,415 claimed, 18 bounced: {name}, November 2026"
 
 
 def test_mail_can_be_unsubscribed_by_software() -> None:
@@ -315,11 +437,62 @@ def test_mail_has_one_recipient(address: str) -> None:
     assert not address or address not in str(error.value)
 
 
+MAILBOXES = {
+    '"Example Academy, Inc." <reports@example.com>': b'"Example Academy, Inc." <reports@example.com>',
+    "Example Academy Inc. <reports@example.com>": b'"Example Academy Inc." <reports@example.com>',
+    "reports@M\u00dcNCHEN.example": b"reports@xn--mnchen-3ya.example",
+    "Berichte <reports@fa\u00df.example>": b"Berichte <reports@xn--fa-hia.example>",
+    "reports@\u4f8b\u3048\u3002jp": b"reports@xn--r8jz45g.jp",
+    "reports@\u2603.example": b"reports@xn--n3h.example",
+    '"john doe"@example.com': b'"john doe"@example.com',
+    "b\u00fcro@b\u00fccher.example": "b\u00fcro@xn--bcher-kva.example".encode(),
+}
+
+
+@pytest.mark.parametrize("written", MAILBOXES)
+def test_mailboxes_are_such_as_any_server_takes(written: str) -> None:
+    """An international domain leaves as A-labels in every header. Only a local part keeps its letters."""
+    raw = message(figures("usual"), b"", b"", MailOptions(written, written)).as_bytes()
+    assert b"From: " + MAILBOXES[written] + b"\r\n" in raw and b"Reply-To: " + MAILBOXES[written] + b"\r\n" in raw
+    if "<" not in written:
+        raw = message(figures("usual", subscription={"email": written}), b"", b"", MAIL).as_bytes()
+        assert b"To: " + MAILBOXES[written] + b"\r\n" in raw
+    assert b"@=?" not in raw
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zertifikate \u00dcbersicht, GmbH",
+        "\u00c9cole: \u00ab Rapports \u00bb (tous)",
+        "\u8b49\u660e\u66f8, " * 20,
+        'A "quoted\\" name',
+        "Long, " * 30,
+    ],
+)
+def test_names_of_senders_arrive_as_they_were_written(name: str) -> None:
+    """Signs that separate addresses are read by a mail program as a part of the name."""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    made = message(figures("usual"), b"", b"", MailOptions(f'"{quoted}" <reports@example.com>'))
+    sent = email.message_from_bytes(made.as_bytes(), policy=policy.compat32)["From"]
+    [(words, address)] = getaddresses([sent])
+    assert (str(make_header(decode_header(words))), address) == (name.strip(), "reports@example.com")
+
+
+def test_files_are_made_for_an_address_that_few_servers_take(tmp_path: Path) -> None:
+    """A local part beyond ASCII keeps no report from being made; its footer has the address as it was written."""
+    address = "b\u00fcro@b\u00fccher.example"
+    render(figures("usual", subscription={"email": address}), tmp_path, mail=MAIL)
+    assert (tmp_path / "report.pdf").is_file()
+    body = email.message_from_bytes((tmp_path / "message.eml").read_bytes(), policy=policy.default).get_body(("plain",))
+    assert body and address in body.get_content()
+
+
 def test_files_are_whole(tmp_path: Path) -> None:
-    """A report is four files. A failed rendering leaves the former report unchanged."""
+    """A report is five files. A failed rendering leaves the former report unchanged."""
     render(figures("usual"), tmp_path / "s1" / "2026-11", mail=MAIL)
     former = {file.name: file.read_bytes() for file in (tmp_path / "s1" / "2026-11").iterdir()}
     with pytest.raises(AnalyticsError):
         render(figures("hostile", subscription={"email": "none"}), tmp_path / "s1" / "2026-11", mail=MAIL)
-    assert sorted(former) == ["message.eml", "recipients.csv", "report.html", "report.pdf"]
+    assert sorted(former) == ["message.eml", "recipients.csv", "recipients.xlsx", "report.html", "report.pdf"]
     assert {file.name: file.read_bytes() for file in (tmp_path / "s1" / "2026-11").iterdir()} == former

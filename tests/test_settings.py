@@ -73,6 +73,42 @@ def test_a_wrong_configuration_names_the_key_and_the_cure(case, configure):
     assert "hunter2" not in str(error.value)
 
 
+SENDERS = [
+    "reports@example.com",
+    "<reports@example.com>",
+    "Example Academy Inc. <reports@example.com>",
+    '"Example Academy, Inc." <reports@example.com>',
+    '"Ex \\"Reports\\": (all)" <reports@example.com>',
+    "Zertifikate Übersicht <reports@münchen.example>",
+    '"john doe"@example.com',
+    "reports@[127.0.0.1]",
+    "reports@localhost",
+    "büro@example.com",
+]
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_one_mailbox_is_a_sender(configure, sender):
+    """A sender may have any name, in quotes where it has signs, and an international domain."""
+    configure(NEEDED, ANALYTICS_MAIL__SENDER=sender, ANALYTICS_MAIL__REPLY_TO=sender)
+    assert (settings.load().mail.sender, settings.load().mail.reply_to) == (sender, sender)
+
+
+SERVERS = [
+    "smtp://localhost",
+    "smtps://me@example.com@mail.example.com:465",
+    "smtp+starttls://[::1]:587",
+    "smtp://mail.bücher.example",
+]
+
+
+@pytest.mark.parametrize("url", SERVERS)
+def test_a_mail_server_may_have_any_host(configure, url):
+    """The user may be an address, and the host an international one or a number."""
+    configure(NEEDED, ANALYTICS_MAIL__URL=url)
+    assert settings.load().mail.url == url
+
+
 def test_a_wrong_configuration_ends_the_command_line_with_two(configure):
     """A scheduler can distinguish a wrong configuration from a failed night. There is one line and no traceback."""
     path = configure("[warehouse]\nurl = 3")

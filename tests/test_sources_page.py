@@ -34,3 +34,10 @@ def test_the_page_names_the_flag_for_machines(name, row):
     """The format reads the provider's flag for machines that the page names. Where the page says none, it has none."""
     sql = Path(f"sql/normalise/{name}.sql").read_text()
     assert ("AS is_flagged" in sql) == (row.split("|")[1].strip() != "none")
+
+
+def test_the_page_has_the_keys_of_nginx_json():
+    """An operator can look up under which keys a request may stand: those on the page are those that are read."""
+    keys = re.search(r"`nginx_json` reads these keys.*?\n\n.*?\n\n", PAGE, re.DOTALL)
+    read = re.findall(r'"([@\w]+)": "VARCHAR"', Path("sql/normalise/nginx_json.sql").read_text())
+    assert keys and {key for key in re.findall(r"`([@\w]+)`", keys[0]) if key not in ("GET", "nginx_json")} == set(read)

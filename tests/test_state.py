@@ -155,6 +155,31 @@ def test_a_claim_without_an_end_is_in_doubt(ledger):
     assert [row.period for row in ledger.doubtful(NOW + timedelta(hours=1))] == ["2026-11"]
 
 
+def test_a_claim_that_ended_in_doubt_is_in_doubt_at_once(ledger):
+    """A run that got no reply does not make anybody wait for the age at which it could be told from one at work."""
+    claim(ledger)
+    finish(ledger, "claimed")
+    assert [row.period for row in ledger.doubtful(NOW)] == ["2026-11"]
+
+
+def test_a_claim_that_may_be_at_work_is_not_taken_over(ledger):
+    """A resend takes over a claim only once no run can be at work on it, or once its run said that it ended."""
+    claim(ledger)
+    young, old = NOW, NOW + timedelta(seconds=1)
+    assert claim(ledger, message_id="<2@x>", takes_over="<1@x>", killed_before=young) is None
+    assert claim(ledger, message_id="<2@x>", takes_over="<1@x>", killed_before=old) == "<2@x>"
+    finish(ledger, "claimed", message_id="<2@x>")
+    assert claim(ledger, message_id="<3@x>", takes_over="<2@x>", killed_before=young) == "<3@x>"
+
+
+def test_a_deferred_period_that_another_run_claimed_again_is_not_taken_over(ledger):
+    """A resend that saw a deferred period does not send beside the run that has begun to send it since."""
+    claim(ledger)
+    finish(ledger, "deferred")
+    assert claim(ledger, message_id="<2@x>") == "<1@x>"
+    assert claim(ledger, message_id="<3@x>", takes_over="<1@x>", killed_before=NOW) is None
+
+
 def test_the_figures_are_kept_as_sent(ledger):
     """The next report can show what has changed since."""
     ledger.claim("s1", NOVEMBER, message_id="<1@x>", figures='{"a": 1.0}', at=NOW)

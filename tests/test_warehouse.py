@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 DAY = date(2026, 11, 2)
 FILES = sorted(path for folder in ("load", "statistics", "report") for path in (ROOT / "sql" / folder).glob("*.sql"))
 BOUND = {
+    "mail_logs_begin_at": date(2026, 11, 1), "remind_before_at": date(2026, 11, 28), "since_at": None,
     "period_end": date(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False, "only_touched": False,
     "credential_hosts": "", "count_share_links": False, "click_after_delivery_seconds": 5, "links_at_once": 3, "links_at_once_seconds": 2,
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
@@ -73,6 +74,16 @@ def test_a_new_warehouse_is_empty_and_opens_again(open_warehouse: Opener) -> Non
     for _ in range(2):
         with open_warehouse() as opened:
             assert opened.rows("held_slices", source=None, load_date=None) == []
+
+
+def test_a_table_of_another_release_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:
+    """A column that the release does not know would be lost in silence. The data engineer is asked to rebuild."""
+    with open_warehouse():
+        pass
+    with create_engine(warehouse_url).begin() as connection:
+        connection.execute(text("ALTER TABLE recipients ADD COLUMN shoe_size VARCHAR"))
+    with pytest.raises(WarehouseError, match="table recipients was made by another release; rebuild"), open_warehouse():
+        pass
 
 
 def test_another_key_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:

@@ -19,11 +19,12 @@ from typing import Literal
 
 import tenacity
 
-from etl import periods, settings
-from etl.deliver.smtp import MailServer
+from etl import mailbox, periods, settings
+from etl.deliver.smtp import ADDRESSED, LONGEST, MailServer
 from etl.errors import (
     ConfigurationError,
     DeferredDelivery,
+    DeliveryInProgress,
     DoubtfulDelivery,
     RefusedDelivery,
     UnusableServer,
@@ -34,6 +35,9 @@ from etl.state import Delivery, State
 
 PAUSES = (2.0, 10.0, 30.0)
 """Seconds between the attempts of one run. If the server is down for longer, the next run tries again."""
+
+LONGEST_ATTEMPT = LONGEST + timedelta(seconds=sum(PAUSES))
+"""A claim that is younger than this may be at work. The pauses leave room for clocks that differ, and for a slow state."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def due(
     now: datetime,
     mail: settings.Mail,
 ) -> list[Due]:
-    """Return what is due at an aware instant, by the product page's "When a report is due". Write nothing.
+    """Return what is due at an aware instant. Write nothing. docs/operations.md has the rules: "Which report is due".
 
     ``subscriptions`` are rows of the registry's table. A report is sent at ``mail.send_hour`` o'clock local time or
     later on that day. This holds for a late report too: if data are repaired at night, the mail waits for the hour.
@@ -98,8 +102,8 @@ def send(
 
     The caller decides whether it may be mailed at all. A temporary failure is tried again after each of ``pauses``
     (at least one) under the same Message-ID, and then left to the next run. A DeliveryError reports any other outcome:
-    deferred, refused for good, or in doubt. ``figures`` is the JSON text that the ledger keeps. With ``resend``, a
-    message that was sent, refused or in doubt is sent once more, under a new Message-ID.
+    deferred, refused for good, in doubt, or at work in another run. ``figures`` is the JSON text that the ledger keeps.
+    With ``resend``, a message that was sent, refused or in doubt is sent once more, under a new Message-ID.
     """
     what = f"the report {subscription_id} {period.name}"
     # These come before the claim, so that an error in them leaves no claim behind.
@@ -111,13 +115,22 @@ def send(
     def attempt() -> bool:
         now, fresh = clock(), _fresh_message_id(parsed)
         message_id = state.claim(
-            subscription_id, period, message_id=fresh, figures=figures, at=now, takes_over=takes_over
+            subscription_id,
+            period,
+            message_id=fresh,
+            figures=figures,
+            at=now,
+            takes_over=takes_over,
+            killed_before=now - LONGEST_ATTEMPT,
         )
         if message_id is None:
-            return _sent_before(what, state.delivery(subscription_id, period.name))
-        status, error = _outcome(server, _stamp(parsed, message_id, now), what)
-        reason = error.reason if error else None
-        state.finish(subscription_id, period, status, message_id=message_id, at=clock(), error=reason)
+            return _sent_before(what, state.delivery(subscription_id, period.name), now)
+        status, error = _IN_DOUBT
+        try:
+            status, error = _outcome(server, _stamp(parsed, message_id, now), what)
+        finally:  # whatever ends the attempt, the claim must not look as if it were still at work
+            reason = error.reason if error else None
+            state.finish(subscription_id, period, status, message_id=message_id, at=clock(), error=reason)
         if error:
             raise error
         return True
@@ -141,9 +154,10 @@ def send_test(
     parsed = _parse(message)
     for header in ("To", "List-Unsubscribe", "List-Unsubscribe-Post"):
         del parsed[header]
-    parsed["To"] = "" if "\n" in address or "\r" in address else address
-    if [each.addr_spec for each in parsed["To"].addresses if each.domain] != [address]:
-        raise ConfigurationError("a test goes to exactly one address; write --test-to name@example.com")
+    try:
+        parsed["To"] = mailbox.parse_address(address)
+    except ValueError:
+        raise ConfigurationError("a test goes to exactly one address; write --test-to name@example.com") from None
     parsed.replace_header("Subject", f"[Test] {parsed['Subject']}")
     stamped = _stamp(parsed, _fresh_message_id(parsed), clock())
     MailServer.configured(mail, lookup).transmit(stamped, "the test")
@@ -152,13 +166,13 @@ def send_test(
 def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
     """Check that the mail server accepts our login, and return the result in words.
 
-    While mail is switched off, the server is not contacted. Raise UnusableServer if it refuses us, or OSError if it
-    does not answer.
+    While mail is switched off, the server is not contacted. Raise UnusableServer if it refuses us or does not answer.
     """
     server = MailServer.configured(mail, lookup)
     if not mail.enabled:
         return "is switched off; nothing is sent"
-    server.greet()
+    ours = [mailbox.parse(text).username for text in (mail.sender, mail.reply_to) if text]
+    server.greet(ours)
     return "the server lets us in"
 
 
@@ -212,18 +226,25 @@ def _ended_since(newest: Delivery, latest: Period) -> Iterator[Period]:
         latest = latest.previous
 
 
-def _sent_before(what: str, delivery: Delivery | None) -> bool:
-    """Return False for a period that was sent; raise if it failed for good, or if a claim on it is open."""
+def _sent_before(what: str, delivery: Delivery | None, now: datetime) -> bool:
+    """Return False for a period that was sent; raise if it failed for good, is in doubt, or is at work in another run."""
     if delivery and delivery.status == "failed":
         raise RefusedDelivery(what, delivery.error or "no reason kept")
-    if delivery and delivery.status == "claimed":
-        raise DoubtfulDelivery(what, delivery.message_id or "")
+    if delivery and delivery.status != "sent":
+        since = delivery.claimed_at or now
+        if delivery.status == "claimed" and (delivery.completed_at or since < now - LONGEST_ATTEMPT):
+            raise DoubtfulDelivery(what, delivery.message_id or "")
+        raise DeliveryInProgress(what, f"{since:%H:%M} UTC", f"{since + LONGEST_ATTEMPT:%H:%M} UTC")
     return False
 
 
-def _outcome(
-    server: MailServer, message: EmailMessage, what: str
-) -> tuple[Literal["sent", "deferred", "failed"], DeferredDelivery | UnusableServer | RefusedDelivery | None]:
+_Outcome = tuple[
+    Literal["claimed", "sent", "deferred", "failed"], DeferredDelivery | UnusableServer | RefusedDelivery | None
+]
+_IN_DOUBT: _Outcome = ("claimed", None)
+
+
+def _outcome(server: MailServer, message: EmailMessage, what: str) -> _Outcome:
     """Send the message, and return the status for the ledger and the error. Let a DoubtfulDelivery pass: the claim stays."""
     try:
         server.transmit(message, what)
@@ -248,6 +269,9 @@ def _with_pauses(attempt: Callable[[], bool], pauses: tuple[float, ...]) -> bool
 def _parse(message: bytes) -> EmailMessage:
     parsed = message_from_bytes(message, policy=policy.SMTP)
     assert isinstance(parsed, EmailMessage)
+    for name in ADDRESSED:
+        if name in parsed and not all(each.addr_spec.isascii() for each in parsed[name].addresses):
+            parsed.replace_header(name, str(parsed[name]))  # bytes beyond ASCII become the letters that they are
     return parsed
 
 

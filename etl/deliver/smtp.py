@@ -7,21 +7,35 @@ No error contains an address or a password.
 import re
 import smtplib
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from etl import settings
-from etl.errors import ConfigurationError, DeferredDelivery, DoubtfulDelivery, RefusedDelivery, UnusableServer
+from etl.errors import (
+    ConfigurationError,
+    DeferredDelivery,
+    DoubtfulDelivery,
+    RefusedDelivery,
+    UnusableServer,
+    redacted,
+)
 
 _TIMEOUT = 60  # seconds for each of the server's replies
 _DATA_TIMEOUT = 600  # for the reply that accepts the message (RFC 5321, 4.5.3.2.6): giving up early leaves doubt
+_BEFORE_DATA = 20 * _TIMEOUT  # for all that comes before DATA: four connects, and the replies up to MAIL and RCPT
 
-_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+LONGEST = timedelta(seconds=_BEFORE_DATA + 2 * _DATA_TIMEOUT)
+"""The longest time that one attempt can take: up to DATA, to send the message, and to get the reply."""
+
+ADDRESSED = ("From", "Reply-To", "To")
+_NO_SMTPUTF8 = "it takes no letters beyond ASCII before the @ of an address (SMTPUTF8)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,14 +50,15 @@ class MailServer:
 
     @classmethod
     def configured(cls, mail: settings.Mail, lookup: settings.SecretLookup) -> Self:
-        """Return the server of ``[mail] url`` with the named secret; raise a ConfigurationError if the URL is wrong."""
+        """Return the server of ``[mail] url`` with the named secret; raise a ConfigurationError if they do not fit."""
         parts = urlsplit(settings.with_password(mail.url, mail.secret, lookup))
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ConfigurationError("[mail] url must be smtp://host, smtps://host or smtp+starttls://host")
+        assert parts.hostname
         if parts.password and not parts.username:
             raise ConfigurationError("[mail] secret needs a user; write [mail] url as smtps://user@host")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return cls(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], user, password)
+        if not (user + password).isascii():
+            raise ConfigurationError("the login of [mail] has a letter beyond ASCII, which cannot be sent; set another")
+        return cls(parts.scheme, parts.hostname, parts.port or settings.MAIL_PORTS[parts.scheme], user, password)
 
     def transmit(self, message: EmailMessage, what: str) -> None:
         """Send one complete message, to all its recipients or to none.
@@ -51,30 +66,46 @@ class MailServer:
         Raise DeferredDelivery or RefusedDelivery if nothing was sent, for now or for good. Raise UnusableServer if
         nothing was sent and the message is not the cause. Raise DoubtfulDelivery if it may have been sent.
         """
-        sender = message["From"].addresses[0].addr_spec
-        recipients = [each.addr_spec for each in message["To"].addresses]
-        is_international = not "".join((sender, *recipients)).isascii()
+        sender, recipients = _addresses(message, "From")[0], _addresses(message, "To")
+        is_international = not "".join(_addresses(message, *ADDRESSED)).isascii()
         # Seven bits, so that any server can transport it; other parts are encoded anew.
         policy = SMTP.clone(cte_type="7bit", utf8=is_international, refold_source="none")  # refolding breaks long links
         content = message.as_bytes(policy=policy)
+        until = time.monotonic() + _BEFORE_DATA
         try:
             with self._session() as session:
                 session.ehlo_or_helo_if_needed()
+                if is_international:
+                    self._require_smtputf8(session, _addresses(message, "From", "Reply-To"))
                 _accept(session.mail(sender, ["SMTPUTF8"] if is_international else []))
                 for recipient in recipients:
                     _accept(session.rcpt(recipient))
+                if time.monotonic() > until:  # by then another run may take this one for killed
+                    raise smtplib.SMTPServerDisconnected("it took too long")
                 _accept(session.docmd("DATA"), 354)
                 _accept(_send_content(session, content, what, message["Message-ID"]))
                 with suppress(OSError):  # the server has the message, so a failed QUIT is no failure
                     session.quit()
         except OSError as error:  # smtplib's errors are OSErrors too
             failure = DeferredDelivery if _is_temporary(error) else RefusedDelivery
-            raise failure(what, _reason(error)) from None
+            raise failure(what, self._reason(error, sender, *recipients)) from None
 
-    def greet(self) -> None:
-        """Open a session and end it; raise OSError or UnusableServer if that fails."""
-        with self._session() as session:
-            session.noop()
+    def greet(self, ours: list[str]) -> None:
+        """Open a session and end it; raise UnusableServer if that fails, or if the server does not take our addresses."""
+        try:
+            with self._session() as session:
+                session.ehlo_or_helo_if_needed()
+                if not "".join(ours).isascii():
+                    self._require_smtputf8(session, ours)
+        except OSError as error:
+            raise UnusableServer(self.host, self._reason(error)) from None
+
+    def _require_smtputf8(self, session: smtplib.SMTP, ours: list[str]) -> None:
+        """Raise an error where the server has no SMTPUTF8: UnusableServer if it is an address of ours that needs it."""
+        if not session.has_extn("smtputf8"):
+            if not "".join(ours).isascii():
+                raise UnusableServer(self.host, f"for [mail] sender or reply_to {_NO_SMTPUTF8}")
+            raise smtplib.SMTPNotSupportedError(f"the mail server {_NO_SMTPUTF8}")
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
@@ -104,13 +135,26 @@ class MailServer:
         except OSError as error:
             if _is_temporary(error):
                 raise
-            raise UnusableServer(self.host, _reason(error)) from None
+            raise UnusableServer(self.host, self._reason(error)) from None
 
     def _authenticate(self, session: smtplib.SMTP) -> None:
         if self.scheme == "smtp+starttls":
             session.starttls(context=ssl.create_default_context())
         if self.user:
             session.login(self.user, self.password)
+
+    def _reason(self, error: OSError, *addresses: str) -> str:
+        """Return one line that says what went wrong, without the login and without any address."""
+        text = str(error)
+        if isinstance(error, smtplib.SMTPResponseException):
+            reply = error.smtp_error
+            text = f"{error.smtp_code} {reply.decode(errors='replace') if isinstance(reply, bytes) else reply}"
+        user = self.user if "@" in self.user else None
+        return redacted(text, self.password, user, *addresses) or type(error).__name__
+
+
+def _addresses(message: EmailMessage, *names: str) -> list[str]:
+    return [each.addr_spec for name in names if name in message for each in message[name].addresses]
 
 
 def _send_content(session: smtplib.SMTP, content: bytes, what: str, message_id: str) -> tuple[int, bytes]:
@@ -139,13 +183,3 @@ def _is_temporary(error: OSError) -> bool:
     if isinstance(error, smtplib.SMTPException):
         return isinstance(error, smtplib.SMTPServerDisconnected)
     return not isinstance(error, ssl.SSLCertVerificationError)
-
-
-def _reason(error: OSError) -> str:
-    """Return one line that says what went wrong, without any address."""
-    text = str(error)
-    if isinstance(error, smtplib.SMTPResponseException):
-        reply = error.smtp_error
-        text = f"{error.smtp_code} {reply.decode(errors='replace') if isinstance(reply, bytes) else reply}"
-    text = re.sub(r'<?("[^"]*"|[^\s<>"]+)@[^\s<>]+>?', "<address>", text)
-    return " ".join(text.split()) or type(error).__name__

@@ -4,6 +4,7 @@ Requests sends, and urllib3's Retry repeats after errors and rate limits. Both a
 because importing them binds a socket.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from etl.errors import ConfigurationError, RefusedKey, SliceError, UnreachableSource
+from etl.errors import ConfigurationError, RefusedKey, SliceError, UnreachableSource, redacted
 from etl.settings import SecretLookup, Source, require
 
 Patience = Mapping[str, Any]
@@ -34,6 +35,7 @@ HURRY: Patience = {**PATIENCE, "total": 1, "retry_after_max": 5}
 """The retries of a check that only needs to know whether the provider answers."""
 
 _TIMEOUT = (10, 120)
+_LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 _ANSWERED, _WRONG_KEY = 200, (401, 403)
 
 
@@ -87,11 +89,13 @@ def connected(
     from requests.adapters import HTTPAdapter  # noqa: PLC0415
     from urllib3.util import Retry  # noqa: PLC0415
 
-    with Session() as session:
-        try:
-            session.auth = _signature(signed(_key(str(source.secret), lookup)))
-        except ConfigurationError as error:  # one source without its key must not stop the others
-            raise SliceError(name, day, str(error)) from None
+    try:
+        key = _key(str(source.secret), lookup)
+        signature = _signature(signed(key))
+    except ConfigurationError as error:  # one source without its key must not stop the others
+        raise SliceError(name, day, str(error)) from None
+    with Session() as session, _out_of_the_log(key):
+        session.auth = signature
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=Retry(**patience)))
         # The adapter retries until an answer begins. An answer that breaks off is retried here.
@@ -110,6 +114,24 @@ def _key(secret: str, lookup: SecretLookup) -> str:
     if not (text.isascii() and text.isprintable()):
         raise ConfigurationError(f"the secret {secret} holds signs that no key has; set it again")
     return text
+
+
+@contextmanager
+def _out_of_the_log(key: str) -> Iterator[None]:
+    """Take the key out of what urllib3 logs until the block ends: its warnings quote the provider, who may repeat it."""
+
+    def take_out(record: logging.LogRecord) -> bool:
+        record.msg, record.args, record.exc_info = redacted(record.getMessage(), key), (), None
+        return True
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(take_out)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(take_out)
 
 
 def _signature(headers: Mapping[str, str]) -> Callable[[Any], Any]:

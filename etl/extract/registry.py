@@ -85,7 +85,7 @@ def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLooku
             file.seek(0)
             yield file
     except sa.exc.SQLAlchemyError as error:
-        reason = refusal_of(error) if getattr(error, "orig", None) else type(error).__name__
+        reason = refusal_of(error, engine.url.password) if getattr(error, "orig", None) else type(error).__name__
         raise RegistryError(
             f"registry.queries.{table} failed ({reason}); see that [registry] url and the query are right"
         ) from None

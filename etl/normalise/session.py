@@ -22,7 +22,7 @@ from etl import settings, sql
 from etl.errors import QueryError
 
 FOLDER = "normalise"
-_MACROS = ("text", "times", "json", "addresses", "links", "agents", "registry")
+_MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "registry")
 
 Value = bool | str | date | list[str]
 
@@ -63,7 +63,7 @@ def relation(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBP
 
 def define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
     """Create a view named ``stem`` from the file of that stem."""
-    relation(connection, stem).create_view(stem)
+    connection.execute(f"CREATE OR REPLACE VIEW {stem} AS\n{_ready(connection, stem)}")
 
 
 def rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """Run the steps of a report: plan, land the figures, render the files, send the mail."""
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from etl.pipeline.context import Context, now_utc
 from etl.pipeline.nights import is_expected
 from etl.settings import Settings
 
-DOUBTFUL_AFTER = timedelta(hours=1)
+_log = logging.getLogger(__name__)
+
+DOUBTFUL_AFTER = deliver.LONGEST_ATTEMPT
+"""The age from which a claim without an end cannot be at work any more."""
 
 
 @dataclass(frozen=True)
@@ -207,16 +211,18 @@ def make_reports(
     request: ReportRequest,
     output: Path | None,
     report_outcome: Callable[[str | AnalyticsError], None],
+    warn: Callable[[str], None] = _log.warning,
 ) -> int:
     """Render reports from their landed figures, and send them as requested; return how many failed.
 
-    ``report_outcome`` is called with a line or the failure of each report. Without ``output`` the files are stored in the
+    ``report_outcome`` is called with a line or the failure of each report, and ``warn`` with a line for whatever a report
+    had to leave out. Without ``output`` the files are stored in the
     landing, beside the figures.
     """
     failures = 0
     for report in reports:
         try:
-            done = _make(context, report, request, output)
+            done = _make(context, report, request, output, warn)
         except ConfigurationError:
             raise
         except AnalyticsError as error:
@@ -227,11 +233,15 @@ def make_reports(
     return failures
 
 
-def _make(context: Context, report: Report, request: ReportRequest, output: Path | None) -> list[str]:
+def _make(
+    context: Context, report: Report, request: ReportRequest, output: Path | None, warn: Callable[[str], None]
+) -> list[str]:
     # Read once, so that the ledger stores what was rendered, even if the figures are landed again meanwhile.
     document = _landed(context, report.subscription["subscription_id"], report.period.name)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = _render(context, report, document, output or Path(scratch), is_test=request.test_to is not None)
+        folder = (output or Path(scratch)) / report.folder
+        for warning in _render(context, report, document, folder, is_test=request.test_to is not None):
+            warn(f"{report.name}: {warning}")
         done = [str(folder) if output else _keep(context, report, folder)]
         if request.test_to:
             _send_test(context, folder, request.test_to)
@@ -242,8 +252,8 @@ def _make(context: Context, report: Report, request: ReportRequest, output: Path
     return done
 
 
-def _render(context: Context, report: Report, document: Figures, output: Path, *, is_test: bool) -> Path:
-    """Render a report; return the folder with its files.
+def _render(context: Context, report: Report, document: Figures, folder: Path, *, is_test: bool) -> list[str]:
+    """Render a report into a folder; return what the report had to leave out.
 
     A test has no unsubscribe link, because the link would end the mails of the real subscriber.
     """
@@ -254,9 +264,7 @@ def _render(context: Context, report: Report, document: Figures, output: Path, *
         token = deliver.unsubscribe_token(report.subscription["subscription_id"], context.hash_key)
         link = mail.unsubscribe_url.format(token=token)
     options = render.MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
-    folder = output / report.folder
-    render.render(document, folder, mail=options)
-    return folder
+    return render.render(document, folder, mail=options)
 
 
 def _require_mail_on(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The stage render: write the report of one figures document as HTML, PDF, CSV and a mail.
+"""The stage render: write the report of one figures document as HTML, PDF, CSV, XLSX and a mail.
 
 This stage reads only the figures document, which the stage ``statistics`` lands. It uses no warehouse, no network and
 no clock, so the same figures give the same bytes.
@@ -12,18 +12,19 @@ import tempfile
 from pathlib import Path
 
 from etl.figures import Figures
+from etl.render.logo import judged
 from etl.render.mail import MailOptions, message
 from etl.render.page import html
 from etl.render.pdf import to_pdf
-from etl.render.table import recipients_csv
+from etl.render.table import recipients_csv, recipients_xlsx
 
-__all__ = ["MailOptions", "html", "message", "recipients_csv", "render", "to_pdf"]
+__all__ = ["MailOptions", "html", "message", "recipients_csv", "recipients_xlsx", "render", "to_pdf"]
 
 
-def render(figures: Figures, folder: Path, *, mail: MailOptions) -> None:
-    """Write the four files of one report into a folder, and create the folder if it is missing.
+def render(figures: Figures, folder: Path, *, mail: MailOptions) -> list[str]:
+    """Write the five files of one report into a folder, and create the folder if it is missing. Return warnings.
 
-    The files are report.html, report.pdf, recipients.csv and message.eml. All four are rendered before the first is
+    The files are report.html, report.pdf, recipients.csv, recipients.xlsx and message.eml. All are rendered before the first is
     written, and each is replaced in one step. Raise an AnalyticsError if no mail can be sent to the subscription's
     address.
     """
@@ -33,11 +34,14 @@ def render(figures: Figures, folder: Path, *, mail: MailOptions) -> None:
         "report.html": page.encode(),
         "report.pdf": report_pdf,
         "recipients.csv": table,
+        "recipients.xlsx": recipients_xlsx(figures),
         "message.eml": message(figures, report_pdf, table, mail).as_bytes(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         _write(folder / name, content)
+    left_out = judged(figures["issuer"]["logo"]).left_out
+    return [f"the report is without the issuer's logo: {left_out}; have a simpler one made"] if left_out else []
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -57,18 +57,15 @@ class Formatter:
 
     def local_day(self, moment: str) -> str:
         """Return the local day of an instant (UTC text): 2 Dec 2026."""
-        return format_date(self._local(moment).date(), "medium", self.locale)
+        return format_date(self.local(moment).date(), "medium", self.locale)
 
     def moment(self, moment: str) -> str:
         """Return the local day and time of an instant (UTC text): 2 Dec 2026, 03:14."""
-        clock = format_skeleton("Hm", self._local(moment), tzinfo=self.zone, locale=self.locale)
+        clock = format_skeleton("Hm", self.local(moment), tzinfo=self.zone, locale=self.locale)
         return f"{self.local_day(moment)}, {clock}"
 
-    def stamp(self, moment: str | None) -> str:
-        """Return an instant (UTC text) with the local offset, 2026-12-02T03:14:00+01:00; empty text for None."""
-        return self._local(moment).isoformat() if moment else ""
-
-    def _local(self, moment: str) -> datetime:
+    def local(self, moment: str) -> datetime:
+        """Return an instant (UTC text) in the subscription's zone."""
         return datetime.fromisoformat(moment).astimezone(self.zone)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from email.errors import HeaderParseError
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -10,6 +10,7 @@ from typing import Any
 
 import css_inline
 
+from etl import mailbox
 from etl.errors import AnalyticsError
 from etl.figures import Figures, Subscription
 from etl.render.formatter import formatter, without_controls
@@ -18,6 +19,7 @@ from etl.render.page import context, environment
 MOST_BYTES = 5_000_000  # of both attachments together: many servers refuse 10 MB, and base64 adds a third
 MOST_LISTED = 25  # certificates in the mail's table: Gmail cuts a mail at 102 KB
 _LONGEST_NAME = 60  # characters of an issuer's name in the subject
+_ADDRESSED = ("From", "To", "Reply-To")
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,23 @@ class MailOptions:
 
 
 class _MailPolicy(EmailPolicy):
-    """SMTP's line ends, and List-Unsubscribe on one line, since Python folds a long URL into one that does not work."""
+    """SMTP's line ends, and List-Unsubscribe on one line, since Python folds a long URL into one that does not work.
+
+    Python's own folding may also lose the quotes of a name, and encode a part of an address.
+    """
 
     def fold(self, name: str, value: Any) -> str:
         """Return a header as it is sent."""
         if name.lower() == "list-unsubscribe":
             return f"{name}: {value}{self.linesep}"
+        if name in _ADDRESSED:
+            return f"{name}: {_written(value.addresses[0], self.linesep)}{self.linesep}"
         # Python leaves the first line empty if the text just fits on the next; the subject would begin with a blank.
         return str(super().fold(name, value)).replace(f"{name}:{self.linesep} ", f"{name}: ", 1)
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         """Return the same as bytes."""
-        return self.fold(name, value).encode("ascii", "surrogateescape")
+        return self.fold(name, value).encode("utf-8", "surrogateescape")
 
 
 def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) -> EmailMessage:
@@ -85,20 +92,28 @@ def _words(figures: Figures, mail: MailOptions, is_attached: bool) -> dict[str, 
 
 
 def _address(made: EmailMessage, subscription: Subscription, mail: MailOptions) -> None:
-    made["From"] = mail.sender
+    made["From"] = mailbox.parse(mail.sender)
     try:
-        made["To"] = Address(addr_spec=subscription["email"])
-    except (ValueError, IndexError, HeaderParseError):  # their messages contain the address
+        made["To"] = mailbox.parse_address(subscription["email"])
+    except ValueError:
         raise AnalyticsError(
             f"no mail can be sent to the address of subscription {subscription['subscription_id']}; "
             "correct it in the registry"
         ) from None
     if mail.reply_to:
-        made["Reply-To"] = mail.reply_to
+        made["Reply-To"] = mailbox.parse(mail.reply_to)
     if mail.unsubscribe_url:
         made["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
         made["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     made["Auto-Submitted"] = "auto-generated"
+
+
+def _written(address: Address, linesep: str) -> str:
+    """Return a mailbox as a header has it. Only an address that needs SMTPUTF8 has letters beyond ASCII."""
+    if address.display_name.isascii():
+        return str(address)
+    words = Header(address.display_name, "utf-8", maxlinelen=60).encode(linesep=linesep)
+    return f"{words} <{address.addr_spec}>"
 
 
 def _fix_boundaries(made: EmailMessage, content: str) -> None:

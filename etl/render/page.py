@@ -11,19 +11,22 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etl import resources
-from etl.figures import CertificateFigures, Counts, Figures, Recipient
+from etl.figures import CertificateFigures, Counts, Figures, Parts, Recipient
 from etl.render.colours import palette
 from etl.render.formatter import Formatter, formatter, without_controls
+from etl.render.logo import judged
 
 TEMPLATES = resources.folder("report_templates")
-MOST_ROWS = 40  # of one certificate; a thousand rows take WeasyPrint five seconds, and the CSV has them all
+MOST_ROWS = 40  # bounced recipients of one certificate; the CSV has them all
+MOST_NAMED = 2  # recipients of each reminder
+_REMINDERS = ("remind_to_open", "remind_to_claim", "remind_to_share")
+MOST_TODOS = 3  # on the first page; the others are named in a line
 FEWEST_FOR_RATES = 5  # recipients: a rate over fewer says nothing, so the report prints only counts
 
 Row = dict[str, Any]
 
-_TO_REMIND = ("opened", "clicked")  # the status of recipients who may still claim
+_LEAST_DIFFERENCE = 0.005  # half a point: a second rate that differs by less says nothing
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
-_LOGOS = ("data:image/png", "data:image/svg+xml")
 
 
 def html(figures: Figures) -> str:
@@ -43,34 +46,38 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         _page(one, rows[one["certificate_id"]], colours.ring) | {"anchor": f"certificate-{number}"}
         for number, one in enumerate(figures["certificates"], start=1)
     ]
-    logo = figures["issuer"]["logo"] or ""
     return figures | {
         "certificates": certificates,
-        "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"])},
-        "worst": max(certificates, key=lambda one: one["bounced_count"], default=None),
-        "to_remind": sum(row["status"] in _TO_REMIND for row in figures["recipients"]),
+        "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"]), "known": _known(figures["totals"])},
+        "first_todos": figures["todos"][:MOST_TODOS],
+        "other_todos": figures["todos"][MOST_TODOS:],
         "palette": colours,
         "language": formats.language,
-        "logo": logo if logo.startswith(_LOGOS) else None,
+        "logo": judged(figures["issuer"]["logo"]).shown,
     }
 
 
 def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: tuple[str, ...]) -> Row:
-    """Return a certificate with the rows that its page shows: bounced recipients first, at most ``MOST_ROWS`` in all."""
+    """Return a certificate with the rows that its page shows: at most ``MOST_ROWS`` bounced, and the head of each reminder."""
     bounced = [row for row in rows if row["is_bounced"]]
-    others = [row for row in rows if not row["is_bounced"]]
     shares = sorted(certificate["shares"].items(), key=lambda share: (-share[1], share[0]))
-    slices = _slices(shares, ring_colours)
+    segments = _segments(shares, ring_colours)
     has_rates, reasons = _has_rates(certificate), certificate["machine_reasons"]
     return certificate | {
         "has_rates": has_rates,
-        "shares": slices,
-        "ring": _ring(slices) if slices and has_rates else None,
+        "known": _known(certificate),
+        "shares": segments,
+        "ring": _ring(segments) if segments and has_rates else None,
         "machine_rules": {"opened": _rules(reasons["opened"]), "clicked": _rules(reasons["clicked"])},
         "bounced_rows": bounced[:MOST_ROWS],
-        "other_rows": others[: max(0, MOST_ROWS - len(bounced))],
-        "other_count": len(others),
+        "reminders": [_reminder(todo, rows) for todo in _REMINDERS if todo in certificate["todos"]],
     }
+
+
+def _reminder(todo: str, rows: list[Recipient]) -> Row:
+    """Return a reminder with the recipients that it names; the list has the others."""
+    chosen = [row for row in rows if row["todo"] == todo]
+    return {"todo": todo, "recipients_count": len(chosen), "rows": chosen[:MOST_NAMED]}
 
 
 def _has_rates(counts: Counts) -> bool:
@@ -78,8 +85,24 @@ def _has_rates(counts: Counts) -> bool:
     return not 0 < counts["recipients_count"] < FEWEST_FOR_RATES
 
 
-def _slices(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row]:
-    """Return the slices of the ring chart, largest first. Slices beyond the last colour all have that colour."""
+def _known(parts: Parts) -> dict[str, float]:
+    """Return the rates among those whose mail the logs can know, where they differ by over half a point."""
+    rates = {
+        "claimed": (parts["claimed_rate"], parts["known_claimed_rate"]),
+        "shared_or_downloaded": (parts["shared_or_downloaded_rate"], parts["known_shared_or_downloaded_rate"]),
+        "added_to_linkedin": (parts["added_to_linkedin_rate"], parts["known_added_to_linkedin_rate"]),
+        "opened": (parts["opened_rate"], parts["known_opened_rate"]),
+        "clicked": (parts["clicked_rate"], parts["known_clicked_rate"]),
+    }
+    return {
+        name: known
+        for name, (rate, known) in rates.items()
+        if rate is not None and known is not None and abs(known - rate) > _LEAST_DIFFERENCE
+    }
+
+
+def _segments(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row]:
+    """Return the segments of the ring chart, largest first. Segments beyond the last colour all have that colour."""
     total = sum(count for _, count in shares)
     painted = colours + colours[-1:] * len(shares)
     return [
@@ -94,11 +117,11 @@ def _rules(counts: dict[str, int]) -> list[Row]:
     return [{"name": name, "count": count} for name, count in ranked]
 
 
-def _ring(slices: list[Row]) -> str:
+def _ring(segments: list[Row]) -> str:
     """Return the ring chart of shares as the data URL of an SVG. The page itself has the labels, beside the chart."""
     chart = json.loads((TEMPLATES / "charts" / "ring.vl.json").read_text())
     chart["data"]["values"] = [
-        {"position": i, "count": one["count"], "colour": one["colour"]} for i, one in enumerate(slices)
+        {"position": i, "count": one["count"], "colour": one["colour"]} for i, one in enumerate(segments)
     ]
     svg = vl_convert.vegalite_to_svg(chart, allowed_base_urls=[])
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

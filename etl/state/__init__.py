@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -17,14 +17,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool
 
 from etl import settings
-from etl.errors import ConfigurationError, StateError
+from etl.errors import ConfigurationError, StateError, refusal_of
 from etl.periods import Period
 from etl.state import tables
 
 Status = Literal["baseline", "superseded", "claimed", "deferred", "sent", "failed"]
 """The status of a period in the ledger.
 
-``baseline`` and ``superseded`` periods are not sent automatically. A ``claimed`` one is being sent, or in doubt. A
+``baseline`` and ``superseded`` periods are not sent automatically. A ``claimed`` one is being sent, or in doubt: it is in doubt
+once it has an end (``completed_at``), or when no attempt can last so long. A
 ``deferred`` one was refused for now, and the next run tries again. The others are ``sent``, or ``failed``: refused for good.
 """
 
@@ -90,13 +91,15 @@ class State:
         figures: str,
         at: datetime,
         takes_over: str | None = None,
+        killed_before: datetime | None = None,
     ) -> str | None:
         """Claim the right to send a period; return the Message-ID to send under, or None where it must not be sent.
 
         The claim is one statement, so that only one of several claimers gets it. The Message-ID is that of an earlier,
         deferred attempt where there is one, else the new one. None means that the period was sent, failed for good, or is
         claimed by another process. A resend claims such a row by its Message-ID, ``takes_over``. The claim changes the
-        Message-ID, so a second resend with the same ``takes_over`` gets None.
+        Message-ID, so a second resend with the same ``takes_over`` gets None. A claim that has no end and was not made
+        before ``killed_before`` may be at work, and is not taken over.
         """
         new = self._insert(tables.DELIVERIES).values(
             **_row(subscription_id, period, "claimed"),
@@ -105,6 +108,7 @@ class State:
             claimed_at=at,
             attempts=1,
         )
+        is_free = (_DELIVERY.status != "claimed") | _is_in_doubt(killed_before or at + timedelta.resolution)
         deferred = sa.case((_DELIVERY.status == "deferred", _DELIVERY.message_id))
         statement = new.on_conflict_do_update(
             index_elements=tables.DELIVERIES.primary_key.columns,
@@ -115,7 +119,7 @@ class State:
                 "completed_at": None,
                 "error": None,
             },
-            where=_DELIVERY.status.in_(_UNSENT) | (_DELIVERY.message_id == takes_over),
+            where=_DELIVERY.status.in_(_UNSENT) | ((_DELIVERY.message_id == takes_over) & is_free),
         ).returning(_DELIVERY.message_id)
         with self._transaction() as connection:
             return connection.execute(statement).scalar()
@@ -124,13 +128,16 @@ class State:
         self,
         subscription_id: str,
         period: Period,
-        status: Literal["sent", "deferred", "failed"],
+        status: Literal["claimed", "sent", "deferred", "failed"],
         *,
         message_id: str,
         at: datetime,
         error: str | None = None,
     ) -> None:
-        """Record the end of a claimed delivery. Change nothing where a resend has taken the claim over."""
+        """Record the end of a claimed delivery. Change nothing where a resend has taken the claim over.
+
+        A delivery that ended in doubt stays ``claimed``, with the time of its end.
+        """
         claimed = _is(subscription_id, period.name) & (_DELIVERY.message_id == message_id)
         ended = sa.update(tables.DELIVERIES).where(claimed).values(status=status, completed_at=at, error=error)
         with self._transaction() as connection:
@@ -169,8 +176,11 @@ class State:
         return {delivery.subscription_id: delivery for delivery in rows}
 
     def doubtful(self, claimed_before: datetime) -> list[Delivery]:
-        """Return the deliveries that were claimed before an instant and never completed: they may have been sent or not."""
-        return self._deliveries((_DELIVERY.status == "claimed") & (_DELIVERY.claimed_at < claimed_before))
+        """Return the deliveries that may have been sent or not: those that ended so, and those without an end.
+
+        One without an end that was not claimed before that instant does not count: it may be at work.
+        """
+        return self._deliveries(_is_in_doubt(claimed_before))
 
     def last_sent(self, subscription_id: str, before: datetime) -> tuple[str, str] | None:
         """Return name and figures (JSON text) of the latest sent period that ended before an instant, or None."""
@@ -264,8 +274,8 @@ class State:
             raise self._unusable(error) from None
 
     def _unusable(self, error: sa.exc.DBAPIError) -> StateError:
-        reason = str(error.orig).strip().split("\n")[0]
-        return StateError(self._engine.url.render_as_string(hide_password=True), reason)
+        url = self._engine.url
+        return StateError(url.render_as_string(hide_password=True), refusal_of(error, url.password))
 
 
 def _row(subscription_id: str, period: Period, status: Status) -> dict[str, Any]:
@@ -279,3 +289,9 @@ def _row(subscription_id: str, period: Period, status: Status) -> dict[str, Any]
 
 def _is(subscription_id: str, period: str) -> sa.ColumnElement[bool]:
     return (_DELIVERY.subscription_id == subscription_id) & (_DELIVERY.period == period)
+
+
+def _is_in_doubt(claimed_before: datetime) -> sa.ColumnElement[bool]:
+    """Tell of claims whether they ended in doubt, or were made so early that their run must have been killed."""
+    has_no_sender = _DELIVERY.completed_at.is_not(None) | (_DELIVERY.claimed_at < claimed_before)
+    return (_DELIVERY.status == "claimed") & has_no_sender

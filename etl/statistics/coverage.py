@@ -117,7 +117,14 @@ def _missing(source: str, day: date) -> Row:
     return nothing | dict.fromkeys(counts, 0) | {"loaded_at": None}
 
 
-def quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: Waivers, today: date) -> Row:
+def quality(
+    warehouse: Warehouse,
+    settings: Settings,
+    period: Period,
+    waivers: Waivers,
+    today: date,
+    mail_sources: Collection[str],
+) -> Row:
     """Return what the figures rest on, over every UTC day that begins before the period's end.
 
     ``whole_through`` is how far the data reach, whatever was loaded last; ``sources`` says it of each source. A period is
@@ -135,6 +142,7 @@ def quality(warehouse: Warehouse, settings: Settings, period: Period, waivers: W
         "is_whole": is_whole,
         "is_complete": is_whole and all(start <= period.start_at.date() for start in starts.values()),
         "logs_begin": max(starts.values(), default=None),
+        "mail_logs_begin": mail_logs_begin(warehouse, settings, mail_sources),
         "whole_through": max(reached.values(), default=None) if through == FOR_EVER else through,
         "last_loaded_at": warehouse.rows("last_load")[0]["last_loaded_at"],
         "sources": [

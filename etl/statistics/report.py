@@ -82,7 +82,9 @@ def figures(
             "issuer": issuer[0],
             "period": _described(period),
             "counts_share_links": settings.credential.count_share_links,
-            "quality": quality(warehouse, settings, period, background.waivers, background.today),
+            "quality": quality(
+                warehouse, settings, period, background.waivers, background.today, background.mail_sources
+            ),
             "since": former and former.name,
             "totals": warehouse.rows("totals", **parts)[0],
             "todos": warehouse.rows("todo_totals", **todos),

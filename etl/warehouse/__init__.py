@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -118,7 +119,9 @@ class Warehouse:
             self._delete("touched_identities", _ALL, {})
 
     def refresh(self, rules: str, **parameters: Any) -> None:
-        """Recompute the stored figures of the stale certificates, or of all certificates if the rules changed."""
+        """Recompute the stored figures of the stale certificates, or of all if the rules or their queries changed."""
+        queries = "".join(self._query(stem).text for stem in _FIGURES.values())
+        rules = f"{rules} {sha256(queries.encode()).hexdigest()}"
         is_changed = {"rules": rules} not in self.rows("held_rules")
         with self._writing():
             if is_changed:
@@ -139,6 +142,12 @@ class Warehouse:
                     self._engine.create(self._connection, sql.read("schema", table).text)
                 if "privacy" in missing:
                     self._insert("privacy", "privacy", key_fingerprint=key_fingerprint)
+        for table in sorted(sql.tables()):
+            if set(self._columns(table)) != sql.columns(table):
+                raise WarehouseError(
+                    f"the warehouse's table {table} was made by another release; rebuild: empty the warehouse and run"
+                    " nightly --from-landing over all days"
+                )
         if {"key_fingerprint": key_fingerprint} not in self.rows("held_key"):
             raise WarehouseError(
                 "the warehouse was made with another key of addresses; bring the former key back,"
@@ -201,7 +210,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
     try:
         connection = engine.connect(url)
     except DBAPIError as error:
-        reason = refusal_of(error)
+        reason = refusal_of(error, url.password)
         raise WarehouseError(f"the warehouse cannot be opened ({reason}); check warehouse.url and its secret") from None
     with connection:
         opened = Warehouse(connection, engine)
@@ -209,7 +218,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
             opened.prepare(key_fingerprint)
             yield opened
         except (DBAPIError, psycopg.Error) as error:
-            reason = refusal_of(error)
+            reason = refusal_of(error, url.password)
             raise WarehouseError(
                 f"the warehouse gave up ({reason}); nothing was changed, mend the cause and run again"
             ) from None

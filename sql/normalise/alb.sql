@@ -33,6 +33,7 @@ SELECT
     document,
     document AS record,
     COALESCE(LEN(answer) = 13 AND LEN(creation) IN (3, 4) AND REGEXP_FULL_MATCH(answer[9], '\d{3}|-'), FALSE) AS is_readable,
+    CAST(NULL AS VARCHAR) AS reject,
     iso_time(creation[3]) AS occurred_at,
     SPLIT_PART(request, ' ', 1) AS method,
     CASE WHEN REGEXP_MATCHES(request, '^[A-Z]+ \S+ HTTP/[\d.]+$') THEN SPLIT_PART(request, ' ', 2) END AS target,

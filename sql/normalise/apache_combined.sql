@@ -37,6 +37,7 @@ SELECT
     document,
     document AS record,
     field.status != '' AS is_readable,
+    CAST(NULL AS VARCHAR) AS reject,
     clf_time(field.moment) AS occurred_at,
     SPLIT_PART(field.request, ' ', 1) AS method,
     CASE WHEN REGEXP_MATCHES(field.request, '^[A-Z]+ \S+( HTTP/[\d.]+)?$') THEN SPLIT_PART(field.request, ' ', 2) END AS target,

@@ -2,8 +2,8 @@
 --
 -- Grain   one row per event
 -- Reads   records
--- Counts  the time is ts_epoch, which is UTC, or a date with an offset. ts, ts_event and a date without an offset follow the
---         account's time zone and are not read. The report spells some events differently from the webhook. Both spellings get
+-- Counts  the time is ts_epoch, which is UTC. Where it is missing, ts_event, ts and date are read in this order. They may be off
+--         by the account's time zone, but an event with such a time is better than none. The report spells some events differently from the webhook. Both spellings get
 --         one name, so that both records have one key. id identifies the webhook, not the event. The header X-Mailin-custom is
 --         metadata where it is a JSON object. An empty report may be {} and is ignored.
 --         developers.brevo.com/docs/transactional-webhooks, developers.brevo.com/reference/get-email-event-report
@@ -21,8 +21,8 @@ parsed_events AS (
         TRY(JSON_TRANSFORM(
             record,
             '{
-                "event": "VARCHAR", "email": "VARCHAR", "ts_epoch": "VARCHAR", "date": "VARCHAR", "message-id": "VARCHAR",
-                "messageId": "VARCHAR", "link": "VARCHAR", "reason": "VARCHAR", "user_agent": "VARCHAR", "tag": "VARCHAR",
+                "event": "VARCHAR", "email": "VARCHAR", "ts_epoch": "VARCHAR", "ts_event": "VARCHAR", "ts": "VARCHAR",
+                "date": "VARCHAR", "message-id": "VARCHAR", "messageId": "VARCHAR", "link": "VARCHAR", "reason": "VARCHAR", "user_agent": "VARCHAR", "tag": "VARCHAR",
                 "tags": "VARCHAR", "X-Mailin-custom": "VARCHAR"
             }'
         )) AS event
@@ -42,8 +42,7 @@ named_events AS (
             'unsubscribed': 'unsubscribe'
         }[LOWER(event.event)], LOWER(event.event)) AS name,
         COALESCE(
-            epoch_time(event.ts_epoch, 1000),
-            CASE WHEN REGEXP_MATCHES(event.date, '\d(?:Z|[+-]\d\d(?::?\d\d)?)\s*$') THEN iso_time(event.date) END
+            epoch_time(event.ts_epoch, 1000), epoch_time(event.ts_event, 1000000), epoch_time(event.ts, 1000000), iso_time(event.date)
         ) AS occurred_at,
         COALESCE(event."message-id", event."messageId") AS message_id
     FROM parsed_events

@@ -4,7 +4,9 @@
 -- Reads   raw_events
 -- Counts  outcome is event, reject (reason says why) or ignored. Records that repeat an event_key are still events here; repeats
 --         finds them. Where several rules recognise a machine, the reason is the first of provider_flag, method, proxy_ua,
---         scanner_ua, crawler_ua. Free text is redacted. Only email holds an address, and email is not landed.
+--         scanner_ua, crawler_ua. Free text is redacted. Only email holds an address, and email is not landed. A class that
+--         the row's codes contradict is corrected. A deferred mail is soft, because it is tried again: there a code 5.1.x,
+--         which says that it never will be, is left out.
 WITH trimmed_records AS (
     SELECT
         *,
@@ -48,7 +50,7 @@ checked_records AS (
             WHEN NOT is_readable THEN 'does not parse'
             WHEN is_ignored THEN NULL
             WHEN reject IS NOT NULL THEN reject
-            WHEN event_type IS NULL THEN 'no event type'
+            WHEN event_type IS NULL THEN COALESCE(missing('event', record), 'no event type')
             WHEN occurred_at IS NULL OR occurred_at < TIMESTAMP '2010-01-01' OR occurred_at >= GETVARIABLE('time_limit') THEN 'no usable time'
             WHEN
                 event_type != 'unknown' AND NOT GETVARIABLE('is_pixel')
@@ -56,11 +58,22 @@ checked_records AS (
                 THEN 'neither recipient id, message id nor address'
         END AS reason
     FROM identified_records
+),
+
+coded_records AS (
+    SELECT
+        *,
+        smtp_code(smtp_code, reply_text) AS printed_smtp_code,
+        CASE
+            WHEN event_type = 'deferred' AND STARTS_WITH(enhanced_code(enhanced_code, reply_text), '5.1.') THEN NULL
+            ELSE enhanced_code(enhanced_code, reply_text)
+        END AS printed_enhanced_code
+    FROM checked_records
 )
 
 SELECT
     CASE WHEN reason IS NOT NULL THEN 'reject' WHEN is_ignored THEN 'ignored' ELSE 'event' END AS outcome,
-    reason,
+    redacted(reason) AS reason,
     file,
     document,
     record,
@@ -75,13 +88,10 @@ SELECT
     channel,
     redacted_link(link) AS url,
     redacted(agent) AS user_agent,
-    bounce_class,
+    coherent_class(bounce_class, printed_smtp_code, printed_enhanced_code) AS bounce_class,
     reject_reason,
-    COALESCE(nullif_blank(smtp_code), NULLIF(REGEXP_EXTRACT(reply_text, '^(\d{3})(?:\D|$)', 1), '')) AS smtp_code,
-    COALESCE(
-        NULLIF(REGEXP_EXTRACT(enhanced_code, '^\s*(\d\.\d{1,3}\.\d{1,3})', 1), ''),
-        NULLIF(REGEXP_EXTRACT(reply_text, '(?:^|[^\d.])([245]\.\d{1,3}\.\d{1,3})(?:[^\d.]|\.?$)', 1), '')
-    ) AS enhanced_code,
+    printed_smtp_code AS smtp_code,
+    printed_enhanced_code AS enhanced_code,
     redacted(nullif_blank(mta_response)) AS mta_response,
     machine_rule IS NOT NULL AS is_machine,
     machine_rule AS machine_reason,
@@ -97,4 +107,4 @@ SELECT
     CASE WHEN event_type = 'clicked' THEN LEFT(MD5(redacted_link(unwrapped_link)), 8) END AS link_key,
     CASE WHEN event_type = 'clicked' THEN link_channel(unwrapped_link) END AS link_channel,
     COALESCE(is_opt_out(unwrapped_link), FALSE) AS is_opt_out_link
-FROM checked_records
+FROM coded_records

@@ -25,7 +25,11 @@ WITH parsed_requests AS (
 timed_requests AS (
     SELECT
         *,
-        TRIM(COALESCE(field.EdgeStartTimestamp, field.EdgeEndTimestamp)) AS moment
+        TRIM(COALESCE(nullif_blank(field.EdgeStartTimestamp), field.EdgeEndTimestamp)) AS moment,
+        CASE
+            WHEN field.ClientRequestURI IS NULL THEN missing('request', record)
+            WHEN field.EdgeResponseStatus IS NULL THEN missing('status', record)
+        END AS reject
     FROM parsed_requests
 )
 
@@ -33,7 +37,8 @@ SELECT
     file,
     document,
     record,
-    field.ClientRequestURI IS NOT NULL AND field.EdgeResponseStatus IS NOT NULL AS is_readable,
+    reject IS NOT NULL OR (field.ClientRequestURI IS NOT NULL AND field.EdgeResponseStatus IS NOT NULL) AS is_readable,
+    reject,
     CASE
         WHEN REGEXP_FULL_MATCH(moment, '\d{17,19}') THEN MAKE_TIMESTAMP(TRY_CAST(moment AS BIGINT) // 1000)
         WHEN REGEXP_FULL_MATCH(moment, '\d{1,11}(\.\d+)?') THEN epoch_time(moment, 1000000)

@@ -103,7 +103,12 @@ decoded_requests AS (
         field."cs-uri-stem" AS stem,
         REGEXP_REPLACE(COALESCE(nullif_blank(field."cs-uri-query"), ''), '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS query,
         REGEXP_REPLACE(field."cs(User-Agent)", '%25([0-9A-Fa-f]{2})', '%\1', 'g') AS agent,
-        CONCAT_WS(' ', field.date, field.time) AS moment
+        CONCAT_WS(' ', field.date, field.time) AS moment,
+        CASE
+            WHEN field."cs-uri-stem" IS NULL THEN missing('request', record)
+            WHEN field."cs-method" IS NULL THEN missing('method', record)
+            WHEN field."sc-status" IS NULL THEN missing('status', record)
+        END AS reject
     FROM parsed_requests
 )
 
@@ -111,7 +116,8 @@ SELECT
     file,
     document,
     record,
-    method IS NOT NULL AND stem IS NOT NULL AND field."sc-status" IS NOT NULL AS is_readable,
+    reject IS NOT NULL OR (method IS NOT NULL AND stem IS NOT NULL AND field."sc-status" IS NOT NULL) AS is_readable,
+    reject,
     COALESCE(epoch_time(field."timestamp(ms)", 1000), iso_time(moment), epoch_time(field.timestamp, 1000000)) AS occurred_at,
     method,
     CASE WHEN nullif_blank(stem) IS NOT NULL THEN REPLACE(stem || '?' || query, '\', '%5C') END AS target,

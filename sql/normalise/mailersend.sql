@@ -37,7 +37,7 @@ named_events AS (
     SELECT
         *,
         LOWER(COALESCE(nullif_blank(event.data.type), REGEXP_REPLACE(event.type, '^activity\.', ''))) AS name,
-        COALESCE(event.data.created_at, event.created_at) AS moment,
+        COALESCE(nullif_blank(event.data.created_at), event.created_at) AS moment,
         COALESCE(event.data.email.recipient.email, event.data.recipient) AS email,
         COALESCE(event.data.email.message.id, event.data.message_id) AS message_id,
         COALESCE(event.data.morph.url, event.data.meta.url) AS url

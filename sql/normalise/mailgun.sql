@@ -121,7 +121,10 @@ SELECT
         WHEN event_type = 'deferred' THEN 'soft'
         WHEN event_type != 'bounced' THEN NULL
         WHEN event.reason = 'espblock' THEN 'block'
-        WHEN STARTS_WITH(status.code, '5') AND REGEXP_MATCHES(status.message, '(?i)policy|spam|block|blacklist|reputation|dmarc|unsolicited') THEN 'block'
+        WHEN
+            STARTS_WITH(COALESCE(nullif_blank(status.code), reply(status.message)), '5')
+            AND REGEXP_MATCHES(status.message, '(?i)policy|spam|block|blacklist|reputation|dmarc|unsolicited')
+            THEN 'block'
         ELSE 'hard'
     END AS bounce_class,
     CASE

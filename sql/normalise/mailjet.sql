@@ -41,7 +41,10 @@ named_events AS (
             WHEN LOWER(event."Status") IN ('sent', 'opened', 'clicked', 'spam', 'unsub') THEN 'sent'
         END AS name,
         event.event IS NULL AND event."Status" IS NOT NULL AS is_message,
-        COALESCE(event."OpenedAt", event."ClickedAt", event."BouncedAt", CASE WHEN event."Status" IS NOT NULL THEN event."ArrivedAt" END) AS pulled_time,
+        COALESCE(
+            nullif_blank(event."OpenedAt"), nullif_blank(event."ClickedAt"), nullif_blank(event."BouncedAt"),
+            CASE WHEN event."Status" IS NOT NULL THEN event."ArrivedAt" END
+        ) AS pulled_time,
         CASE
             WHEN event."StateID" IS NULL THEN nullif_blank(LOWER(event.error))
             ELSE [

@@ -71,7 +71,7 @@ SELECT
         WHEN name IN ('soft bounce', 'soft_bounce', 'suspension') THEN 'soft'
         WHEN name != 'bounce' THEN NULL
         WHEN category IN ('block', 'content', 'spam', 'spam_gmail', 'serverpolicy', 'badsender', 'relayfail') THEN 'block'
-        WHEN category IN ('transientfail', 'greylisting', 'timeout', 'overquota') OR STARTS_WITH(event.response_code, '4') THEN 'soft'
+        WHEN category IN ('transientfail', 'greylisting', 'timeout', 'overquota') THEN 'soft'
         ELSE 'hard'
     END AS bounce_class,
     MAP_EXTRACT_VALUE(MAP {

@@ -14,7 +14,7 @@ WITH request_paths AS (
 checked_requests AS (
     SELECT
         *,
-        COALESCE(
+        reject IS NULL AND COALESCE(
             method NOT IN ('GET', 'HEAD', 'POST')
             OR SPLIT_PART(path_and_query, '?', 1) != GETVARIABLE('pixel_path')
             OR status NOT IN ('200', '204', '206', '301', '302', '304'),
@@ -75,6 +75,7 @@ SELECT
     is_readable,
     is_ignored,
     CASE
+        WHEN reject IS NOT NULL THEN reject
         WHEN NOT is_readable OR is_ignored THEN NULL
         WHEN REGEXP_MATCHES(CONCAT(field.e, field.c, field.r, field.ch, field.m, field.n), '\p{Cc}') THEN 'a value with a control character'
         WHEN GREATEST(LENGTH(field.e), LENGTH(field.c), LENGTH(field.r), LENGTH(field.ch), LENGTH(field.m), LENGTH(field.n)) > 128

@@ -98,7 +98,9 @@ named_events AS (
                 'ChallengeVerification': 'autoresponded'
             }[name], 'unknown')
         END AS event_type,
-        iso_time(COALESCE(step.ReceivedAt, event.DeliveredAt, event.BouncedAt, event.ReceivedAt, event.ChangedAt)) AS occurred_at,
+        COALESCE(
+            iso_time(step.ReceivedAt), iso_time(event.DeliveredAt), iso_time(event.BouncedAt), iso_time(event.ReceivedAt), iso_time(event.ChangedAt)
+        ) AS occurred_at,
         COALESCE(step.Recipient, nullif_blank(event.Email), event.Recipient) AS email,
         COALESCE(event.OriginalLink, step.Details.Link) AS url
     FROM message_events

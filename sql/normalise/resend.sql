@@ -3,8 +3,9 @@
 -- Grain   one row per event
 -- Reads   records
 -- Counts  a mail to several recipients has an event for each of them. Such an event does not name its recipient, so it has no
---         address. data.created_at is the time of the mail, created_at that of the event. Resend's tags are pairs, so they are
---         metadata and take precedence over a header X-Metadata. The words of a header X-Tags are tags.
+--         address. data.created_at is the time of the mail, created_at that of the event. An open or click has a time of its
+--         own, too, which is read where created_at is missing. Resend's tags are pairs, so they are metadata and take precedence
+--         over a header X-Metadata. The words of a header X-Tags are tags.
 --         resend.com/docs/webhooks/event-types, resend.com/docs/webhooks/emails/bounced
 WITH parsed_events AS (
     SELECT
@@ -16,7 +17,8 @@ WITH parsed_events AS (
                 "data": {
                     "email_id": "VARCHAR", "to": ["VARCHAR"], "cc": ["VARCHAR"], "bcc": ["VARCHAR"], "tags": "VARCHAR",
                     "headers": [{"name": "VARCHAR", "value": "VARCHAR"}],
-                    "click": {"link": "VARCHAR", "userAgent": "VARCHAR"}, "open": {"userAgent": "VARCHAR"},
+                    "click": {"link": "VARCHAR", "userAgent": "VARCHAR", "timestamp": "VARCHAR"},
+                    "open": {"userAgent": "VARCHAR", "timestamp": "VARCHAR"},
                     "bounce": {"message": "VARCHAR", "type": "VARCHAR", "subType": "VARCHAR", "diagnosticCode": ["VARCHAR"]}
                 }
             }'
@@ -93,7 +95,7 @@ SELECT
             'email.complained': 'complained'
         }[name], 'unknown')
     END AS event_type,
-    iso_time(event.created_at) AS occurred_at,
+    COALESCE(iso_time(event.created_at), iso_time(event.data.click.timestamp), iso_time(event.data.open.timestamp)) AS occurred_at,
     svix_id AS event_key,
     CASE
         WHEN nullif_blank(svix_id) IS NULL

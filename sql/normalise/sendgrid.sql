@@ -3,7 +3,8 @@
 -- Grain   one row per record; for the API's details of a mail one per event, for its list of mails one per mail
 -- Reads   records
 -- Counts  the webhook merges custom arguments into the event, so every key that is not SendGrid's is metadata. The API keeps
---         custom arguments apart. A delayed bounce has no sg_message_id: smtp-id is its message id. SendGrid never tried a
+--         custom arguments apart. A delayed bounce has no sg_message_id: smtp-id is its message id. The sg_message_id of a
+--         dropped mail may begin with a host (filter0199p1las1): smtp-id then has the id before its @. SendGrid never tried a
 --         dropped mail, unless the reason is Invalid or Expired. Three things from the API are ignored: its list of mails, which
 --         holds no events; the event received; and events from the slice's time limit on.
 --         twilio.com/docs/sendgrid/for-developers/tracking-events/event, twilio.com/docs/sendgrid/api-reference/email-logs
@@ -11,7 +12,11 @@ WITH payloads AS (
     SELECT
         file,
         document,
-        CONTAINS(record, '"api_key_id"') OR REGEXP_MATCHES(record, '^\s*\{\s*"messages"\s*:\s*\[') AS is_pulled,
+        -- A custom argument of the webhook may be called api_key_id, too; but each of its events has the key event.
+        CASE
+            WHEN CONTAINS(record, '"api_key_id"') THEN TRY(JSON_EXTRACT(record, '$.event')) IS NULL
+            ELSE REGEXP_MATCHES(record, '^\s*\{\s*"messages"\s*:\s*\[')
+        END AS is_pulled,
         UNNEST(
             CASE
                 WHEN NOT is_pulled THEN [record]
@@ -106,7 +111,10 @@ SELECT
         TRIM(event.timestamp), COALESCE(event.url, '')
     ) END AS key_parts,
     event.email AS email,
-    COALESCE(nullif_blank(SPLIT_PART(event.sg_message_id, '.', 1)), event."smtp-id") AS message_id,
+    CASE
+        WHEN REGEXP_MATCHES(event.sg_message_id, '^\s*filter\d+\w*\.') THEN REGEXP_EXTRACT(event."smtp-id", '^[\s<]*([^@<>]+)', 1)
+        ELSE COALESCE(nullif_blank(SPLIT_PART(event.sg_message_id, '.', 1)), event."smtp-id")
+    END AS message_id,
     custom AS metadata,
     event.url AS url,
     event.useragent AS user_agent,
@@ -115,7 +123,7 @@ SELECT
         WHEN name = 'deferred' THEN 'soft'
         WHEN name != 'bounce' THEN NULL
         WHEN event.type = 'blocked' THEN 'block'
-        WHEN event.type = 'expired' OR STARTS_WITH(event.status, '4') THEN 'soft'
+        WHEN event.type = 'expired' THEN 'soft'
         ELSE 'hard'
     END AS bounce_class,
     CASE

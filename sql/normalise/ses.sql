@@ -1,13 +1,35 @@
--- ses: Amazon SES's published events and feedback notifications, bare (Firehose) or in an envelope of SNS or EventBridge.
+-- ses: Amazon SES's published events and feedback notifications, bare (Firehose) or in envelopes of SQS, Lambda, SNS, EventBridge.
 --
 -- Grain   one row per record and recipient that it names; one row without an address where it may be any of several
 -- Reads   records
--- Counts  the time is that of the event's own object. Events without one (Send, Reject, Rendering Failure, an unlisted name)
---         have the mail's time, else the envelope's. SNS's MessageId is not the key: with both of SES's formats switched on, one
+-- Counts  the time is that of the event's own object, else the envelope's. Events without one (Send, Reject, Rendering Failure,
+--         an unlisted name) have the mail's time, else the envelope's. What SNS and SES send to confirm a subscription is
+--         ignored in any envelope. SNS's MessageId is not the key: with both of SES's formats switched on, one
 --         event has two. Metadata are the sender's tags, which take precedence over a header X-Metadata. Tags that begin with
 --         "ses:" are SES's own, an IP among them, and are left out. SES never tried a bounce or complaint by suppression list.
 --         docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
-WITH envelopes AS (
+WITH payloads AS (
+    SELECT
+        file,
+        document,
+        UNNEST(CASE WHEN CONTAINS(record, '"Messages"') THEN members(record, 'Messages') ELSE members(record, 'Records') END) AS payload
+    FROM records
+),
+
+-- A queue has the message as text, under body (Lambda) or Body (SQS's own API). Lambda has SNS's envelope as an object.
+queued_records AS (
+    SELECT
+        file,
+        document,
+        CASE
+            WHEN REGEXP_MATCHES(payload, '"(body|Body|Sns)"\s*:')
+                THEN COALESCE(TRY(payload ->> '$.body'), TRY(payload ->> '$.Body'), TRY(payload ->> '$.Sns'), payload)
+            ELSE payload
+        END AS record
+    FROM payloads
+),
+
+envelopes AS (
     SELECT
         *,
         CASE
@@ -16,23 +38,22 @@ WITH envelopes AS (
                     "Type": "VARCHAR", "Message": "VARCHAR", "Timestamp": "VARCHAR", "detail-type": "VARCHAR", "detail": "VARCHAR", "time": "VARCHAR"
                 }'))
         END AS envelope
-    FROM records
+    FROM queued_records
 ),
 
 message_contents AS (
     SELECT
         *,
-        CASE WHEN envelope.Type IS NOT NULL THEN envelope.Message ELSE COALESCE(envelope.detail, record) END AS content
+        COALESCE(envelope.Message, envelope.detail, record) AS content
     FROM envelopes
 ),
 
 parsed_events AS (
     SELECT
         *,
-        COALESCE(envelope.Type != 'Notification', FALSE) OR COALESCE(STARTS_WITH(content, 'Successfully validated'), FALSE) AS is_confirmation,
         TRY(JSON_TRANSFORM(content, '{
             "eventType": "VARCHAR", "notificationType": "VARCHAR",
-            "mail": {"timestamp": "VARCHAR", "messageId": "VARCHAR", "destination": ["VARCHAR"], "tags": "MAP(VARCHAR, JSON)"},
+            "mail": {"timestamp": "VARCHAR", "messageId": "VARCHAR", "destination": ["VARCHAR"], "tags": "VARCHAR"},
             "bounce": "VARCHAR", "complaint": "VARCHAR", "delivery": "VARCHAR", "deliveryDelay": "VARCHAR",
             "open": "VARCHAR", "click": "VARCHAR", "subscription": "VARCHAR"
         }')) AS event,
@@ -46,11 +67,13 @@ parsed_events AS (
 named_events AS (
     SELECT
         *,
+        COALESCE(envelope.Type != 'Notification', FALSE) OR COALESCE(STARTS_WITH(content, 'Successfully validated'), FALSE)
+            OR COALESCE(event.notificationType = 'AmazonSnsSubscriptionSucceeded', FALSE) AS is_confirmation,
         LOWER(COALESCE(nullif_blank(event.eventType), nullif_blank(event.notificationType), nullif_blank(envelope."detail-type"))) AS name,
         TRY(JSON_TRANSFORM(
             COALESCE(event.bounce, event.complaint, event.delivery, event.deliveryDelay, event.open, event.click, event.subscription),
             '{
-                "timestamp": "VARCHAR", "feedbackId": "VARCHAR", "bounceType": "VARCHAR", "bounceSubType": "VARCHAR",
+                "timestamp": "VARCHAR", "arrivalDate": "VARCHAR", "feedbackId": "VARCHAR", "bounceType": "VARCHAR", "bounceSubType": "VARCHAR",
                 "complaintSubType": "VARCHAR", "recipients": ["VARCHAR"], "smtpResponse": "VARCHAR",
                 "bouncedRecipients": [{"emailAddress": "VARCHAR", "status": "VARCHAR", "diagnosticCode": "VARCHAR"}],
                 "delayedRecipients": [{"emailAddress": "VARCHAR", "status": "VARCHAR", "diagnosticCode": "VARCHAR"}],
@@ -63,8 +86,8 @@ named_events AS (
         object_text(LIST_FILTER(headers, lambda header : LOWER(header.name) = 'x-metadata')[1].value) AS header_metadata,
         LIST_FILTER(headers, lambda header : LOWER(header.name) = 'x-tag') AS tag_headers,
         CAST(TO_JSON(MAP_FROM_ENTRIES(LIST_TRANSFORM(
-            LIST_FILTER(MAP_ENTRIES(event.mail.tags), lambda tag : NOT STARTS_WITH(tag.key, 'ses:')),
-            lambda tag : {'key': tag.key, 'value': COALESCE(tag.value ->> '$[0]', tag.value ->> '$')}
+            LIST_FILTER(entries(object_text(event.mail.tags)), lambda tag : NOT STARTS_WITH(tag.key, 'ses:')),
+            lambda tag : {'key': tag.key, 'value': COALESCE(TRY(tag.value ->> '$[0]'), tag.value)}
         ))) AS VARCHAR) AS tag_metadata
     FROM parsed_events
 ),
@@ -84,8 +107,9 @@ recipient_events AS (
             [NULL]
         )) AS recipient,
         iso_time(CASE
-            WHEN name IN ('delivery', 'open', 'click', 'bounce', 'complaint', 'deliverydelay', 'subscription') THEN detail.timestamp
-            ELSE COALESCE(event.mail.timestamp, envelope.time, envelope.Timestamp)
+            WHEN name IN ('delivery', 'open', 'click', 'bounce', 'complaint', 'deliverydelay', 'subscription')
+                THEN COALESCE(nullif_blank(detail.timestamp), nullif_blank(detail.arrivalDate), envelope.time, envelope.Timestamp)
+            ELSE COALESCE(nullif_blank(event.mail.timestamp), envelope.time, envelope.Timestamp)
         END) AS occurred_at,
         detail.newTopicPreferences.unsubscribeAll OR LEN(LIST_FILTER(
             detail.newTopicPreferences.topicSubscriptionStatus,
@@ -100,6 +124,7 @@ SELECT
     record,
     event IS NOT NULL OR is_confirmation AS is_readable,
     is_confirmation AS is_ignored,
+    CASE WHEN name IS NULL THEN missing('event', content) END AS reject,
     CASE
         WHEN name = 'subscription' THEN IF(is_opt_out, 'unsubscribed', 'subscribed')
         WHEN name IS NOT NULL THEN COALESCE(MAP {

@@ -17,15 +17,15 @@ WITH payloads AS (
 payload_classes AS (
     SELECT
         *,
-        CASE WHEN CONTAINS(record, '"msys"') THEN TRY(JSON_TRANSFORM(record, '{"msys": "MAP(VARCHAR, JSON)"}')).msys END AS classes
+        CASE WHEN CONTAINS(record, '"msys"') THEN entries(object_text(TRY(record ->> '$.msys'))) END AS classes
     FROM payloads
 ),
 
 parsed_events AS (
     SELECT
         *,
-        CARDINALITY(classes) AS class_count,
-        TRY(JSON_TRANSFORM(COALESCE(MAP_VALUES(classes)[1], record), '{
+        LEN(classes) AS class_count,
+        TRY(JSON_TRANSFORM(COALESCE(classes[1].value, record), '{
             "type": "VARCHAR", "event_id": "VARCHAR", "timestamp": "VARCHAR", "transmission_id": "VARCHAR", "message_id": "VARCHAR",
             "raw_rcpt_to": "VARCHAR", "rcpt_to": "VARCHAR", "rcpt_meta": "VARCHAR", "rcpt_tags": ["VARCHAR"], "campaign_id": "VARCHAR",
             "user_agent": "VARCHAR", "user_agent_parsed": {"is_prefetched": "VARCHAR"}, "target_link_url": "VARCHAR",

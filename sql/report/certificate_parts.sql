@@ -8,8 +8,8 @@
 --         tell: all but those mailed before the logs begin
 SELECT
     recipient_outcomes.certificate_id,
-    COUNT(*) FILTER (WHERE recipient_outcomes.outcome = 'not_sent') AS not_sent_count,
-    COUNT(*) FILTER (WHERE recipient_outcomes.outcome = 'rejected') AS rejected_after_sending_count,
+    COUNT(*) FILTER (WHERE recipient_states.sent_at IS NULL) AS not_sent_count,
+    COUNT(recipient_states.sent_at) FILTER (WHERE recipient_outcomes.outcome = 'rejected') AS rejected_after_sending_count,
     COUNT(*) FILTER (WHERE recipient_outcomes.outcome = 'waiting') AS waiting_count,
     COUNT(*) FILTER (WHERE recipient_outcomes.outcome = 'unknown') AS unknown_count,
     COUNT(*) FILTER (WHERE recipient_outcomes.outcome = 'unknown' AND recipient_outcomes.is_before_logs) AS before_logs_count,

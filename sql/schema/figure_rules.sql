@@ -2,5 +2,5 @@
 --
 -- Grain   one row, or none before the first refresh
 CREATE TABLE IF NOT EXISTS figure_rules (
-    rules VARCHAR NOT NULL  -- the catalogue's version and the settings that figures depend on, as JSON
+    rules VARCHAR NOT NULL  -- the catalogue's version and the settings that figures depend on, as JSON; then a hash of the queries
 )

@@ -4,14 +4,15 @@
 -- Reads   recipient_states
 -- Params  mail_logs_begin_at TIMESTAMP or NULL, the first instant that a mail log is expected to cover; and those of
 --         recipient_states
--- Counts  outcome is one of delivered, bounced, rejected, waiting (deferred so far), unknown and not_sent. A rejection of
---         a mail that nothing says was handed over is not_sent. is_before_logs says that no log can know the mail
+-- Counts  outcome is one of delivered, bounced, rejected, waiting (deferred so far), unknown and not_sent. Who is rejected
+--         is not sent either where nothing says that the mail was handed over. is_before_logs says that no log can know
+--         the mail
 SELECT
     recipient_id,
     certificate_id,
     CASE
-        WHEN sent_at IS NULL THEN 'not_sent'
         WHEN outcome IS NOT NULL THEN outcome
+        WHEN sent_at IS NULL THEN 'not_sent'
         WHEN deferred_at IS NOT NULL THEN 'waiting'
         ELSE 'unknown'
     END AS outcome,
