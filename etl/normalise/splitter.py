@@ -16,7 +16,8 @@ LONGEST_LINE = 8 << 20
 _DECODER = json.JSONDecoder(parse_int=str)  # int() refuses numbers of over 4300 digits
 _DEEPEST = 200  # levels of brackets that Python's parser surely reads before it gives up
 _BLANK = " \t\r\n\ufeff"  # the byte-order mark of a file that was joined to another is no junk
-_FAR = 1 << 16  # the text before the position that is kept at most: a JSONDecodeError counts the lines in it
+_FAR = 1 << 16  # the text before the position that is kept at most
+_NEAR = 1 << 12  # likewise within junk, where errors are many: a JSONDecodeError counts the lines in that text
 
 _SPACE = re.compile(rf"[{_BLANK}]*+")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|[{}\[\]]', re.DOTALL)
@@ -245,7 +246,7 @@ class Splitter:
     def _advance(self, end: int) -> None:
         self.line += self.buffer.count("\n", self.position, end)
         self.position = end
-        if end > _FAR:
+        if end > (_NEAR if self.junk.parts else _FAR):
             self.buffer, self.tolerant, self.position = self.buffer[end:], self.tolerant[end:], 0
 
     def _read(self) -> bool:

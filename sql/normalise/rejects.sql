@@ -21,7 +21,7 @@ WITH rejected_texts AS (
 numbered_lines AS (
     SELECT
         file,
-        document,
+        line_key(document) AS document,
         ROW_NUMBER() OVER () AS position
     FROM lines
 ),
