@@ -1,5 +1,6 @@
 """The stage load: put a landed slice, or the landed registry, into the warehouse, whole or not at all."""
 
+import logging
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
@@ -10,6 +11,8 @@ from etl.warehouse import Warehouse
 
 WHOLE = ("loaded", "empty")
 
+_log = logging.getLogger(__name__)
+
 
 def load_slice(
     warehouse: Warehouse, landing: Landing, source: str, day: date, *, replace: bool, loaded_at: datetime
@@ -17,7 +20,7 @@ def load_slice(
     """Replace a slice in the warehouse with its newest landed version, and return that version's manifest.
 
     Raise NotLanded if there is no version, SliceError if it is not valid, and ShrunkenSlice if it has under half of the
-    raw records, or of the events, that are loaded, unless ``replace``.
+    raw records, or of the events, that are loaded, unless ``replace``: then log how many are replaced by how few.
     """
     prefix = slice_prefix(source, day)
     manifest = landing.newest(prefix)
@@ -30,8 +33,8 @@ def load_slice(
             f"the version landed last is {manifest.status}, not valid{_because(manifest)}; run the day again",
         )
     held = _held(warehouse, source, day)
-    if not replace and held["status"] in WHOLE:
-        _require_size(source, day, manifest.counts, held)
+    if held["status"] in WHOLE:
+        _compare_size(source, day, manifest.counts, held, replace=replace)
     row = _row(manifest, source, day, loaded_at)
     if manifest.events is None:
         warehouse.replace_slice(row, None)
@@ -57,8 +60,8 @@ def load_registry(warehouse: Warehouse, landing: Landing) -> None:
     landing.mark_loaded(manifest)
 
 
-def _require_size(source: str, day: date, counts: Counts, held: Mapping[str, Any]) -> None:
-    """Raise ShrunkenSlice for under half of what is loaded.
+def _compare_size(source: str, day: date, counts: Counts, held: Mapping[str, Any], *, replace: bool) -> None:
+    """Raise ShrunkenSlice for under half of what is loaded; with ``replace`` log it.
 
     Events are compared too: where a changed setting or format makes most records ignored, the raw records are as many.
     """
@@ -67,7 +70,9 @@ def _require_size(source: str, day: date, counts: Counts, held: Mapping[str, Any
         ("events", counts.event, held["event_count"]),
     ):
         if 2 * new < loaded:
-            raise ShrunkenSlice(source, day, new, loaded, what)
+            if not replace:
+                raise ShrunkenSlice(source, day, new, loaded, what)
+            _log.warning("%s %s: %d %s replace the %d loaded, by --replace", source, day, new, what, loaded)
 
 
 def _held(warehouse: Warehouse, source: str, day: date) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -293,6 +294,16 @@ def test_a_logo_over_the_limit_is_left_out_and_its_issuer_kept(landing, tmp_path
     assert rejects(landing, manifest, is_kept=True) == [
         ["issuers", 2, "i1", "logo is over 1,048,576 characters, and is left out"]
     ]
+
+
+@pytest.mark.parametrize("text", ["<", '"', "\\", "a@", "a.", "=?utf-8?q?a?= ", "\u00e9@", "x <a@b>;"])
+def test_a_hostile_address_takes_no_time(landing, tmp_path, text):
+    """A megabyte in the place of an address is judged at once, and left out."""
+    field = (text * (1_000_000 // len(text))).replace('"', '""')
+    write(tmp_path / "registry", {"recipients": f'r1,c1,"{field}",,,,2026-03-01'})
+    started = time.process_time()
+    manifest = pull(landing, tmp_path / "registry")
+    assert (manifest.tables["recipients"].reject, time.process_time() - started < 10) == (1, True)
 
 
 # The guard of each table

@@ -5,7 +5,6 @@ left out and listed with its reason. The other rows are kept. A kept row is list
 was left out, as a logo that is too large.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
@@ -16,6 +15,7 @@ import duckdb
 import pyarrow as pa
 from pyarrow import parquet
 
+from etl import scratch as temporary
 from etl import settings
 from etl.errors import RegistryError
 from etl.landing import Counts, Landing, Manifest
@@ -82,7 +82,7 @@ def _classified(
     """Write the four tables and the list, and return the manifest that names them."""
     version = landing.fresh_version()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = stack.enter_context(temporary.folder())
         folder = stack.enter_context(landing.local_folder(landing.path("registry", version)))
         connection = stack.enter_context(connected(limits, scratch))
         bind(connection, hash_key=hash_key, forgotten=forgotten, timezones=sorted(available_timezones()))
