@@ -167,6 +167,24 @@ def send_test(
     MailServer.configured(mail, lookup).transmit(stamped, "the test")
 
 
+def send_notice(
+    subject: str,
+    text: str,
+    address: str,
+    *,
+    mail: settings.Mail,
+    lookup: settings.SecretLookup,
+    clock: Callable[[], datetime],
+) -> None:
+    """Send a plain text to the data engineer. The ledger is neither read nor written, and mail may be switched off."""
+    message = EmailMessage(policy=policy.SMTP)
+    message["From"], message["To"] = mailbox.parse(mail.sender), mailbox.parse(address)
+    message["Subject"], message["Auto-Submitted"] = subject, "auto-generated"
+    message.set_content(text)
+    stamped = _stamp(message, _fresh_message_id(message), clock())
+    MailServer.configured(mail, lookup).transmit(stamped, "the alert")
+
+
 def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
     """Check that the mail server accepts our login, and return the result in words.
 

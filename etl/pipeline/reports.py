@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etl import deliver, figures, periods, statistics
+from etl import deliver, figures, periods, scratch, statistics
 from etl.deliver import Due
 from etl.errors import (
     AnalyticsError,
     ConfigurationError,
+    DamagedFile,
     DeadAddress,
     DeliveryError,
     DoubtfulDelivery,
@@ -172,6 +172,12 @@ def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> lis
     ]
 
 
+def held_reports(context: Context, now: datetime) -> list[str]:
+    """Return the subscription and period of each report that is held back because a slice is missing."""
+    dues = _due_reports(context, now)
+    return [f"{due.subscription['subscription_id']} {due.period.name}" for due in dues if due.action == "hold"]
+
+
 def newly_missing(context: Context, now: datetime) -> list[str]:
     """Return a sentence for each slice that holds reports back and was not reported before; record that it is reported now."""
     held = [due.period for due in _due_reports(context, now) if due.action == "hold"]
@@ -223,7 +229,10 @@ def _landed(context: Context, subscription_id: str, period: str) -> Figures:
     content = context.landing.read(_figures_path(context, subscription_id, period))
     if content is None:
         raise DeliveryError(f"no figures are landed for the report {subscription_id} {period}; run reports for it")
-    return figures.parse(content)
+    try:
+        return figures.parse(content)
+    except ValueError:
+        raise DamagedFile(f"figures.json of the report {subscription_id} {period}", "it is no JSON") from None
 
 
 def _figures_path(context: Context, subscription_id: str, period: str) -> str:
@@ -248,8 +257,8 @@ def make_reports(
     from etl.render import index, landed  # noqa: PLC0415  # importing it takes two seconds, and only this step needs it
 
     chosen, failures = list(reports), dict[Path, str]()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = output or Path(scratch)
+    with scratch.folder() as temporary:
+        folder = output or temporary
         wanted = [_landed_report(context, report, request, folder) for report in chosen]
         with closing(landed.render_landed(wanted, processes or landed.cores())) as outcomes:
             for report, outcome in zip(chosen, outcomes, strict=True):

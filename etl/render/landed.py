@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from etl import figures, render
-from etl.errors import AnalyticsError
+from etl.errors import AnalyticsError, DamagedFile
 from etl.figures import Figures
 from etl.landing import Landing
 
@@ -97,7 +97,10 @@ def _render(report: LandedReport) -> Outcome:
     content = Landing(report.landing).read(report.figures)
     if content is None:
         return AnalyticsError(f"no figures are landed for the report {report.name}; run reports for it")
-    document = figures.parse(content)
+    try:
+        document = figures.parse(content)
+    except ValueError:
+        return DamagedFile(f"figures.json of the report {report.name}", "it is no JSON")
     try:
         warnings = render.render(document, report.folder, mail=report.mail)
     except AnalyticsError as error:

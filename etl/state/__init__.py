@@ -6,7 +6,7 @@ SQLite on one host and PostgreSQL for several. Instants are aware: callers pass 
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -74,7 +74,7 @@ def open(url: str, secret: str | None, lookup: settings.SecretLookup) -> "State"
     try:
         # Without a pool a connection lasts one transaction, so a forked worker never inherits one.
         engine = sa.create_engine(full, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError):
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError):
         raise ConfigurationError("[state] url is no database's; write sqlite:////path/state.db") from None
     if engine.dialect.name not in _INSERTS:
         raise ConfigurationError("[state] url must begin with sqlite:/// or postgresql+psycopg://")
@@ -234,6 +234,13 @@ class State:
         with self._transaction() as connection:
             connection.execute(statement)
 
+    def undo_waiver(self, source: str, day: date) -> bool:
+        """Remove the waiver of a slice; return whether there was one."""
+        waiver = tables.WAIVERS.columns
+        statement = sa.delete(tables.WAIVERS).where((waiver.source == source) & (waiver.day == day))
+        with self._transaction() as connection:
+            return connection.execute(statement).rowcount > 0
+
     def waivers(self) -> dict[tuple[str, date], str]:
         """Return the reason of each waived slice, by source and day."""
         return {(row.source, row.day): row.reason for row in self._all(tables.WAIVERS)}
@@ -249,6 +256,18 @@ class State:
     def mark_reported(self, source: str, day: date, at: datetime) -> bool:
         """Record that a slice was reported as missing; return True the first time only."""
         return self._add(tables.REPORTED_SLICES, source=source, day=day, reported_at=at)
+
+    def alerted(self) -> set[str]:
+        """Return the causes of which somebody was told, and that were not over since."""
+        return {row.cause for row in self._all(tables.ALERTS)}
+
+    def record_alerts(self, causes: Collection[str], over: Collection[str], at: datetime) -> None:
+        """Record of which causes somebody was told, and which are over."""
+        rows = [{"cause": cause, "told_at": at} for cause in sorted(causes)]
+        with self._transaction() as connection:
+            if rows:
+                connection.execute(self._insert(tables.ALERTS).on_conflict_do_nothing(), rows)
+            connection.execute(sa.delete(tables.ALERTS).where(tables.ALERTS.columns.cause.in_(sorted(over))))
 
     def hash_key(self, privacy: settings.Privacy, lookup: settings.SecretLookup) -> str:
         """Return the key of the hashes of addresses: the configured secret, else a key that is made once and stored here."""

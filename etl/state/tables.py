@@ -61,4 +61,5 @@ REFUSED_ADDRESSES = sa.Table(
 WAIVERS = sa.Table("waivers", ALL, _key("source"), _key("day", sa.Date), _text("reason"), _instant("waived_at"))
 FORGOTTEN = sa.Table("forgotten", ALL, _key("recipient_id"), _instant("forgotten_at"))
 REPORTED_SLICES = sa.Table("reported_slices", ALL, _key("source"), _key("day", sa.Date), _instant("reported_at"))
+ALERTS = sa.Table("alerts", ALL, _key("cause"), _instant("told_at"))
 PRIVACY = sa.Table("privacy", ALL, _key("purpose"), _text("hash_key"))

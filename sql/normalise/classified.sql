@@ -103,7 +103,7 @@ SELECT
         COALESCE(known_recipient_id, ''), COALESCE(known_certificate_id, ''), COALESCE(known_message_id, ''),
         COALESCE(known_address_hash, '')
     )) AS identity_key,
-    host(unwrapped_link) AS link_host,
+    redacted_link(host(unwrapped_link)) AS link_host,
     CASE WHEN event_type = 'clicked' THEN LEFT(MD5(redacted_link(unwrapped_link)), 8) END AS link_key,
     CASE WHEN event_type = 'clicked' THEN link_channel(unwrapped_link) END AS link_channel,
     COALESCE(is_opt_out(unwrapped_link), FALSE) AS is_opt_out_link
