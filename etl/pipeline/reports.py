@@ -178,6 +178,11 @@ def held_reports(context: Context, now: datetime) -> list[str]:
     return [f"{due.subscription['subscription_id']} {due.period.name}" for due in dues if due.action == "hold"]
 
 
+def dead_addresses(context: Context, now: datetime) -> list[str]:
+    """Return the subscriptions to whose address nothing is sent, because a mail server refused it for good."""
+    return [due.subscription["subscription_id"] for due in _due_reports(context, now) if due.refusal]
+
+
 def newly_missing(context: Context, now: datetime) -> list[str]:
     """Return a sentence for each slice that holds reports back and was not reported before; record that it is reported now."""
     held = [due.period for due in _due_reports(context, now) if due.action == "hold"]

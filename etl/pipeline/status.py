@@ -9,7 +9,7 @@ from typing import TypedDict
 from etl import normalise, statistics
 from etl.landing import Landing, Manifest, slice_prefix
 from etl.pipeline.context import Context
-from etl.pipeline.reports import DOUBTFUL_AFTER, held_reports
+from etl.pipeline.reports import DOUBTFUL_AFTER, dead_addresses, held_reports
 from etl.settings import Settings
 from etl.warehouse import Row
 
@@ -63,6 +63,7 @@ class Status(TypedDict):
     registry_rejects: dict[str, int]
     held: list[str]
     doubtful: list[str]
+    dead_addresses: list[str]
     troubles: list[Trouble]
     sizes: dict[str, int]
 
@@ -83,6 +84,7 @@ def nights_status(context: Context, now: datetime) -> Status:
     shown = [row for row in every if first <= row["load_date"] <= last]
     registry = context.landing.newest("registry")
     held = held_reports(context, now)
+    dead = dead_addresses(context, now)
     doubtful = [f"{each.subscription_id} {each.period}" for each in context.state.doubtful(now - DOUBTFUL_AFTER)]
     return {
         "at": now.isoformat(timespec="seconds"),
@@ -97,7 +99,13 @@ def nights_status(context: Context, now: datetime) -> Status:
         "registry_rejects": _registry_rejects(context.landing, registry),
         "held": held,
         "doubtful": doubtful,
-        "troubles": [*_slice_troubles(every, due), *_registry_troubles(registry), *_report_troubles(held, doubtful)],
+        "dead_addresses": dead,
+        "troubles": [
+            *_slice_troubles(every, due),
+            *_registry_troubles(registry),
+            *_report_troubles(held, doubtful),
+            *_address_troubles(dead),
+        ],
         "sizes": _sizes(context.landing),
     }
 
@@ -194,6 +202,15 @@ def _report_troubles(held: list[str], doubtful: list[str]) -> Iterator[Trouble]:
             "causes": [f"doubtful {name}" for name in doubtful],
             "what": f"in doubt: {_few(doubtful, 'delivery', 'deliveries')}",
             "cure": "look for the Message-ID at the mail server; if it never left, reports --send --resend with its period",
+        }
+
+
+def _address_troubles(dead: list[str]) -> Iterator[Trouble]:
+    if dead:
+        yield {
+            "causes": [f"dead address {name}" for name in dead],
+            "what": f"the address was refused for good: {_few(dead, 'subscription')}",
+            "cure": "name another address in the registry; if this one works again, reports --send --resend with a period",
         }
 
 
