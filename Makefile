@@ -1,5 +1,5 @@
 # The README's two commands first; each target sets up what it needs.
-.PHONY: demo test install lint bench airflow system-packages clean
+.PHONY: demo test install lint bench sample airflow system-packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,6 +30,10 @@ lint: install  ## ruff, mypy and sqlfluff
 
 bench: install  ## speed and memory beside the bare libraries, on the same data in the same run
 	@$(BIN)/python -m benchmarks
+
+sample: install  ## the report of the demo in docs/sample/, from the demo's figures
+	@test -d .demo/landing/reports || $(MAKE) --no-print-directory demo
+	@$(BIN)/python -m demo.sample
 
 airflow: install  ## Airflow's UI over the demo's data, on loopback
 	@$(BIN)/python -m demo.airflow

@@ -31,7 +31,7 @@ def text(status: Status) -> str:
         f"rejects       {_listed([_reject(each) for each in status['rejects']])}",
         f"held back     {_listed(status['held'])}",
         f"in doubt      {_listed(status['doubtful'])}",
-        f"dead address  {_listed(status['dead'])}",
+        f"dead address  {_listed(status['dead_addresses'])}",
         f"landing       {', '.join(f'{kind} {decimal(size)}' for kind, size in sorted(status['sizes'].items())) or 'empty'}",
         "",
     ]

@@ -178,18 +178,9 @@ def held_reports(context: Context, now: datetime) -> list[str]:
     return [f"{due.subscription['subscription_id']} {due.period.name}" for due in dues if due.action == "hold"]
 
 
-def dead_addresses(context: Context) -> list[str]:
-    """Return the subscriptions whose address, as the registry has it now, the mail server refused for good."""
-    refused = context.state.refused_addresses()
-    if not refused:
-        return []
-    with context.warehouse() as opened:
-        subscriptions = statistics.subscriptions(opened)
-    return [
-        row["subscription_id"]
-        for row in subscriptions
-        if not row["is_paused"] and deliver.address_key(row["email"], context.hash_key) in refused
-    ]
+def dead_addresses(context: Context, now: datetime) -> list[str]:
+    """Return the subscriptions to whose address nothing is sent, because a mail server refused it for good."""
+    return [due.subscription["subscription_id"] for due in _due_reports(context, now) if due.refusal]
 
 
 def newly_missing(context: Context, now: datetime) -> list[str]:

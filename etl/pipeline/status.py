@@ -63,7 +63,7 @@ class Status(TypedDict):
     registry_rejects: dict[str, int]
     held: list[str]
     doubtful: list[str]
-    dead: list[str]
+    dead_addresses: list[str]
     troubles: list[Trouble]
     sizes: dict[str, int]
 
@@ -83,7 +83,8 @@ def nights_status(context: Context, now: datetime) -> Status:
         by_source = statistics.through_by_source(opened, context.settings, waivers)
     shown = [row for row in every if first <= row["load_date"] <= last]
     registry = context.landing.newest("registry")
-    held, dead = held_reports(context, now), dead_addresses(context)
+    held = held_reports(context, now)
+    dead = dead_addresses(context, now)
     doubtful = [f"{each.subscription_id} {each.period}" for each in context.state.doubtful(now - DOUBTFUL_AFTER)]
     return {
         "at": now.isoformat(timespec="seconds"),
@@ -98,11 +99,12 @@ def nights_status(context: Context, now: datetime) -> Status:
         "registry_rejects": _registry_rejects(context.landing, registry),
         "held": held,
         "doubtful": doubtful,
-        "dead": dead,
+        "dead_addresses": dead,
         "troubles": [
             *_slice_troubles(every, due),
             *_registry_troubles(registry),
-            *_report_troubles(held, doubtful, dead),
+            *_report_troubles(held, doubtful),
+            *_address_troubles(dead),
         ],
         "sizes": _sizes(context.landing),
     }
@@ -188,7 +190,7 @@ def _registry_troubles(registry: Manifest | None) -> Iterator[Trouble]:
         }
 
 
-def _report_troubles(held: list[str], doubtful: list[str], dead: list[str]) -> Iterator[Trouble]:
+def _report_troubles(held: list[str], doubtful: list[str]) -> Iterator[Trouble]:
     if held:
         yield {
             "causes": [f"held {name}" for name in held],
@@ -201,11 +203,14 @@ def _report_troubles(held: list[str], doubtful: list[str], dead: list[str]) -> I
             "what": f"in doubt: {_few(doubtful, 'delivery', 'deliveries')}",
             "cure": "look for the Message-ID at the mail server; if it never left, reports --send --resend with its period",
         }
+
+
+def _address_troubles(dead: list[str]) -> Iterator[Trouble]:
     if dead:
         yield {
-            "causes": [f"dead {name}" for name in dead],
-            "what": f"refused for good: the {_few(dead, 'address', 'addresses')} of subscriptions",
-            "cure": "correct the address in the registry; if it works again, reports --send --resend with its period",
+            "causes": [f"dead address {name}" for name in dead],
+            "what": f"the address was refused for good: {_few(dead, 'subscription')}",
+            "cure": "name another address in the registry; if this one works again, reports --send --resend with a period",
         }
 
 

@@ -25,14 +25,14 @@ def write_index(folder: Path, failures: Mapping[Path, str]) -> Path:
     """Write the page over every report below a folder, and return its path.
 
     ``failures`` has the sentence of each report that failed in this run, by its folder relative to ``folder``. Such a report
-    is named even where it has no files.
+    is named even where it has no files, and before the others.
     """
     reports = [_report(folder, file.parent.relative_to(folder), failures) for file in folder.glob("*/*/report.html")]
     shown = {Path(one["subscription"], one["period"]) for one in reports}
     reports += [_named(path, sentence) for path, sentence in failures.items() if path not in shown]
     template = environment(formatter("en", "UTC"), is_html=True).get_template("index.html.j2")
     page = template.render(
-        reports=sorted(reports, key=lambda one: (one["subscription"], one["period"])),
+        reports=sorted(reports, key=lambda one: (not one["failure"], one["subscription"], one["period"])),
         failures_count=len(failures),
         issuer={"name": "Certificate & Badge Analytics"},
         language="en",
