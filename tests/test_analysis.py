@@ -117,18 +117,18 @@ def assert_intervals(one: Row) -> None:
 
 
 def assert_cohorts(one: Row, own: list[Row], added: dict[str, datetime]) -> None:
-    """Recount the cohorts by local months, the earlier ones before August together."""
+    """Recount the cohorts by local months, those before September together."""
 
     def month(row: Row) -> str:
         local = added[row["recipient_id"]].replace(tzinfo=UTC).astimezone(ZoneInfo("Europe/Berlin"))
-        return max(f"{local:%Y-%m}-01", "2026-07-32")
+        return max(f"{local:%Y-%m}-01", "2026-08-32")
 
     seen = [row for row in own if added[row["recipient_id"]] >= LOGS_BEGIN]
     groups = [(key, list(group)) for key, group in itertools.groupby(sorted(seen, key=month), month)]
     wanted = [*groups, (None, seen)] if seen else []
     assert len(one["cohorts"]) == len(wanted)
     for cohort, (key, group) in zip(one["cohorts"], wanted, strict=True):
-        assert cohort["first_date"] == (None if key == "2026-07-32" else key)
+        assert cohort["first_date"] == (None if key == "2026-08-32" else key)
         assert cohort["recipients_count"] == len(group)
         ages = [END - added[row["recipient_id"]] for row in group]
         assert cohort["mature_day"] == max(n for n in (0, 1, 3, 7, 30) if min(ages) >= timedelta(days=n))

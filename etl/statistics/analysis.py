@@ -15,7 +15,7 @@ PEER_RULE = {"peer_days": 7, "peer_recipients": 20}
 """Certificates are compared by what recipients did in so many days, and with those that have so many such recipients."""
 
 MOST_DOMAINS = 5
-MOST_COHORTS = 4
+MOST_COHORTS = 3
 _EARLIER = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
