@@ -98,6 +98,20 @@ def containing(day: date, frequency: Frequency, timezone: str) -> Period:
     return Period(frequency, first, (first + timedelta(days=31)).replace(day=1) - _DAY, timezone)
 
 
+def latest_up_to(period: Period, count: int) -> list[Period]:
+    """Return the last weeks up to a period's last day, oldest first; the last months for a monthly period."""
+    latest = containing(period.last, "monthly" if period.frequency == "monthly" else "weekly", period.timezone)
+    found = [latest]
+    while len(found) < count:
+        found.append(found[-1].previous)
+    return found[::-1]
+
+
+def first_days(last: date, length: int, count: int) -> list[date]:
+    """Return the first day of each of ``count`` stretches of ``length`` days, oldest first. The newest ends with ``last``."""
+    return [last - timedelta(days=length * number - 1) for number in range(count, 0, -1)]
+
+
 def latest_ended(frequency: Frequency, timezone: str, now: datetime) -> Period:
     """Return the latest period that has ended at ``now``, an aware instant."""
     return containing(now.astimezone(zone(timezone)).date(), frequency, timezone).previous

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -126,7 +126,7 @@ def event(number: int, row: Row) -> dict[str, Any]:
     day = row.get("load_date", date(2026, 11, 2))
     filled = dict.fromkeys(_EVENT_COLUMNS) | {
         "event_key": f"e{number}", "source": "mail", "load_date": day, "is_machine": False, "is_suppressed": False,
-        "is_opt_out_link": False, "tags": [], "occurred_at": datetime.combine(day, time(12, 0, number)),
+        "is_opt_out_link": False, "tags": [], "occurred_at": datetime.combine(day, time(12)) + timedelta(seconds=number),
     } | {name: value for name, value in row.items() if name != "address"}  # fmt: skip
     if "address" in row:
         filled["address_hash"] = hash_of(row["address"])

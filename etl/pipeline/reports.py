@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -208,10 +208,14 @@ def newly_missing(context: Context, now: datetime) -> list[str]:
 def land_figures(context: Context, reports: Iterable[Report], today: date) -> None:
     """Land the figures of reports: the only step of a report that opens the warehouse."""
     waivers, mail_sources = context.waivers(), context.mail_sources()
+    records: dict[tuple[datetime, datetime], Mapping[str, int]] = {}  # counting them reads every event of the period
     with context.warehouse() as opened:
         for report in reports:
             former = _former_period(context, report)
-            background = statistics.Background(waivers, today, mail_sources, former)
+            bounds = report.period.start_at, report.period.end_at
+            if bounds not in records:
+                records[bounds] = statistics.received(opened, report.period)
+            background = statistics.Background(waivers, today, mail_sources, former, records[bounds])
             statistics.land_figures(
                 opened, context.landing, context.settings, report.subscription, report.period, background
             )
