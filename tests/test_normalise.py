@@ -162,8 +162,8 @@ AGENTS_IN = {
     "sendgrid": '{{"event": "open", "email": "a@b.example", "timestamp": 1793577600, "useragent": "{}"}}',
     "ses": '{{"eventType": "Open", "mail": {{"messageId": "m", "destination": ["a@b.example"]}},'
     ' "open": {{"timestamp": "2026-11-02T10:00:00Z", "userAgent": "{}"}}}}',
-    "nginx_combined": '1.2.3.4 - - [02/Nov/2026:10:00:00 +0000] "GET /px.gif?e=opened&r=r1 HTTP/1.1" 200 43 "-" "{}"',
-    "nginx_json": '{{"time_iso8601": "2026-11-02T10:00:00+00:00", "request": "GET /px.gif?e=opened&r=r1 HTTP/1.1",'
+    "nginx_combined": '1.2.3.4 - - [02/Nov/2026:10:00:00 +0000] "GET /px.gif?e=open&r=r1 HTTP/1.1" 200 43 "-" "{}"',
+    "nginx_json": '{{"time_iso8601": "2026-11-02T10:00:00+00:00", "request": "GET /px.gif?e=open&r=r1 HTTP/1.1",'
     ' "status": "200", "http_user_agent": "{}"}}',
 }
 
