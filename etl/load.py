@@ -1,5 +1,6 @@
 """The stage load: put a landed slice, or the landed registry, into the warehouse, whole or not at all."""
 
+import logging
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
@@ -10,6 +11,8 @@ from etl.warehouse import Warehouse
 
 WHOLE = ("loaded", "empty")
 
+_log = logging.getLogger(__name__)
+
 
 def load_slice(
     warehouse: Warehouse, landing: Landing, source: str, day: date, *, replace: bool, loaded_at: datetime
@@ -17,7 +20,7 @@ def load_slice(
     """Replace a slice in the warehouse with its newest landed version, and return that version's manifest.
 
     Raise NotLanded if there is no version, SliceError if it is not valid, and ShrunkenSlice if it has under half of the
-    raw records that are loaded, unless ``replace``.
+    raw records that are loaded, unless ``replace``: then log how many records are replaced by how few.
     """
     prefix = slice_prefix(source, day)
     manifest = landing.newest(prefix)
@@ -30,8 +33,13 @@ def load_slice(
             f"the version landed last is {manifest.status}, not valid{_because(manifest)}; run the day again",
         )
     held = _held(warehouse, source, day)
-    if not replace and held["status"] in WHOLE and 2 * manifest.counts.raw < held["raw_count"]:
-        raise ShrunkenSlice(source, day, manifest.counts.raw, held["raw_count"])
+    if held["status"] in WHOLE and 2 * manifest.counts.raw < held["raw_count"]:
+        if not replace:
+            raise ShrunkenSlice(source, day, manifest.counts.raw, held["raw_count"])
+        _log.warning(
+            "%s %s: %d raw records replace the %d loaded, by --replace",
+            source, day, manifest.counts.raw, held["raw_count"],
+        )  # fmt: skip
     row = _row(manifest, source, day, loaded_at)
     if manifest.events is None:
         warehouse.replace_slice(row, None)

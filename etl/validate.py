@@ -7,7 +7,6 @@ Great Expectations takes seconds to import, so a process imports it with its fir
 
 import logging
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from html import escape
@@ -18,7 +17,7 @@ import duckdb
 from sqlalchemy import event
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 
-from etl import settings, sql
+from etl import scratch, settings, sql
 from etl.errors import NotLanded, RefusedSlice, SliceError
 from etl.landing import Counts, Landing, Manifest, slice_prefix
 
@@ -175,8 +174,8 @@ def _explained_machines() -> Iterator[Any]:
 def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
     """Check a slice's Parquet, and return the results of Great Expectations."""
     gx = _great_expectations()
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder, "slice.duckdb")
+    with scratch.folder() as folder:
+        database = folder / "slice.duckdb"
         with duckdb.connect(str(database)) as connection:
             connection.read_parquet(_files(str(parquet))).create_view("events")
         context = gx.get_context(mode="ephemeral", project_config=_silent(gx.data_context.types.base))

@@ -129,14 +129,17 @@ def test_a_load_killed_before_its_commit_changes_nothing(
     assert (content(warehouse_url), landing.loaded(slice_prefix("mail", DAY))) == (before, loaded)
 
 
-def test_a_slice_under_half_its_size_needs_replace(opened: Warehouse, landing: Landing) -> None:
-    """A broken export never replaces a good night by itself."""
+def test_a_slice_under_half_its_size_needs_replace(
+    opened: Warehouse, landing: Landing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken export never replaces a good night by itself, nor in silence."""
     case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2", "r3", "r4"))
     case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"), replace=False)
     case_tables.land_slice(landing, "mail", DAY, [])
     with pytest.raises(ShrunkenSlice, match=r"0 raw records, under half of the 2 loaded.*--replace"):
         load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT)
     load.load_slice(opened, landing, "mail", DAY, replace=True, loaded_at=case_tables.LOADED_AT)
+    assert caplog.messages == [f"mail {DAY}: 0 raw records replace the 2 loaded, by --replace"]
     assert opened.rows("held_slices", source="mail", load_date=DAY)[0]["status"] == "empty"
 
 

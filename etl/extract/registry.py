@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -11,7 +10,8 @@ from typing import Any, BinaryIO
 import fsspec
 import sqlalchemy as sa
 
-from etl.errors import AnalyticsError, ConfigurationError, RegistryError, reason_of, refusal_of
+from etl import scratch
+from etl.errors import AnalyticsError, ConfigurationError, RefusedRegistry, RegistryError, reason_of, refusal_of
 from etl.landing import LandedFile, Landing, Manifest
 from etl.settings import Registry, RegistryTable, SecretLookup, with_password
 
@@ -60,7 +60,7 @@ def _from_folder(registry: Registry, table: RegistryTable, lookup: SecretLookup)
     except AnalyticsError:
         raise
     except FileNotFoundError:
-        raise RegistryError(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
+        raise RefusedRegistry(f"the registry at {registry.url} has no {table}.csv; put the file there") from None
     except Exception as error:  # every kind of store has its own exceptions
         raise RegistryError(
             f"{table}.csv of the registry cannot be read ({reason_of(error)}); see that this host may read it"
@@ -76,7 +76,7 @@ def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLooku
         )
     engine = _engine(with_password(registry.url, registry.secret, lookup))
     try:
-        with tempfile.TemporaryFile() as file:
+        with scratch.folder() as folder, (folder / f"{table}.csv").open("w+b") as file:
             with engine.connect() as connection:
                 # The SQL of the user, unchanged: a colon or a percent sign in it is no parameter.
                 streamed = connection.execution_options(stream_results=True, no_parameters=True)
@@ -96,7 +96,7 @@ def _from_database(registry: Registry, table: RegistryTable, lookup: SecretLooku
 def _engine(url: str) -> sa.Engine:
     try:
         return sa.create_engine(url, hide_parameters=True)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError):
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError):
         raise ConfigurationError(
             "registry.url is no database's; write postgresql+psycopg://user@host/db, or leave out registry.queries"
         ) from None

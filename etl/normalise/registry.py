@@ -5,7 +5,6 @@ left out and listed as a reject with its reason. The other rows are kept.
 """
 
 import csv
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from zoneinfo import available_timezones
 import duckdb
 import pyarrow as pa
 
+from etl import scratch as temporary
 from etl import settings
 from etl.errors import RegistryError
 from etl.landing import Counts, Landing, Manifest
@@ -73,7 +73,7 @@ def _classified(
     """Write the four tables and the rejects, and return the manifest that names them."""
     version = landing.fresh_version()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = stack.enter_context(temporary.folder())
         folder = stack.enter_context(landing.local_folder(landing.path("registry", version)))
         connection = stack.enter_context(connected(limits, scratch))
         bind(connection, hash_key=hash_key, forgotten=forgotten, timezones=sorted(available_timezones()))

@@ -63,7 +63,7 @@ def relation(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBP
 
 def define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
     """Create a view named ``stem`` from the file of that stem."""
-    connection.execute(f"CREATE OR REPLACE VIEW {stem} AS\n{_ready(connection, stem)}")
+    connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {stem} AS\n{_ready(connection, stem)}")
 
 
 def rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
