@@ -94,7 +94,7 @@ def test_an_odd_slice_is_loaded_with_warnings(own):
     """The slice is loaded, the exit code is 0, and one line names each oddity."""
     stranger = platform.mail(1, "delivered", platform.DAYS[1], "11:00:00", **platform.UNKNOWN)
     platform.write_mail(own.parent, platform.DAYS[1], "\n".join([json.dumps(stranger)] * 5).encode())
-    ran = command(own, "nightly", "--day", TWO, "--source", "mail")
+    ran = command(own, "nightly", "--day", TWO, "--source", "mail", "--replace")
     assert ran.code == 0
     assert ran.err.splitlines()[-3:] == [
         f"mail {TWO}: 1 events, 4 duplicates, 0 rejects, 0 ignored",

@@ -9,4 +9,4 @@ SELECT
     ARG_MIN(line, (file, line)) AS line
 FROM landed
 GROUP BY reason
-ORDER BY reject_count DESC, reason
+ORDER BY reject_count DESC, reason ASC
