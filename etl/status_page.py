@@ -1,5 +1,6 @@
 """Show the state of the nights: as text for a terminal, and as one HTML page that needs no network."""
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -7,8 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.filesize import decimal
 
 from etl import resources
+from etl.errors import AnalyticsError
 from etl.pipeline import Context, Status, alert, keep_status_page, nights_status
 
+_log = logging.getLogger(__name__)
 _MARKS = {"loaded": "■", "empty": "□", "waived": "w", "failed": "!", "missing": "x"}
 
 
@@ -54,12 +57,17 @@ def html(status: Status) -> str:
     return environment.get_template("status.html.j2").render(status, marks=_MARKS)
 
 
-def publish(context: Context, now: datetime) -> Status:
-    """Write the page into the landing, tell the data engineer what is new in it, and return the state."""
-    status = nights_status(context, now)
-    keep_status_page(context, html(status))
-    alert(context, status, now)
-    return status
+def publish(context: Context, now: datetime) -> None:
+    """Write the page into the landing, and tell the data engineer what is new in it.
+
+    A failure is a warning, because the night itself is done.
+    """
+    try:
+        status = nights_status(context, now)
+        keep_status_page(context, html(status))
+        alert(context, status, now)
+    except AnalyticsError as error:
+        _log.warning("the state of the nights could not be shown: %s", error)
 
 
 def _mark(row: dict[str, Any] | None) -> str:

@@ -555,7 +555,7 @@ def test_an_address_that_failed_for_good_is_written_to_only_when_asked(own, mail
         assert re.search(r"the report s2 \S+ is not sent: the mail server refused its address for good on 20", ran.err)
         assert "--resend" in ran.err
     assert (again.code, list(mails.iterdir())) == (1, [])
-    seen = json.loads(command(own, "status", "--format", "json", **on).out)
+    [seen] = json.loads(command(own, "status", "--format", "json", **on).out)
     assert (seen["dead_addresses"], "refused for good: 1 subscription (s2)" in str(seen["troubles"])) == (["s2"], True)
     resent = command(own, *asked, "--resend", ANALYTICS_MAIL__URL=url, **on)
     after = command(own, *report_of(ONE, tmp_path), "--send", ANALYTICS_MAIL__URL=url, **on)

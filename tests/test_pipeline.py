@@ -188,7 +188,7 @@ def test_files_that_cannot_be_read_refuse_nothing_that_was_landed(landing, tmp_p
 FINAL = [
     ConfigurationError("unknown key"), errors.RefusedRegistry("it has no column email"),
     errors.DamagedFile("newest.json", "cut short"), errors.DamagedSlice("logs", BEFORE, "newest.json is damaged"),
-    errors.NoFiles("logs", BEFORE, "*"), errors.NotLanded("logs", BEFORE), errors.ShrunkenSlice("logs", BEFORE, 1, 3),
+    errors.NoFiles("logs", BEFORE, "*"), errors.NotLanded("logs", BEFORE), errors.ShrunkenSlice("logs", BEFORE, 1, 3, "events"),
     errors.RefusedSlice("logs", BEFORE, ["rejects"], "SELECT 1"), errors.ExpiredSlice("logs", BEFORE, 3),
     errors.MissingKey("logs", BEFORE, "the secret KEY is missing"), errors.RefusedKey("logs", BEFORE, "KEY", 401),
     errors.EndlessPaging("logs", BEFORE, "events", 20_000),
