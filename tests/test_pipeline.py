@@ -239,7 +239,9 @@ def test_a_loaded_slice_stays_loaded_where_its_oddities_fail(landing, tmp_path, 
     def fail(*_):
         raise RuntimeError("of a@b.example")
 
-    write(tmp_path, BEFORE)
+    moment = int(datetime.combine(BEFORE, time(12), UTC).timestamp())
+    event = {"event": "delivered", "email": "a@b.example", "timestamp": moment, "sg_event_id": "e1"}
+    write(tmp_path, BEFORE, content=json.dumps(event))
     opened = context(landing, logs=from_files(tmp_path))
     for step in (extracted, pipeline.normalise_slice, pipeline.validate_slice):
         step(opened, "logs", BEFORE)
