@@ -40,6 +40,7 @@ _OPTIONAL = ("logo", "color")
 _KEPT_SHARE = 0.9
 _LONGEST_FIELD = 1 << 20  # room for a logo; also how far the CSV reader follows a quote that is not closed
 _BATCH = 50_000
+_READ_AGAIN = 4  # how often the registry's text may be read again, because bad quotes took in other lines
 
 
 def normalise_registry(
@@ -100,8 +101,8 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None
     columns of the file.
     """
     with path.open(encoding="utf-8-sig", newline="\n") as text:
-        records = _records(text)
-        header = [name.strip() for name in next(records, (0, []))[1] or ()]
+        found = records(text)
+        header = [name.strip() for name in next(found, (0, []))[1] or ()]
         missing = [name for name in HEADERS[table] if name not in header and name not in _OPTIONAL]
         if missing:
             raise RegistryError(
@@ -111,7 +112,7 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None
         schema = pa.schema(
             [("line", pa.int64()), ("is_malformed", pa.bool_()), *((name, pa.string()) for name in HEADERS[table])]
         )
-        connection.from_arrow(pa.Table.from_batches(_batches(records, places, schema), schema)).create(f"raw_{table}")
+        connection.from_arrow(pa.Table.from_batches(_batches(found, places, schema), schema)).create(f"raw_{table}")
 
 
 def _batches(records: Iterator["_Record"], places: list[int | None], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -128,25 +129,40 @@ _Record = tuple[int, list[str] | None]
 
 
 class _Lines:
-    """An iterator over the lines of a text, which can take back the lines of the current record."""
+    """An iterator over the lines of a text, which can take back the lines of the current record.
+
+    A record may take in at most ``room`` further characters, so that the time does not grow with the square of the text.
+    """
 
     def __init__(self, text: Iterable[str]) -> None:
         self.text, self.waiting, self.taken = iter(text), deque[str](), list[str]()
+        self.room, self.size = _READ_AGAIN * _LONGEST_FIELD, 0
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
+        if self.taken and self.size > self.room:
+            raise csv.Error("bad quotes took in too many lines")
         self.taken.append(self.waiting.popleft() if self.waiting else next(self.text))
+        self.size += len(self.taken[-1])
         return self.taken[-1]
+
+    def end_record(self) -> None:
+        """Keep all lines of the current record."""
+        self.room += _READ_AGAIN * self.size
+        self.taken.clear()
+        self.size = 0
 
     def keep_first(self) -> None:
         """Take back all lines of the current record but the first, so that they are read again."""
+        self.room += _READ_AGAIN * len(self.taken[0]) - self.size
         self.waiting.extendleft(reversed(self.taken[1:]))
         self.taken.clear()
+        self.size = 0
 
 
-def _records(text: Iterable[str]) -> Iterator[_Record]:
+def records(text: Iterable[str]) -> Iterator[_Record]:
     """Yield the records of a CSV file, the header first.
 
     If a record cannot be read, only its first line is lost: reading goes on with the second.
@@ -162,7 +178,7 @@ def _records(text: Iterable[str]) -> Iterator[_Record]:
                 if values:
                     yield line, values if len(values) == width else None
                 line += len(lines.taken)
-                lines.taken.clear()
+                lines.end_record()
         except csv.Error:
             lines.keep_first()
             yield line, None
