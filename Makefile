@@ -1,5 +1,5 @@
 # The README's two commands first; each target sets up what it needs.
-.PHONY: demo test install lint bench fuzz airflow system-packages clean
+.PHONY: demo test install lint bench fuzz sample airflow system-packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,6 +33,10 @@ bench: install  ## speed and memory beside the bare libraries, on the same data 
 
 fuzz: install  ## 100,000 damaged files of all formats, held against a plain parser; some 25 minutes
 	@PYTHONPATH=. $(BIN)/python tests/fuzz.py
+
+sample: install  ## the report of the demo in docs/sample/, from the demo's figures
+	@test -d .demo/landing/reports || $(MAKE) --no-print-directory demo
+	@$(BIN)/python -m demo.sample
 
 airflow: install  ## Airflow's UI over the demo's data, on loopback
 	@$(BIN)/python -m demo.airflow

@@ -36,6 +36,7 @@ def opened_context() -> Iterator["Context"]:
     """
     from etl import pipeline
 
+    pipeline.start_process()
     try:
         yield pipeline.open_context(_password)
     except Exception as error:

@@ -5,16 +5,17 @@
 
 | red task | meaning | what to do |
 |---|---|---|
-| `slices` | the configuration is wrong | correct what the last line of the log names |
+| `slices` | the configuration or the form is wrong | correct what the last line of the log names |
 | `registry` | it cannot be pulled, or lost over 10 % of its rows; the former one stays | correct it and clear the task; if the loss is right, run with *replace* |
 | `extract` | the files did not come, or the provider returns nothing | do as the log says and clear the task, or waive the slice with `python -m etl waive` |
 | `normalise` | a file cannot be decompressed | have it delivered again, then clear `extract` |
 | `validate` | the events are not plausible, or too many records were rejected | look at the rows that the log names, correct the cause, then clear `extract` |
 | `load` | the slice has under half of the records loaded before, or the warehouse cannot be opened | if the loss is right, run with *replace*; else clear the task |
 | `statistics` | the warehouse cannot be opened | clear the task |
-| `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded | clear the red tasks before it; the tasks after those run again |
+| `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded | clear the red tasks before it; the tasks after those run again. A day that *no run has tried* was skipped: backfill it, then clear this task |
 
-A day's run has that day as its logical date. Any task may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
+A run loads the day of its logical date, also if triggered by hand; *day* in the form goes first. Without either, or with a logical date of today, it
+loads the last day that is over. Any task may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
 
 **A slice that is only unusual**, in its volume, duplicates or events without a recipient, is loaded with a warning in the log of `load`.
 
@@ -25,6 +26,7 @@ A day's run has that day as its logical date. Any task may be cleared, in any or
 
 `airflow backfill create --dag-id nightly_events --from-date 2026-11-01 --to-date 2026-12-01 --reprocess-behavior completed --max-active-runs 1`
 
+A backfill skips a day whose run is in flight, which loads it itself; if it did not, the run after it is red and names the day.
 Without `--reprocess-behavior completed` (or `failed`), days that were run before are skipped. `--dag-run-conf '{"from_landing": true}'` reads
 the landing again and pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the runs. After *database is locked*, run it again: SQLite was busy.
 
@@ -46,10 +48,10 @@ NETWORK: dict[str, Any] = {
 }
 BY_SLICE: dict[str, Any] = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
 WAREHOUSE_EVENTS = Asset("warehouse_events")
-# A run by hand may have no interval. Its day is then the one with which its interval would begin.
-DAY = "{{ params.day or (dag_run.data_interval_start or dag_run.run_after - macros.timedelta(hours=26)).date() }}"
 FORM = {
-    "day": Param(None, type=["null", "string"], format="date", description="UTC. Empty: the last that is over."),
+    "day": Param(
+        None, type=["null", "string"], format="date", description="UTC. Empty: the logical date's, if it is over."
+    ),
     "replace": Param(default=False, type="boolean", description="Let a slice, or the registry, shrink."),
     "from_landing": Param(default=False, type="boolean", description="Pull nothing; read again what was landed."),
 }
@@ -60,14 +62,22 @@ Slices = list[dict[str, str]]
 """Slices, each as its source and its day, in the form that XCom carries."""
 
 
+def day_of(dag_run: Any, params: Any) -> date:
+    """Return the day that a run loads."""
+    from etl import periods, pipeline
+
+    wanted = periods.parse_day(params["day"]) if params["day"] else None
+    return pipeline.day_of_run(wanted, dag_run.logical_date, dag_run.run_after)
+
+
 @task(pool="warehouse")
-def slices(day: str, params: Any = None) -> Slices:
+def slices(params: Any = None, dag_run: Any = None) -> Slices:
     """List the slices of the day, one for each source, and earlier slices that may have more records by now."""
     from etl import pipeline
 
-    first, from_landing = date.fromisoformat(day), params["from_landing"]
     with opened_context() as context:
-        wanted = pipeline.slices_to_bring(context, None, first, first, from_landing=from_landing)
+        day = day_of(dag_run, params)
+        wanted = pipeline.slices_to_bring(context, None, day, day, from_landing=params["from_landing"])
     return [{"source": source, "day": str(each)} for source, each in wanted]
 
 
@@ -129,19 +139,33 @@ def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
 
 
 @task(pool="warehouse", trigger_rule="all_done")
-def night_is_whole(wanted: Slices | None, ti: Any = None) -> None:
-    """Fail if any task before it failed, and name each slice that is missing. A waived slice is not missing."""
-    from etl import pipeline
+def night_is_whole(wanted: Slices | None, ti: Any = None, params: Any = None, dag_run: Any = None) -> None:
+    """Fail if any task before it failed, or no run tried the days before. Name each slice that is missing and not waived.
+
+    Publish the state page, and mail what is new in it to the address of the alerts.
+    """
+    from etl import pipeline, status_page
 
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
     missing = {name: "failed" for name in ("slices", "registry", "statistics") if states[name] != "success"}
     loaded = [states.get(f"slice.load_{index}") == "success" for index in range(len(wanted or []))]
     with opened_context() as context:
         missing |= pipeline.not_loaded(context, zip(slices_of(wanted), loaded, strict=True))
+        if states["slices"] == "success":
+            for source, day in pipeline.never_tried(context, day_of(dag_run, params)):
+                if not is_backfilled(ti, day):
+                    missing[f"{source} {day}"] = "no run has tried it; run that day"
+        status_page.publish(context, datetime.now(UTC))
     for name, reason in missing.items():
         log.error("%s: %s", name, reason)
     if missing:
         raise AirflowFailException(f"the night is not whole: {', '.join(missing)}")
+
+
+def is_backfilled(ti: Any, day: date) -> bool:
+    """Tell whether a backfill has a run of that day that has not ended. It loads the day, or is red itself."""
+    name = f"backfill__{day + timedelta(days=1)}T02:00:00+00:00"
+    return bool(ti.get_dr_count(dag_id=ti.dag_id, run_ids=[name], states=["queued", "running"]))
 
 
 def slices_of(wanted: Slices | None) -> list[tuple[str, date]]:
@@ -167,7 +191,7 @@ def bring(source: str, day: str) -> None:
 )
 def nightly_events() -> None:
     """Load one UTC day into the warehouse."""
-    wanted: Any = slices(DAY)  # outside a task, a call gives an XComArg
+    wanted: Any = slices()  # outside a task, a call gives an XComArg
     [bring.expand_kwargs(wanted), registry()] >> statistics(wanted) >> night_is_whole(wanted)
 
 

@@ -6,27 +6,36 @@ Exit codes: 0 done, 1 the work failed (each failure is a line on stderr), 2 wron
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from etl import pipeline, settings
+from etl import periods, pipeline, settings, status_page
 from etl.errors import AnalyticsError, ConfigurationError, LandingError
-from etl.printing import Output, print_rows, progress, say
+from etl.printing import Output, StatusOutput, print_rows, progress, say
 
 app = typer.Typer(
     name="python -m etl",
-    help="Statistics of certificates and badges, from e-mail event logs and tracking pixels to the issuer's inbox.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 
-_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DAY")]
+LONGEST_SPAN = timedelta(days=3660)
+
+
+def _day(text: str) -> date:
+    try:
+        return periods.parse_day(text)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+_Day = Annotated[date | None, typer.Option(parser=_day, metavar="DAY")]
 _Format = Annotated[Output, typer.Option("--format", help="How to print.")]
 _Timezone = Annotated[str, typer.Option(help="IANA name of the zone whose days are meant.")]
 
@@ -37,6 +46,7 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
     @wraps(function)
     def command(*arguments: Any, **options: Any) -> None:
         try:
+            _require_clean(options)
             code = function(*arguments, **options) or 0
         except ConfigurationError as error:
             say(f"error: {error}")
@@ -50,9 +60,29 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
             where = error.filename or "the system"
             say(f"error: {where}: {error.strerror or error}; see that there is room and permission")
             code = 1
+        except Exception as error:
+            if pipeline.is_defect(error):
+                raise
+            say(f"error: {pipeline.cure_of(error)}")
+            code = 1
         raise typer.Exit(code)
 
     return command
+
+
+def _require_clean(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        texts = value if isinstance(value, list) else [value]
+        if not all(settings.is_clean(str(text)) for text in texts if isinstance(text, str | Path)):
+            raise ConfigurationError(
+                f"{name} holds control characters, or bytes that are no text; write it without them"
+            )
+
+
+@app.callback()
+def start() -> None:
+    """Statistics of certificates and badges, from e-mail event logs and tracking pixels to the issuer's inbox."""
+    pipeline.start_process()
 
 
 @app.command()
@@ -84,7 +114,7 @@ def normalise(
     """
     if format not in pipeline.FORMATS:
         raise ConfigurationError(f"unknown format {format!r}; there are {', '.join(pipeline.FORMATS)}")
-    source = settings.Source(format=format, files="", pixel_path=pixel_path)
+    source = settings.files_of(format, pixel_path)
     with pipeline.explain(paths, source, today=datetime.now(UTC).date()) as explanation:
         for _, event in explanation.events:
             sys.stdout.write(f"{event}\n")
@@ -115,8 +145,8 @@ def _reject(file: str, line: int, reason: str, raw: str) -> str:
 @_verb
 def nightly(
     day: Annotated[
-        datetime,
-        typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day, or the first of several."),
+        date,
+        typer.Option(parser=_day, metavar="DAY", help="The UTC day, or the first of several."),
     ],
     to: _Day = None,
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
@@ -129,14 +159,19 @@ def nightly(
 
     Example: [bold]python -m etl nightly --day 2026-11-01 --to 2026-11-30 --source sendgrid[/]
     """
-    if to and to < day:
+    last = to or day
+    if last < day:
         raise ConfigurationError("--to lies before --day; the days go forward")
+    if last - day > LONGEST_SPAN:
+        raise ConfigurationError(f"--to lies over {LONGEST_SPAN.days} days after --day; bring fewer days at a time")
     context = pipeline.open_context(settings.from_environment)
-    wanted = pipeline.slices_to_bring(context, source, day.date(), (to or day).date(), from_landing=from_landing)
+    wanted = pipeline.slices_to_bring(context, source, day, last, from_landing=from_landing)
     failures = 0
     try:
-        kept = pipeline.pull_registry(context, from_landing=from_landing, replace=replace).counts
-        say(f"registry: {kept.event} rows, {kept.reject} left out")
+        brought = pipeline.pull_registry(context, from_landing=from_landing, replace=replace)
+        say(f"registry: {brought.counts.event} rows, {brought.counts.reject} left out")
+        for warning in brought.warnings:
+            say(f"warning: registry: {warning}")
     except (ConfigurationError, LandingError):  # these would stop every slice too
         raise
     except AnalyticsError as error:
@@ -151,13 +186,14 @@ def nightly(
         failures += pipeline.bring(
             context, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC), report=report
         )
+    status_page.publish(context, datetime.now(UTC))
     return int(failures > 0)
 
 
 @app.command("statistics")
 @_verb
 def statistics_(
-    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
+    as_of: Annotated[date, typer.Option(parser=_day, metavar="DAY", help="The last day that counts.")],
     timezone: _Timezone = "UTC",
     issuer: Annotated[str | None, typer.Option(help="Only this issuer's certificates.")] = None,
     certificate: Annotated[str | None, typer.Option(help="Only this certificate.")] = None,
@@ -168,14 +204,14 @@ def statistics_(
     Example: [bold]python -m etl statistics --as-of 2026-11-30 --timezone Europe/Berlin --format json[/]
     """
     context = pipeline.open_context(settings.from_environment)
-    print_rows(pipeline.list_catalogue(context, as_of.date(), timezone, issuer, certificate), format)
+    print_rows(pipeline.list_catalogue(context, as_of, timezone, issuer, certificate), format)
 
 
 @app.command()
 @_verb
 def recipients(
     certificate: Annotated[str, typer.Option(help="Whose recipients.")],
-    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The last day that counts.")],
+    as_of: Annotated[date, typer.Option(parser=_day, metavar="DAY", help="The last day that counts.")],
     timezone: _Timezone = "UTC",
     format: _Format = Output.table,
 ) -> None:
@@ -184,13 +220,13 @@ def recipients(
     Example: [bold]python -m etl recipients --certificate c1 --as-of 2026-11-30 --format csv[/]
     """
     context = pipeline.open_context(settings.from_environment)
-    print_rows(pipeline.list_recipients(context, as_of.date(), timezone, certificate), format)
+    print_rows(pipeline.list_recipients(context, as_of, timezone, certificate), format)
 
 
 @app.command()
 @_verb
 def slices(
-    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], metavar="DAY")] = None,
+    first: Annotated[date | None, typer.Option("--from", parser=_day, metavar="DAY")] = None,
     to: _Day = None,
     format: _Format = Output.table,
 ) -> None:
@@ -199,8 +235,25 @@ def slices(
     Example: [bold]python -m etl slices --from 2026-11-01[/]
     """
     context = pipeline.open_context(settings.from_environment)
-    rows = pipeline.list_slices(context, first.date() if first else None, to.date() if to else None)
+    rows = pipeline.list_slices(context, first, to)
     print_rows(rows, format)
+
+
+@app.command()
+@_verb
+def status(format: Annotated[StatusOutput, typer.Option("--format", help="How to print.")] = StatusOutput.table) -> int:
+    """Show the state of the nights on one screen, and write it as status.html into the landing.
+
+    The exit code is 1 where something needs a person. Example: [bold]python -m etl status[/]
+    """
+    context = pipeline.open_context(settings.from_environment)
+    found = pipeline.nights_status(context, datetime.now(UTC))
+    pipeline.keep_status_page(context, status_page.html(found))
+    if format is StatusOutput.json:
+        print_rows([dict(found)], Output.json)
+    else:
+        sys.stdout.write(status_page.text(found))
+    return int(bool(found["troubles"]))
 
 
 @app.command()
@@ -220,15 +273,13 @@ def reports(
         bool, typer.Option("--resend", help="With --send: again what was sent, refused or in doubt.")
     ] = False,
 ) -> int:
-    """Render the reports that are due, or those of a period, and send them.
+    """Render the reports that are due, or those of a period, and send them. An index.html leads to all of them.
 
     Example: [bold]python -m etl reports --period 2026-11 --subscription s1 --output out --test-to me@example.com[/]
     """
     context = pipeline.open_context(settings.from_environment)
     now = datetime.now(UTC)
-    request = pipeline.ReportRequest(
-        subscription, period, as_of.date() if as_of else None, send=send, test_to=test_to, resend=resend
-    )
+    request = pipeline.ReportRequest(subscription, period, as_of, send=send, test_to=test_to, resend=resend)
     plan = pipeline.plan_reports(context, request, now)
     pipeline.record_plan(context, plan, now, send=send)
     for notice in plan.notices:
@@ -244,7 +295,7 @@ def reports(
             advance()
 
         failures = pipeline.make_reports(
-            context, plan.reports, request, output, report, lambda warning: say(f"warning: {warning}")
+            context, plan.reports, request, output, report, lambda warning: say(f"warning: {warning}"), processes=None
         )
     return int(failures > 0)
 
@@ -252,17 +303,23 @@ def reports(
 @app.command()
 @_verb
 def waive(
-    source: Annotated[str, typer.Option(help="Whose slice.")],
-    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day.")],
-    reason: Annotated[str, typer.Option(help="What reports print of it.")],
+    source: Annotated[str | None, typer.Option(help="Whose slice.")] = None,
+    day: Annotated[date | None, typer.Option(parser=_day, metavar="DAY", help="The UTC day.")] = None,
+    reason: Annotated[str | None, typer.Option(help="What reports print of it.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Expect the slice again.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Print what is waived.")] = False,
 ) -> None:
     """Record that a slice will never come, so that it holds no report back. Reports print the reason.
 
     Example: [bold]python -m etl waive --source sendgrid --day 2026-11-12 --reason "provider outage"[/]
     """
     context = pipeline.open_context(settings.from_environment)
-    context.source(source)
-    context.state.waive(source, day.date(), reason, datetime.now(UTC))
+    if list_:
+        print_rows(pipeline.list_waivers(context), Output.table)
+    elif source is None or day is None or (reason is None) != undo:
+        raise ConfigurationError("give --source and --day, and either --reason or --undo; or --list alone")
+    else:
+        say(pipeline.undo_waiver(context, source, day) if undo else pipeline.waive(context, source, day, reason or ""))
 
 
 @app.command()

@@ -31,6 +31,9 @@ class AnalyticsError(Exception):
 
     _arguments: tuple[object, ...]
 
+    is_final: bool = False
+    """True where the step is certain to fail again, so that a retry only costs time."""
+
 
 def reason_of(error: Exception) -> str:
     """Return the first line of a library's exception, or the name of its class where it has no text."""
@@ -47,7 +50,11 @@ def refusal_of(error: Exception, *secrets: str | None) -> str:
 
 
 _ENCODED = re.compile(r"[A-Za-z0-9+/_=-]+")
-_ADDRESS = re.compile(r'<?(?:"[^"]*"|[^\s<>"]+)(?:@|%40|=40|\+40|&#64;)[^\s<>]+>?', re.IGNORECASE)
+_AT_SIGN = (  # in the forms of tests/cases/normalise/redaction.yaml
+    r" @ |[@\uFF20\uFE6B]|%(?:25)*40|[=+]40|BC%(?:25)*A0|\\(?:u00|x)40|\\u(?:FF20|FE6B)|\+AEA-"
+    r"|(?:#|%(?:25)*23)(?:0*64|x0*40)|commat"
+)
+_ADDRESS = re.compile(rf'<?(?:"[^"]*"|[^\s<>"]+)(?:{_AT_SIGN})[^\s<>]*>?', re.IGNORECASE)
 _LONGEST = (
     1000  # characters of a text from outside: enough for any reason, and little work for the pattern of addresses
 )
@@ -89,9 +96,13 @@ def _base64_forms(secret: bytes) -> set[str]:
 class QueryError(AnalyticsError):
     """A defect of this project: a named query is missing, has the name of a table, or lacks a parameter."""
 
+    is_final = True
+
 
 class ConfigurationError(AnalyticsError):
     """An error in the configuration or in the call of the command. The command line ends with exit code 2."""
+
+    is_final = True
 
 
 class SliceError(AnalyticsError):
@@ -104,6 +115,8 @@ class SliceError(AnalyticsError):
 
 class NoFiles(SliceError):
     """The file pattern of a source matches nothing on a day that should have files."""
+
+    is_final = True
 
     def __init__(self, source: str, day: date, pattern: str) -> None:
         super().__init__(
@@ -121,18 +134,22 @@ class UnreadableFile(SliceError):
 
 
 class ShrunkenSlice(SliceError):
-    """A new version of a slice has under half of the records of the loaded version. The loaded version stays."""
+    """A new version of a slice has under half of the records or events of the loaded version, which stays."""
 
-    def __init__(self, source: str, day: date, new: int, loaded: int) -> None:
+    is_final = True
+
+    def __init__(self, source: str, day: date, new: int, loaded: int, what: str) -> None:
         super().__init__(
             source,
             day,
-            f"{new} raw records, under half of the {loaded} loaded; if that is right, re-run with --replace",
+            f"{new} {what}, under half of the {loaded} loaded; if that is right, re-run with --replace",
         )
 
 
 class RefusedSlice(SliceError):
     """A slice's events failed the validation before the load."""
+
+    is_final = True
 
     def __init__(self, source: str, day: date, expectations: list[str], query: str) -> None:
         failed = "; ".join(expectations)
@@ -142,12 +159,26 @@ class RefusedSlice(SliceError):
 class NotLanded(SliceError):
     """The landing has no version of a slice that was to be read from it."""
 
+    is_final = True
+
     def __init__(self, source: str, day: date) -> None:
         super().__init__(source, day, "nothing was landed; run the day without --from-landing")
 
 
+class DamagedSlice(SliceError):
+    """A manifest of a slice is damaged."""
+
+    is_final = True
+
+
 class RegistryError(AnalyticsError):
     """The registry cannot be pulled, or has lost too many rows. The previous version stays."""
+
+
+class RefusedRegistry(RegistryError):
+    """The registry can be read, and is not as it must be."""
+
+    is_final = True
 
 
 class LandingError(AnalyticsError):
@@ -161,12 +192,23 @@ class LandingError(AnalyticsError):
         super().__init__(self.reason)
 
 
+class DamagedFile(AnalyticsError):
+    """A small file of the landing, as a manifest, is not what we wrote. It concerns only what it describes."""
+
+    is_final = True
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} is damaged ({reason}); restore it, or remove it and run again without --from-landing")
+
+
 class WarehouseError(AnalyticsError):
     """The warehouse cannot be opened, is in use by another process, or was made with another hash key."""
 
 
 class UnknownName(AnalyticsError):
     """The registry does not have a certificate, subscription or issuer of that id."""
+
+    is_final = True
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"the registry has no {kind} {name!r}; see the registry's {kind}s for the ids that exist")
@@ -190,6 +232,20 @@ class RefusedDelivery(DeliveryError):
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"{what} was refused ({reason}); mend the cause, then ask for it with --resend")
         self.reason = reason
+
+
+class RefusedAddress(RefusedDelivery):
+    """The mail server refused the subscriber's address for good: there is no such mailbox. Nothing was sent."""
+
+
+class DeadAddress(DeliveryError):
+    """The subscriber's address was refused for good before, so nothing is sent to it."""
+
+    def __init__(self, what: str, since: str, reason: str) -> None:
+        super().__init__(
+            f"{what} is not sent: the mail server refused its address for good on {since} ({reason}); name another"
+            " address in the registry, or if this one works again ask for the report with --resend"
+        )
 
 
 class DoubtfulDelivery(DeliveryError):
@@ -230,6 +286,8 @@ class StateError(AnalyticsError):
 class ExpiredSlice(SliceError):
     """A day is older than the provider keeps events. Its answer would be empty, and wrong."""
 
+    is_final = True
+
     def __init__(self, source: str, day: date, kept_days: int) -> None:
         super().__init__(
             source,
@@ -239,8 +297,16 @@ class ExpiredSlice(SliceError):
         )
 
 
+class MissingKey(SliceError):
+    """The secret with the key of a provider is missing, or holds no key."""
+
+    is_final = True
+
+
 class RefusedKey(SliceError):
     """The provider does not accept our key."""
+
+    is_final = True
 
     def __init__(self, source: str, day: date, secret: str, status: int) -> None:
         super().__init__(
@@ -250,13 +316,32 @@ class RefusedKey(SliceError):
         )
 
 
-class UnreachableSource(SliceError):
-    """The provider cannot be reached or gives no usable answer, and retries did not help."""
+class EndlessPaging(SliceError):
+    """The answers of a provider always lead to a further one."""
 
-    def __init__(self, source: str, day: date, listing: str, reason: str, status: int | None = None) -> None:
+    is_final = True
+
+    def __init__(self, source: str, day: date, listing: str, count: int) -> None:
         super().__init__(
             source,
             day,
-            f"its API gave no {listing} ({reason}); run it again: a pull of the same day goes on where it stopped",
+            f"its API gave {count:,} answers for {listing}, and its paging does not end; see that api is right and ask"
+            " the provider, or bring the day's files",
         )
-        self.status = status
+
+
+_REFUSED_REQUEST = (400, 404, 410, 422)
+_AGAIN = "run it again: a pull of the same day goes on where it stopped"
+
+
+class UnreachableSource(SliceError):
+    """The provider cannot be reached or gives no usable answer, and retries did not help.
+
+    It is final where the provider refuses what is asked, but not where it asks for patience (408, 425, 429).
+    """
+
+    def __init__(self, source: str, day: date, listing: str, reason: str, status: int | None = None) -> None:
+        is_final = status in _REFUSED_REQUEST
+        cure = "see that the source's api and domain are right" if is_final else _AGAIN
+        super().__init__(source, day, f"its API gave no {listing} ({reason}); {cure}")
+        self.status, self.is_final = status, is_final

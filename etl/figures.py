@@ -6,9 +6,11 @@ recipients.
 """
 
 import json
-from typing import TypedDict, cast
+from typing import Literal, TypedDict, cast
 
 from etl.periods import Frequency
+
+Detail = Literal["recipients", "summary"]
 
 
 class Subscription(TypedDict):
@@ -22,10 +24,11 @@ class Subscription(TypedDict):
 
 
 class ListedSubscription(Subscription):
-    """A subscription as a row of the registry."""
+    """A subscription as a row of the registry. ``detail`` is recipients or summary."""
 
     issuer_id: str
     is_paused: bool
+    detail: Detail
 
 
 class Issuer(TypedDict):
@@ -69,6 +72,33 @@ class SourceCoverage(TypedDict):
     through: str | None
 
 
+class SliceCounts(TypedDict):
+    """The slices of the UTC days that the period touches. expected = whole + waived + missing."""
+
+    expected_count: int
+    whole_count: int
+    waived_count: int
+    missing_count: int
+
+
+class Records(TypedDict):
+    """The records that the logs brought in the UTC days that the period touches.
+
+    raw = event + duplicate + reject + ignored. The others are of ``distinct_event_count``, in which an event that came in
+    several slices counts once; ``late_count`` happened before the day of their slice.
+    """
+
+    raw_count: int
+    event_count: int
+    duplicate_count: int
+    reject_count: int
+    ignored_count: int
+    distinct_event_count: int
+    unattributed_count: int
+    disagreement_count: int
+    late_count: int
+
+
 class Quality(TypedDict):
     """The completeness of the data behind the report: how far they reach, and which slices are missing or waived."""
 
@@ -76,9 +106,12 @@ class Quality(TypedDict):
     is_complete: bool
     logs_begin: str | None
     mail_logs_begin: str | None
+    claim_logs_begin: str | None
     whole_through: str | None
     last_loaded_at: str | None
     sources: list[SourceCoverage]
+    slices: SliceCounts
+    records: Records
     missing: list[MissingSlice]
     waived: list[WaivedSlice]
 
@@ -130,9 +163,13 @@ class Parts(Counts):
 
 
 class Totals(Parts):
-    """The counts of all certificates together."""
+    """The counts of all certificates together. People are distinct addresses, however many credentials each has."""
 
     certificates_count: int
+    people_count: int
+    claimed_people_count: int
+    machine_only_opened_count: int
+    machine_only_clicked_count: int
 
 
 class MachineReasons(TypedDict):
@@ -140,6 +177,87 @@ class MachineReasons(TypedDict):
 
     opened: dict[str, int]
     clicked: dict[str, int]
+
+
+class Interval(TypedDict):
+    """The 95 % interval of Wilson around a rate."""
+
+    low_rate: float
+    high_rate: float
+
+
+class Cohort(TypedDict):
+    """The recipients who were added in the same week or month, and how many claimed by day 1, 3, 7 and 30.
+
+    Without ``first_date`` these are all before ``last_date``; without both, all. ``day_n_of_count`` were added at least n days
+    before the end of the period; ``mature_day`` is the last of the four days that all of the cohort have behind them.
+    """
+
+    first_date: str | None
+    last_date: str | None
+    recipients_count: int
+    day_1_count: int
+    day_1_of_count: int
+    day_1_rate: float | None
+    day_3_count: int
+    day_3_of_count: int
+    day_3_rate: float | None
+    day_7_count: int
+    day_7_of_count: int
+    day_7_rate: float | None
+    day_30_count: int
+    day_30_of_count: int
+    day_30_rate: float | None
+    mature_day: int
+
+
+class Peers(TypedDict):
+    """A rate of a certificate beside the middle rate of the issuer's other certificates, counted alike."""
+
+    within_count: int
+    of_count: int
+    within_rate: float | None
+    others_count: int
+    others_rate: float | None
+
+
+class PeerRule(TypedDict):
+    """Which certificates are compared: those with so many recipients who were added so many days ago."""
+
+    peer_days: int
+    peer_recipients: int
+
+
+class Domain(TypedDict):
+    """What became of the mails at a receiving domain. ``domain`` is None in the row of all others."""
+
+    domain: str | None
+    domains_count: int
+    recipients_count: int
+    sent_count: int
+    delivered_count: int
+    delivered_of_sent_rate: float | None
+    bounced_count: int
+    bounced_of_sent_rate: float | None
+    bounced_hard_count: int
+    bounced_soft_count: int
+    bounced_block_count: int
+    bounced_undetermined_count: int
+    opened_of_delivered_count: int
+    opened_of_delivered_rate: float | None
+    claimed_count: int
+    claimed_rate: float | None
+
+
+class Trend(TypedDict):
+    """The credentials issued, first claimed, and first shared or downloaded in some days. ``is_cut``: the logs begin in them."""
+
+    first_date: str
+    last_date: str
+    issued_count: int
+    claimed_count: int
+    shared_or_downloaded_count: int
+    is_cut: bool
 
 
 class CertificateFigures(Parts):
@@ -171,8 +289,15 @@ class CertificateFigures(Parts):
     clicked_of_delivered_count: int
     clicked_of_delivered_rate: float | None
     bounced_of_sent_rate: float | None
+    machine_opened_count: int
+    machine_clicked_count: int
     machine_reasons: MachineReasons
     todos: dict[str, int]
+    intervals: dict[str, Interval]
+    cohorts: list[Cohort]
+    peers: dict[str, Peers]
+    claims_to_gain_count: int
+    changed_count: int
 
 
 class Todo(TypedDict):
@@ -228,6 +353,9 @@ class Figures(TypedDict):
     since: str | None
     totals: Totals
     todos: list[Todo]
+    peer_rule: PeerRule
+    domains: list[Domain]
+    trend: list[Trend]
     certificates: list[CertificateFigures]
     recipients: list[Recipient]
 

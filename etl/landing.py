@@ -8,7 +8,6 @@ killed run leaves only a folder that no manifest names.
 
 import hashlib
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ from typing import BinaryIO, Literal
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from etl.errors import AnalyticsError, ConfigurationError, LandingError, reason_of
+from etl import scratch
+from etl.errors import AnalyticsError, ConfigurationError, DamagedFile, LandingError, reason_of
 
 OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss", "oci"})
 """Protocols of object stores. They need no folders, and an object becomes visible only when it is whole."""
@@ -56,6 +56,8 @@ class Counts(BaseModel):
 class Manifest(BaseModel):
     """One version of a prefix: its raw files, and, from the stage normalise on, its Parquet files and counts.
 
+    The registry's manifest has its counts for each of the ``tables``, too, and ``warnings`` for the person who maintains it.
+
     The status is first ``extracted``, then ``normalised``, then ``valid``: only a valid version may be loaded. A version
     that must not be loaded is ``refused``, and ``reason`` says why.
     """
@@ -68,6 +70,8 @@ class Manifest(BaseModel):
     events: str | None = None
     rejects: str | None = None
     counts: Counts = Counts()
+    tables: dict[str, Counts] = {}
+    warnings: tuple[str, ...] = ()
     status: Literal["extracted", "normalised", "valid", "refused"] = "extracted"
     reason: str | None = None
 
@@ -83,7 +87,7 @@ class Landing:
     def __init__(self, url: str) -> None:
         try:
             self.filesystem, root = fsspec.url_to_fs(url)
-        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose library is missing
+        except Exception as error:  # noqa: BLE001  # an unknown protocol, one whose library is missing, a port that is no number
             raise ConfigurationError(f"landing.url is no place that can be reached ({reason_of(error)})") from None
         self.url, self.root = url, root.rstrip("/")
 
@@ -143,6 +147,14 @@ class Landing:
             except FileNotFoundError:
                 return None
 
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Yield each file's path below the landing, and its size in bytes."""
+        with self._reached():
+            found = self.filesystem.find(self.root, detail=True) if self.filesystem.isdir(self.root) else {}
+        root = self.filesystem._strip_protocol(self.root).rstrip("/")  # noqa: SLF001  # the form that find returns
+        for path, entry in found.items():
+            yield path.removeprefix(root).lstrip("/"), entry["size"] or 0
+
     def remove(self, path: str) -> None:
         """Remove a file."""
         with self._reached():
@@ -167,8 +179,8 @@ class Landing:
         if self.is_local:
             yield Path(path)
             return
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, path.rsplit("/", 1)[-1])
+        with scratch.folder() as folder:
+            copy = folder / path.rsplit("/", 1)[-1]
             with self._reached():
                 self._fetch(path, copy)
             yield copy
@@ -182,9 +194,9 @@ class Landing:
                 folder.mkdir(parents=True)
             yield folder
             return
-        with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary)
-            for file in (found for found in Path(temporary).rglob("*") if found.is_file()):
+        with scratch.folder() as temporary:
+            yield temporary
+            for file in (found for found in temporary.rglob("*") if found.is_file()):
                 with file.open("rb") as content, self._written(f"{path}/{file.relative_to(temporary)}") as write:
                     while chunk := content.read(_CHUNK):
                         write(chunk)
@@ -215,8 +227,19 @@ class Landing:
         return all(written(file) < before for file in files) and (bool(files) or written(folder) < before)
 
     def _manifest(self, prefix: str, name: str) -> Manifest | None:
-        content = self.read(self.path(prefix, name))
-        return Manifest.model_validate_json(content) if content else None
+        path = self.path(prefix, name)
+        content = self.read(path)
+        if content is None:
+            return None
+        try:
+            manifest = Manifest.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            reason = f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+            raise DamagedFile(self.shown(path), reason) from None
+        if manifest.prefix != prefix:
+            raise DamagedFile(self.shown(path), "it is the manifest of another folder")
+        return manifest
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

@@ -1,14 +1,17 @@
 """The stage load: put a landed slice, or the landed registry, into the warehouse, whole or not at all."""
 
+import logging
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
 from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
-from etl.landing import Landing, Manifest, slice_prefix
+from etl.landing import Counts, Landing, Manifest, slice_prefix
 from etl.warehouse import Warehouse
 
 WHOLE = ("loaded", "empty")
+
+_log = logging.getLogger(__name__)
 
 
 def load_slice(
@@ -17,7 +20,7 @@ def load_slice(
     """Replace a slice in the warehouse with its newest landed version, and return that version's manifest.
 
     Raise NotLanded if there is no version, SliceError if it is not valid, and ShrunkenSlice if it has under half of the
-    raw records that are loaded, unless ``replace``.
+    raw records, or of the events, that are loaded, unless ``replace``: then log how many are replaced by how few.
     """
     prefix = slice_prefix(source, day)
     manifest = landing.newest(prefix)
@@ -30,8 +33,8 @@ def load_slice(
             f"the version landed last is {manifest.status}, not valid{_because(manifest)}; run the day again",
         )
     held = _held(warehouse, source, day)
-    if not replace and held["status"] in WHOLE and 2 * manifest.counts.raw < held["raw_count"]:
-        raise ShrunkenSlice(source, day, manifest.counts.raw, held["raw_count"])
+    if held["status"] in WHOLE:
+        _compare_size(source, day, manifest.counts, held, replace=replace)
     row = _row(manifest, source, day, loaded_at)
     if manifest.events is None:
         warehouse.replace_slice(row, None)
@@ -55,6 +58,21 @@ def load_registry(warehouse: Warehouse, landing: Landing) -> None:
     with landing.local(landing.path("registry", manifest.events)) as folder:
         warehouse.replace_registry(folder)
     landing.mark_loaded(manifest)
+
+
+def _compare_size(source: str, day: date, counts: Counts, held: Mapping[str, Any], *, replace: bool) -> None:
+    """Raise ShrunkenSlice for under half of what is loaded; with ``replace`` log it.
+
+    Events are compared too: where a changed setting or format makes most records ignored, the raw records are as many.
+    """
+    for what, new, loaded in (
+        ("raw records", counts.raw, held["raw_count"]),
+        ("events", counts.event, held["event_count"]),
+    ):
+        if 2 * new < loaded:
+            if not replace:
+                raise ShrunkenSlice(source, day, new, loaded, what)
+            _log.warning("%s %s: %d %s replace the %d loaded, by --replace", source, day, new, what, loaded)
 
 
 def _held(warehouse: Warehouse, source: str, day: date) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.headerregistry import Address
 
@@ -15,6 +16,7 @@ _NAMED = re.compile(rf'((?:{_QUOTED}|[^()<>\[\]:;@\\,"])*)<{_ADDRESS}>')
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253  # bytes (RFC 5321, 4.5.3.1)
 _LONGEST_NAME = 200  # letters, so that a line of a header stays short
+_LONGEST = 2000  # characters of a mailbox: room for a name in encoded words, and little work whatever the text is
 _NO_TEXT = {"Cc", "Zl", "Zp", "Cs"}  # control characters, line and paragraph separators, lone surrogates
 
 
@@ -24,6 +26,8 @@ def parse(text: str) -> Address:
     The domain is returned as A-labels (RFC 5890), which any server takes: ``xn--bcher-kva.example``. Raise a ValueError
     for any other text: several mailboxes, a group, an address without a domain, a name whose signs need quotes.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"it has over {_LONGEST:,} characters; correct it")
     if has_controls(text):
         raise ValueError("it holds a line break or another control character; take it out")
     bare = _BARE.fullmatch(text.strip())
@@ -58,7 +62,7 @@ def to_a_labels(domain: str) -> str:
 
 def has_controls(text: str) -> bool:
     """Tell whether a text holds a line break or another control character, which could begin a new header."""
-    return any(unicodedata.category(sign) in _NO_TEXT for sign in text)
+    return not text.isprintable() and any(unicodedata.category(sign) in _NO_TEXT for sign in text)
 
 
 def _by_the_older_standard(domain: str) -> str:
@@ -72,8 +76,8 @@ def _name(written: str) -> str:
     """Return a name without its quotes, and with its encoded words (RFC 2047) decoded."""
     plain = re.sub(_QUOTED, lambda quoted: _unquoted(quoted[0]), written).strip()
     try:
-        name = str(make_header(decode_header(plain)))
-    except (ValueError, LookupError):
+        name = str(make_header(decode_header(plain))) if "=?" in plain else plain
+    except (ValueError, LookupError, HeaderParseError):
         raise ValueError("its name has an encoded word that cannot be read; write the name as plain text") from None
     if has_controls(name) or len(name) > _LONGEST_NAME:
         raise ValueError(f"its name holds a control character or has over {_LONGEST_NAME} letters; correct it")

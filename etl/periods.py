@@ -4,6 +4,7 @@ Everything downstream is in UTC: SQL gets naive UTC timestamps, files get timest
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -12,6 +13,9 @@ from zoneinfo import ZoneInfo
 from etl.errors import ConfigurationError
 
 Frequency = Literal["daily", "weekly", "monthly"]
+
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
+"""The days that a user may name. At the ends of the calendar there is no day before, or after."""
 
 _DAY = timedelta(days=1)
 
@@ -68,12 +72,19 @@ class Period:
     @property
     def previous(self) -> "Period":
         """The period of the same frequency that ends where this one begins."""
-        return containing(self.first - _DAY, self.frequency, self.timezone)
+        before = containing(self.first - _DAY, self.frequency, self.timezone)
+        return before if before.has_instants else before.previous
 
     @property
     def following(self) -> "Period":
         """The period of the same frequency that begins where this one ends."""
-        return containing(self.last + _DAY, self.frequency, self.timezone)
+        after = containing(self.last + _DAY, self.frequency, self.timezone)
+        return after if after.has_instants else after.following
+
+    @property
+    def has_instants(self) -> bool:
+        """Whether any instant lies in the period: none does on a day that clocks skipped, as in Samoa on 2011-12-30."""
+        return self.start_at < self.end_at
 
 
 def containing(day: date, frequency: Frequency, timezone: str) -> Period:
@@ -87,6 +98,20 @@ def containing(day: date, frequency: Frequency, timezone: str) -> Period:
     return Period(frequency, first, (first + timedelta(days=31)).replace(day=1) - _DAY, timezone)
 
 
+def latest_up_to(period: Period, count: int) -> list[Period]:
+    """Return the last weeks up to a period's last day, oldest first; the last months for a monthly period."""
+    latest = containing(period.last, "monthly" if period.frequency == "monthly" else "weekly", period.timezone)
+    found = [latest]
+    while len(found) < count:
+        found.append(found[-1].previous)
+    return found[::-1]
+
+
+def first_days(last: date, length: int, count: int) -> list[date]:
+    """Return the first day of each of ``count`` stretches of ``length`` days, oldest first. The newest ends with ``last``."""
+    return [last - timedelta(days=length * number - 1) for number in range(count, 0, -1)]
+
+
 def latest_ended(frequency: Frequency, timezone: str, now: datetime) -> Period:
     """Return the latest period that has ended at ``now``, an aware instant."""
     return containing(now.astimezone(zone(timezone)).date(), frequency, timezone).previous
@@ -97,9 +122,20 @@ def latest_ended_by(day: date, frequency: Frequency, timezone: str) -> Period:
     return containing(day + _DAY, frequency, timezone).previous
 
 
+def parse_day(text: str) -> date:
+    """Return the day that a user wrote as 2026-11-23; raise a ConfigurationError for any other text."""
+    found = re.fullmatch(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", text)
+    with suppress(ValueError):  # 30 February
+        if found and FIRST_DAY <= (day := date(*map(int, found.groups()))) <= LAST_DAY:
+            return day
+    raise ConfigurationError(f"{text!r} is no day from {FIRST_DAY} to {LAST_DAY}; write it as 2026-11-23")
+
+
 def parse(name: str, timezone: str) -> Period:
     """Return the period that a user wrote as 2026-11, 2026-W47 or 2026-11-23; raise a ConfigurationError for any other text."""
     try:
+        if not FIRST_DAY.year <= int(name[:4]) <= LAST_DAY.year:
+            raise ValueError(name)
         if re.fullmatch(r"[0-9]{4}-W[0-9]{2}", name):
             return containing(date.fromisocalendar(int(name[:4]), int(name[6:]), 1), "weekly", timezone)
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}", name):

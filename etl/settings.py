@@ -6,7 +6,7 @@ a key ``secret`` names one, and the entry points look it up, in the environment 
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -27,9 +27,15 @@ from etl.errors import ConfigurationError
 SecretLookup = Callable[[str], str | None]
 """A function that returns the text of a named secret, or None where it is not set. A stage gets secrets only through it."""
 
-SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 RegistryTable = Literal["issuers", "certificates", "recipients", "subscriptions"]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[int, Field(ge=0, le=86_400)]
+Day = Annotated[date, Field(ge=date(2010, 1, 1))]
+Key = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+
+_BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_MEMORY = range(64 * 10**6, 2**50)
 
 MAIL_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 """The schemes of a mail server's URL, and the port of each where the URL has none."""
@@ -44,9 +50,23 @@ def _without_password(url: str) -> str:
 
 
 def _with_host(url: str) -> str:
-    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:  # port raises what is no port
         raise ValueError("it is no address of an API; write it as https://api.example.com")
     return url
+
+
+def _path(path: str) -> str:
+    if not re.fullmatch(r"/[^\s?#]*", path):
+        raise ValueError("it is no path of a request; write it with its slash and without a query, as in /px.gif")
+    return path
+
+
+def _memory(limit: str) -> str:
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([kmgt]i?|)b", limit.strip().lower())
+    if not found or not _MEMORY.start <= float(found[1]) * _BYTES[found[2]] < _MEMORY.stop:
+        raise ValueError("it is no size of memory from 64MB on; write it as 2GB, 1500MB or 4GiB")
+    return limit.strip()
 
 
 def _one_mailbox(text: str) -> str:
@@ -111,6 +131,25 @@ Mailbox = Annotated[str, AfterValidator(_one_mailbox)]
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="after")
+    def _holds_no_control_characters(self) -> Self:
+        for name in type(self).model_fields:
+            if any(not is_clean(text) for text in _texts(getattr(self, name))):
+                raise ValueError(f"{name} holds control characters, or bytes that are no text; write it without them")
+        return self
+
+
+def is_clean(text: str) -> bool:
+    """Tell whether a text has neither control characters, but for white space, nor parts of a character."""
+    return not re.search(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]", text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        yield from (text for part in (value.values() if isinstance(value, dict) else value) for text in _texts(part))
+
 
 class Landing(_Table):
     """The location of the slices' files: any fsspec URL."""
@@ -148,13 +187,13 @@ class Source(_Table):
     api: ApiUrl | None = None
     domain: str | None = None
     secret: str | None = None
-    since: date | None = None
-    until: date | None = None
-    recipient_key: str = "recipient_id"
-    certificate_key: str = "certificate_id"
+    since: Day | None = None
+    until: Day | None = None
+    recipient_key: Key = "recipient_id"
+    certificate_key: Key = "certificate_id"
     may_be_empty: bool = False
-    late_days: int = Field(default=2, ge=0)
-    pixel_path: str = "/px.gif"
+    late_days: int = Field(default=2, ge=0, le=366)
+    pixel_path: Annotated[str, AfterValidator(_path)] = "/px.gif"
 
     @model_validator(mode="after")
     def _is_one_log(self) -> Self:
@@ -187,9 +226,9 @@ class Machines(_Table):
     begin with are 5 seconds after the delivery, and 3 different links of one message within 2 seconds.
     """
 
-    click_after_delivery_seconds: int = Field(default=0, ge=0)
-    links_at_once: Annotated[int, AfterValidator(_no_single_link)] = Field(default=0, ge=0)
-    links_at_once_seconds: int = Field(default=2, ge=0)
+    click_after_delivery_seconds: Seconds = 0
+    links_at_once: Annotated[int, AfterValidator(_no_single_link)] = Field(default=0, ge=0, le=1000)
+    links_at_once_seconds: Seconds = 2
 
 
 class Mail(_Table):
@@ -204,8 +243,18 @@ class Mail(_Table):
     reply_to: Mailbox | None = None
     unsubscribe_url: Annotated[str, AfterValidator(_with_token)] | None = None
     send_hour: int = Field(default=7, ge=0, le=23)
-    grace_hours: int = Field(default=24, ge=0)
+    grace_hours: int = Field(default=24, ge=0, le=8760)
     enabled: bool = False
+
+
+class Alerts(_Table):
+    """The address that is told what needs a person, and the hours after which a night is late.
+
+    A mail goes out once for each cause, and once when it is over, also while ``mail.enabled`` is false.
+    """
+
+    mail: Mailbox | None = None
+    deadline_hours: int = Field(default=4, ge=1, le=21)
 
 
 class Privacy(_Table):
@@ -220,22 +269,25 @@ class Validation(_Table):
     A loaded slice gets a warning in three cases. The duplicates exceed ``duplicate_rate_maximum`` of the raw records. The
     events of no known recipient exceed ``unattributed_rate_maximum`` of the events. Or the number of raw records differs
     by more than ``volume_factor`` from the source's average of the 14 days before: over that many times the average, or
-    under the average divided by it. The other limits refuse a slice.
+    under the average divided by it. The other limits refuse a slice. A slice with fewer raw records than
+    ``reject_rate_minimum_count`` is small. Where nothing of it was understood, no minimum counts.
     """
 
     reject_rate_maximum: Share = 0.10
-    reject_rate_minimum_count: int = Field(default=1000, ge=0)
+    reject_rate_minimum_count: int = Field(default=1000, ge=0, le=10**12)
+    small_reject_rate_maximum: Share = 0.50
+    small_reject_rate_minimum_count: int = Field(default=10, ge=0, le=10**12)
     unknown_rate_maximum: Share = 0.10
     duplicate_rate_maximum: Share = 0.10
     unattributed_rate_maximum: Share = 0.10
-    volume_factor: float = Field(default=3, ge=1)
+    volume_factor: float = Field(default=3, ge=1, le=10**6, allow_inf_nan=False)
 
 
 class Normalise(_Table):
     """The resources of one normalising task. Beyond the memory limit it spills to disk."""
 
-    memory_limit: str = "2GB"
-    threads: int | None = Field(default=None, ge=1)
+    memory_limit: Annotated[str, AfterValidator(_memory)] = "2GB"
+    threads: int | None = Field(default=None, ge=1, le=256)
 
 
 class Settings(BaseSettings):
@@ -257,6 +309,7 @@ class Settings(BaseSettings):
     credential: Credential = Credential()
     machines: Machines = Machines()
     mail: Mail = Mail()
+    alerts: Alerts = Alerts()
     privacy: Privacy = Privacy()
     validation: Validation = Validation()
     normalise: Normalise = Normalise()
@@ -314,8 +367,18 @@ def load() -> Settings:
         raise ConfigurationError(
             f'a variable cannot be read ({error}); a list is written as JSON: \'["a.example", "b.example"]\''
         ) from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}, or a variable, nests values too deeply; write them flat") from None
     except ValueError as error:  # the file is not TOML
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+
+
+def files_of(form: str, pixel_path: str) -> Source:
+    """Return a source without a place, for files that a user names; raise a ConfigurationError for a wrong path."""
+    try:
+        return Source(format=form, files="", pixel_path=pixel_path)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_sentence(detail) for detail in error.errors())) from None
 
 
 def from_environment(name: str) -> str | None:

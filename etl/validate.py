@@ -7,7 +7,6 @@ Great Expectations takes seconds to import, so a process imports it with its fir
 
 import logging
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from html import escape
@@ -18,7 +17,7 @@ import duckdb
 from sqlalchemy import event
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 
-from etl import settings, sql
+from etl import scratch, settings, sql
 from etl.errors import NotLanded, RefusedSlice, SliceError
 from etl.landing import Counts, Landing, Manifest, slice_prefix
 
@@ -142,12 +141,27 @@ def _few_rejects(limits: settings.Validation, counts: Counts) -> Iterator[Any]:
     follows from the maximum of rejects.
     """
     gxe = _great_expectations().expectations
-    if counts.raw >= limits.reject_rate_minimum_count:
-        allowed = int(round(limits.reject_rate_maximum * counts.raw, 6))
+    maximum = _reject_rate_maximum(limits, counts)
+    if maximum is not None:
+        allowed = int(round(maximum * counts.raw, 6))
         yield gxe.ExpectTableRowCountToBeBetween(
             min_value=max(0, _understood(counts) - allowed),
-            meta={"failure": "rejects", "maximum": limits.reject_rate_maximum, "rows": "rejects"},
+            meta={"failure": "rejects", "maximum": maximum, "rows": "rejects"},
         )
+
+
+def _reject_rate_maximum(limits: settings.Validation, counts: Counts) -> float | None:
+    """Return the largest share of rejects that a slice of this size may have, or None where it may have any.
+
+    A few records say little, so a slice of few may have more rejects, and one of very few any number. A slice of which
+    nothing was understood is limited all the same, however small: it would pass for a day on which nothing happened.
+    """
+    if counts.raw >= limits.reject_rate_minimum_count:
+        return limits.reject_rate_maximum
+    is_all_rejects = counts.reject == counts.raw > 0
+    if counts.raw >= limits.small_reject_rate_minimum_count or is_all_rejects:
+        return limits.small_reject_rate_maximum
+    return None
 
 
 def _understood(counts: Counts) -> int:
@@ -175,8 +189,8 @@ def _explained_machines() -> Iterator[Any]:
 def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
     """Check a slice's Parquet, and return the results of Great Expectations."""
     gx = _great_expectations()
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder, "slice.duckdb")
+    with scratch.folder() as folder:
+        database = folder / "slice.duckdb"
         with duckdb.connect(str(database)) as connection:
             connection.read_parquet(_files(str(parquet))).create_view("events")
         context = gx.get_context(mode="ephemeral", project_config=_silent(gx.data_context.types.base))

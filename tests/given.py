@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -38,7 +38,7 @@ _REGISTRY_COLUMNS = {
         "recipient_id", "certificate_id", "email", "name", "message_id", "access_email_sent_at", "created_at",
         "address_hash",
     ),
-    "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused"),
+    "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "is_paused", "detail"),
 }  # fmt: skip
 _SLICE = {
     "source": "mail", "status": "loaded", "last_error": None, "raw_count": 0, "event_count": 0, "reject_count": 0,
@@ -117,7 +117,7 @@ def registry(given: Mapping[str, Any]) -> dict[str, list[Row]]:
             for row in given.get("certificates", [{}])
         ],
         "recipients": [_recipient(row) for row in given.get("recipients", [])],
-        "subscriptions": list(given.get("subscriptions", [])),
+        "subscriptions": [{"detail": "recipients", **row} for row in given.get("subscriptions", [])],
     }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def event(number: int, row: Row) -> dict[str, Any]:
     day = row.get("load_date", date(2026, 11, 2))
     filled = dict.fromkeys(_EVENT_COLUMNS) | {
         "event_key": f"e{number}", "source": "mail", "load_date": day, "is_machine": False, "is_suppressed": False,
-        "is_opt_out_link": False, "tags": [], "occurred_at": datetime.combine(day, time(12, 0, number)),
+        "is_opt_out_link": False, "tags": [], "occurred_at": datetime.combine(day, time(12)) + timedelta(seconds=number),
     } | {name: value for name, value in row.items() if name != "address"}  # fmt: skip
     if "address" in row:
         filled["address_hash"] = hash_of(row["address"])

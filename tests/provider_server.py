@@ -104,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(status, b"{}", headers)
             case "html":
                 self._send(200, b"<html>sign in</html>", {})
+            case bytes(body):
+                self._send(200, body, {"Content-Encoding": "gzip"})
             case int(status):
                 self._send(status, b"{}", {})
             case fault:

@@ -90,10 +90,10 @@ class Installation:
         self.airflow("backfill", "create", "--dag-id", "nightly_events", *span, "--reprocess-behavior", "completed")
         return self.finished("nightly_events", logical_date_gte=first, logical_date_lte=last)
 
-    def by_hand(self, **form: Any) -> dict[str, Any]:
-        """Trigger issuer_reports with the form filled in, wait, and return the run."""
-        run = self.ask("dags/issuer_reports/dagRuns", {"logical_date": None, "conf": form})
-        return next(each for each in self.finished("issuer_reports") if each["dag_run_id"] == run["dag_run_id"])
+    def by_hand(self, dag: str = "issuer_reports", dated: str | None = None, **form: Any) -> dict[str, Any]:
+        """Trigger a DAG with the form filled in, wait, and return the run."""
+        run = self.ask(f"dags/{dag}/dagRuns", {"logical_date": dated, "conf": form})
+        return next(each for each in self.finished(dag) if each["dag_run_id"] == run["dag_run_id"])
 
     def finished(self, dag: str, **filters: str) -> list[dict[str, Any]]:
         """Wait until all runs of a DAG have ended. Return them by logical date, each with the state of its tasks."""
@@ -316,6 +316,27 @@ def test_resend_without_a_period_is_refused(installation, repaired):
     run = installation.by_hand(resend=True)
     assert run["state"] == "failed"
     assert "resend goes with send and a period" in installation.log(run, "due")
+
+
+def test_night_by_hand_loads_the_day_of_its_logical_date(installation, repaired):
+    """The logical date of a run by hand means the same day as that of a scheduled run."""
+    run = installation.by_hand("nightly_events", f"{SECOND}T05:00:00Z")
+    assert run["state"] == "success"
+    assert run["tasks"][f"slice.load [sendgrid {SECOND}]"] == "success"
+
+
+def test_day_that_no_run_tried_makes_the_next_run_red(installation, repaired):
+    """A run by hand holds the date of a night but asks for another day, so a backfill would skip it: both are red."""
+    configuration = installation.folder / "analytics.toml"
+    ended = configuration.read_text()
+    configuration.write_text(ended.replace(f"until = {SECOND}", "until = 2025-03-06"))
+    held = installation.by_hand("nightly_events", f"{AFTER}T02:00:00Z", day=FIRST)
+    following = installation.backfill("2025-03-06", "2025-03-07")
+    configuration.write_text(ended)
+    assert (held["state"], held["tasks"]["slices"]) == ("failed", "failed")
+    assert f"has the date of the night of {AFTER} but would load {FIRST}" in installation.log(held, "slices")
+    assert [run["state"] for run in following] == ["failed"]
+    assert f"sendgrid {AFTER}: no run has tried it; run that day" in installation.log(following[0], "night_is_whole")
 
 
 def _tasks(installation: Installation, dag: str) -> dict[str, dict[str, Any]]:

@@ -98,6 +98,14 @@ def test_the_sink_writes_what_it_accepted(tmp_path: Path) -> None:
     assert written.read_bytes().replace(b"\r\n", b"\n") == mail.as_bytes()
 
 
+def test_the_sample_is_small_and_loads_nothing() -> None:
+    """Whoever looks at the repository sees a whole report, as an issuer gets it, without a network."""
+    html, pdf = (Path("docs", "sample", name).read_bytes() for name in ("report.html", "report.pdf"))
+    assert len(html) + len(pdf) <= 1_500_000
+    assert b"default-src 'none'" in html and b"Harbour Academy" in html
+    assert pdf.startswith(b"%PDF-") and b"/URI" not in pdf
+
+
 def free_port() -> int:
     """Return a free port on loopback."""
     with socket.socket() as probe:

@@ -19,7 +19,7 @@ ARGUMENTS = {
     "source": "mail", "day": DAY, "reason": "it broke", "pattern": "*.json", "file": "a.json", "new": 1, "loaded": 3,
     "expectations": ["rejects"], "query": "SELECT 1", "url": "file:/landing", "kind": "issuer", "name": "i1",
     "what": "the report s1 2026-11", "message_id": "<m@example.com>", "host": "mail.example.com", "place": "state.db",
-    "kept_days": 3, "secret": "KEY", "status": 401, "listing": "events",
+    "kept_days": 3, "secret": "KEY", "status": 401, "listing": "events", "count": 20_000,
 }  # fmt: skip
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.AnalyticsError)]
 

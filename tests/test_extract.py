@@ -284,6 +284,84 @@ def test_the_registry_is_the_same_from_files_and_from_databases(landing, tmp_pat
     assert manifest.counts == Counts(raw=6, event=5, reject=1)
 
 
+TIME = "'2026-03-01 08:00+00'::timestamptz"
+BAD_TIME = "bad created_at: write it as 2026-11-20T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        *[
+            ("created_at", value, BAD_TIME)
+            for value in (
+                "'infinity'::timestamptz", "'-infinity'::timestamp", "'infinity'::date", "'10000-01-01'::date",
+                "'294276-01-01 00:00+00'::timestamptz", "'0044-03-15 BC'::date", "'4713-01-01 BC'::timestamp",
+                "'24:00:00'::time",
+            )
+        ],
+        ("created_at", "'178000000 years'::interval", "created_at is no text, number, time or UUID"),
+        ("created_at", "'1 day'::interval", "created_at is no text, number, time or UUID"),
+        ("recipient_id", "'NaN'::numeric", "recipient_id is no text, number, time or UUID"),
+        ("recipient_id", "'Infinity'::float8", "recipient_id is no text, number, time or UUID"),
+        ("recipient_id", r"'\xff00'::bytea", "recipient_id is no text, number, time or UUID"),
+        ("email", "ARRAY['a@example.com']", "email is no text, number, time or UUID"),
+        ("email", """'{"a": 1}'::jsonb""", "email is no text, number, time or UUID"),
+    ],
+)  # fmt: skip
+def test_a_value_that_python_cannot_hold_costs_its_own_row_only(landing, postgres_url, column, value, reason):
+    """The row is listed and left out; the pull and all other rows are kept."""
+    row = {"recipient_id": "'r1'", "certificate_id": "'c1'", "email": "'a@example.com'", "name": "'A'"}
+    row |= {"message_id": "NULL::text", "access_email_sent_at": f"{TIME}", "created_at": TIME}
+    bad = ", ".join(f"{value if name == column else text} AS {name}" for name, text in row.items())
+    sound = ", ".join("NULL" if name == column else text for name, text in row.items()).replace("'r1'", "'r0'")
+    queries = {
+        "issuers": "SELECT 'i1' AS issuer_id, 'A' AS name",
+        "certificates": f"SELECT 'c1' AS certificate_id, 'i1' AS issuer_id, 'A' AS name, 'badge' AS kind, {TIME} AS created_at",
+        "recipients": f"SELECT {bad} UNION ALL SELECT {sound}",
+        "subscriptions": "SELECT 's1' AS subscription_id, 'i1' AS issuer_id, 'a@b.example' AS email, 'daily' AS frequency,"
+        " 'UTC' AS timezone, 'en' AS locale, false AS paused",
+    }
+    extract.pull_registry(landing, settings.Registry(url=postgres_url, queries=queries), {}.get)
+    manifest = registry.normalise_registry(landing, settings.Normalise(), hash_key="k", forgotten=())
+    listed = parquet.read_table(landing.path("registry", manifest.rejects)).to_pylist()
+    assert manifest.tables["subscriptions"] == Counts(raw=1, event=1)
+    assert [row["reason"] for row in listed if row["line"] == 2] == [reason]
+
+
+def test_values_of_other_types_are_read_as_text(landing, postgres_url):
+    """Ids may be numbers, UUIDs or bytes; a date is midnight UTC."""
+    queries = {
+        "issuers": "SELECT 1 AS issuer_id, 'A'::bytea AS name",
+        "certificates": "SELECT '6ecd8c99-4036-403d-bf84-cf8400f67836'::uuid AS certificate_id, 1.0::float8 AS issuer_id,"
+        " 'A'::varchar(9) AS name, 'badge'::char(9) AS kind, '2026-03-01'::date AS created_at",
+        "recipients": "SELECT 9007199254740993 AS recipient_id, '6ecd8c99-4036-403d-bf84-cf8400f67836' AS certificate_id,"
+        " 'a@example.com' AS email, NULL AS name, 12::numeric AS message_id, NULL AS access_email_sent_at,"
+        " '2026-03-01 08:00'::timestamp AS created_at",
+        "subscriptions": "SELECT 7 AS subscription_id, 1.00::numeric AS issuer_id, 'a@b.example' AS email, 'daily' AS frequency,"
+        " 'UTC' AS timezone, 'en' AS locale, 0 AS paused, 'summary' AS detail",
+    }
+    extract.pull_registry(landing, settings.Registry(url=postgres_url, queries=queries), {}.get)
+    manifest = registry.normalise_registry(landing, settings.Normalise(), hash_key="k", forgotten=())
+    assert parquet.read_table(landing.path("registry", manifest.rejects)).to_pylist() == []
+    assert (manifest.counts, manifest.tables["recipients"].event) == (Counts(raw=4, event=4), 1)
+
+
+def test_a_text_of_sqlite_that_is_not_utf_8_costs_its_own_row_only(landing, tmp_path, postgres_url):
+    """SQLite keeps any bytes as a text. An id with them is left out, a name is marked; both are listed."""
+    configured = sqlite(tmp_path, postgres_url)
+    with sqlite3.connect(tmp_path / "platform.db") as connection:
+        connection.execute("UPDATE recipients SET name = CAST(x'41ff' AS TEXT) WHERE recipient_id = 'r1'")
+        connection.execute("UPDATE recipients SET recipient_id = CAST(x'ff' AS TEXT) WHERE recipient_id = 'r2'")
+    extract.pull_registry(landing, configured, {}.get)
+    manifest = registry.normalise_registry(landing, settings.Normalise(), hash_key="k", forgotten=())
+    listed = parquet.read_table(landing.path("registry", manifest.rejects)).to_pylist()
+    reason = "has bytes that cannot be decoded; they became U+FFFD"
+    assert [(row["id"], row["reason"]) for row in listed] == [
+        ("r1", f"name {reason}"), (None, f"recipient_id {reason}"), ("r3", "unknown certificate")
+    ]  # fmt: skip
+    assert manifest.tables["recipients"] == Counts(raw=3, event=1, reject=2)
+
+
 def test_a_registry_without_a_file_names_it(landing, tmp_path, postgres_url):
     """Nothing is published, so the former registry is kept."""
     table = folder(tmp_path, postgres_url)

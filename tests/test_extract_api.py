@@ -1,11 +1,12 @@
 """Events pulled through the providers' APIs, from a local server that behaves as they document them."""
 
+import gzip
 import json
 import logging
 import socketserver
 import threading
 import types
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import yaml
 from pyarrow import parquet
 
 from etl import extract, normalise, settings
-from etl.errors import ConfigurationError, ExpiredSlice, RefusedKey, SliceError, UnreachableSource
+from etl.errors import ConfigurationError, EndlessPaging, ExpiredSlice, RefusedKey, SliceError, UnreachableSource
 from etl.extract import PROVIDERS, api
 from etl.landing import Landing, slice_prefix
 from tests.provider_server import KEY, serve
@@ -244,6 +245,107 @@ def test_a_provider_that_asks_to_wait_is_waited_for(landing):
         server.faults = {1: {"status": 429, "Retry-After": 1}}
         pull(landing, server)
     assert server.asked[2].at - server.asked[1].at >= 1
+
+
+@pytest.mark.parametrize("pause", [901, 86_400, 10**12])
+def test_a_long_pause_ends_the_pull(landing, pause):
+    """A task does not wait for hours in silence. The error has the seconds that the provider asks for."""
+    with holding("brevo") as server:
+        server.faults = {1: {"status": 429, "Retry-After": pause}}
+        with pytest.raises(UnreachableSource, match=r"it asks for a pause of [0-9,]+ s"):
+            pull(landing, server)
+    assert len(server.asked) == 2
+
+
+UNPACKED = 40 << 20
+BOMBS = {
+    "one text": b'{"events": ["%s"]}' % (b"x" * UNPACKED),
+    "white space": b" " * UNPACKED,
+    "lists": b"[" * UNPACKED,
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_an_answer_that_unpacks_to_too_much_is_ended(landing, bomb):
+    """It is cut where it exceeds what any provider answers, whatever its size on the wire, and nothing of it is kept."""
+    with holding("brevo", 1) as server:
+        server.faults = {0: gzip.compress(BOMBS[bomb])}
+        with pytest.raises(UnreachableSource, match="its answer has over 32 MB"):
+            pull(landing, server)
+    assert landing.newest(PREFIX) is None
+
+
+def test_an_answer_that_nests_without_end_is_not_as_documented(landing):
+    """It is an error of the slice, and not of the night."""
+    with holding("brevo", 1) as server:
+        server.faults = {0: gzip.compress(b"[" * 1_000_000)}
+        with pytest.raises(UnreachableSource, match="its answer is not as documented"):
+            pull(landing, server)
+
+
+def test_paging_without_end_is_ended(landing, monkeypatch):
+    """Each page links to a further one with new rows. The pull ends at a bound, and says so."""
+    monkeypatch.setattr(api, "MOST_ANSWERS", 20)
+    with serve("sparkpost") as server:
+
+        def answer(asked, _headers):
+            link = f"/api/v1/events/message?cursor={len(server.asked)}"
+            return {"results": [LISTED["sparkpost"][2](len(server.asked))], "links": {"next": link}}
+
+        server.answer = answer
+        with pytest.raises(EndlessPaging, match="21 answers for events, and its paging does not end"):
+            pull(landing, server)
+    assert len(server.asked) == 21
+    assert progress(landing) is None
+
+
+def test_paging_that_repeats_an_answer_is_ended(landing):
+    """A server that ignores the offset would give its first page for ever."""
+    with serve("brevo") as server:
+        rows = [LISTED["brevo"][2](number) for number in range(2500)]
+        server.answer = lambda _asked, _headers: {"events": rows}
+        with pytest.raises(EndlessPaging, match="its paging does not end"):
+            pull(landing, server)
+    assert len(server.asked) == api.MOST_REPEATS + 1
+
+
+def test_the_record_of_a_long_pull_is_not_written_after_every_answer(landing, monkeypatch):
+    """It grows with the pull, so a long one would write it for longer than it pulls. A killed one goes on all the same."""
+    monkeypatch.setattr(api, "_KEPT_EACH", 3)
+    kept, keep = [], api._keep
+    monkeypatch.setattr(api, "_keep", lambda *given: kept.append(given) or keep(*given))
+    with holding("sparkpost", 250) as server:
+        server.faults = dict.fromkeys(range(22, 50), 500)
+        with pytest.raises(UnreachableSource):
+            pull(landing, server)
+        assert len(kept) < 15
+        assert 15 < len(json.loads(progress(landing))["landed"]) <= 22
+        server.faults = {}
+        pull(landing, server)
+        assert events(landing, server)[0].event == 250
+
+
+@pytest.mark.parametrize("pause", ["9" * 400, "9" * 5000, "Fri, 31 Dec 99999 23:59:59 GMT", "soon", "-5", ""])
+def test_a_pause_that_is_none_is_an_error_or_no_pause(landing, pause):
+    """Whatever a provider writes there, the pull ends with a sentence, or goes on."""
+    with holding("brevo", 1) as server:
+        server.faults = {0: {"status": 429, "Retry-After": pause}}
+        with suppress(UnreachableSource):
+            pull(landing, server)
+
+
+def test_a_resumed_pull_begins_anew_only_where_its_page_is_gone(landing):
+    """A provider that asks for patience still has the page, so what was pulled is kept."""
+    for status, is_kept in ((429, True), (408, True), (503, True), (404, False), (410, False)):
+        with holding("sparkpost", 25) as server:
+            server.faults = dict.fromkeys(range(1, 20), 500)
+            with pytest.raises(UnreachableSource):
+                pull(landing, server)
+            former = json.loads(progress(landing))["version"]
+            server.faults = dict.fromkeys(range(len(server.asked), len(server.asked) + 20), status)
+            with pytest.raises(UnreachableSource):
+                pull(landing, server)
+            assert (json.loads(progress(landing))["version"] == former) is is_kept, status
 
 
 @EVERY

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from etl.errors import DamagedFile
 from etl.landing import Landing, Manifest, slice_prefix
 
 PREFIX = "slices/mail/2026-03-02"
@@ -158,3 +159,23 @@ def test_a_manifest_whose_writing_is_killed_leaves_the_former_one(tmp_path, mome
     assert landing.newest(PREFIX).reason == "former"
     landing.sweep(PREFIX, before=datetime.now(UTC) + LATER)
     assert versions(landing) == {"newest.json"}
+
+
+WHOLE = Manifest(prefix="slices/mail/2026-11-02", status="valid").model_dump_json().encode()
+DAMAGED = {
+    "empty": b"", "cut short": WHOLE[:40], "no JSON": b"<html>", "no text": b"\xff\xfe", "a list": b"[]", "null": b"null",
+    "without its prefix": b"{}", "wrong types": WHOLE.replace(b'"raw":[]', b'"raw":7'), "too deep": b"[" * 100_000,
+    "an unknown status": WHOLE.replace(b'"valid"', b'"fine"'), "of another slice": WHOLE.replace(b"mail", b"view"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("name", ["newest", "loaded"])
+def test_a_damaged_manifest_is_named_with_its_cure(landing, damage, name):
+    """The sentence says which file it is, what is wrong with it, and what to do. It quotes nothing of the file."""
+    prefix = "slices/mail/2026-11-02"
+    landing.write(landing.path(prefix, f"{name}.json"), DAMAGED[damage])
+    with pytest.raises(DamagedFile) as caught:
+        getattr(landing, name)(prefix)
+    assert f"{prefix}/{name}.json is damaged (" in str(caught.value)
+    assert "remove it and run again without --from-landing" in str(caught.value)

@@ -129,15 +129,33 @@ def test_a_load_killed_before_its_commit_changes_nothing(
     assert (content(warehouse_url), landing.loaded(slice_prefix("mail", DAY))) == (before, loaded)
 
 
-def test_a_slice_under_half_its_size_needs_replace(opened: Warehouse, landing: Landing) -> None:
-    """A broken export never replaces a good night by itself."""
+def test_a_slice_under_half_its_size_needs_replace(
+    opened: Warehouse, landing: Landing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken export never replaces a good night by itself, nor in silence."""
     case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2", "r3", "r4"))
     case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2"), replace=False)
     case_tables.land_slice(landing, "mail", DAY, [])
     with pytest.raises(ShrunkenSlice, match=r"0 raw records, under half of the 2 loaded.*--replace"):
         load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT)
     load.load_slice(opened, landing, "mail", DAY, replace=True, loaded_at=case_tables.LOADED_AT)
+    assert caplog.messages == [
+        f"mail {DAY}: 0 {what} replace the 2 loaded, by --replace" for what in ("raw records", "events")
+    ]
     assert opened.rows("held_slices", source="mail", load_date=DAY)[0]["status"] == "empty"
+
+
+def test_a_slice_with_under_half_its_events_needs_replace(opened: Warehouse, landing: Landing) -> None:
+    """As many raw records as before are not whole where most of them became ignored, rejects or duplicates."""
+    case_tables.bring_slice(opened, landing, "mail", DAY, events("r1", "r2", "r3", "r4"))
+    for other in ("ignored", "reject", "duplicate"):
+        fewer = case_tables.land_slice(landing, "mail", DAY, events("r1"))
+        landing.publish(fewer.model_copy(update={"counts": Counts(raw=4, event=1, **{other: 3})}))
+        with pytest.raises(ShrunkenSlice, match=r"1 events, under half of the 4 loaded.*--replace"):
+            load.load_slice(opened, landing, "mail", DAY, replace=False, loaded_at=case_tables.LOADED_AT)
+    assert (
+        load.load_slice(opened, landing, "mail", DAY, replace=True, loaded_at=case_tables.LOADED_AT).counts.event == 1
+    )
 
 
 def test_only_a_valid_version_is_loaded(opened: Warehouse, landing: Landing) -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import pkgutil
 import re
+import resource
 import shutil
 from datetime import date
 from functools import partial
@@ -202,6 +203,51 @@ def test_damage_is_reported_and_leaves_what_was_loaded(loaded, wanted, damage):
     path.write_bytes(original)
     assert nightly(loaded, *MAIL).code == 0
     assert held(loaded) == wanted
+
+
+@pytest.mark.parametrize("name", ["newest", "loaded"])
+@pytest.mark.parametrize("place", ["registry", f"slices/mail/{ONE}"])
+def test_a_damaged_manifest_is_repaired_by_the_next_night(loaded, wanted, name, place):
+    """From the landing alone it is an error that names the file, and the other slices are loaded. A pull writes it anew."""
+    manifest = loaded.parent / "landing" / place / f"{name}.json"
+    manifest.write_bytes(manifest.read_bytes()[:50])
+    ran = nightly(loaded, *BOTH, "--from-landing")
+    assert ran.code == 1
+    assert [f"{place}/{name}.json is damaged (" in line for line in errors(ran)] == [True]
+    assert ran.err.count(" events, ") == (4 if place == "registry" else 3)
+    if place == "registry" and name == "loaded":
+        manifest.unlink()
+    assert nightly(loaded, *BOTH).code == 0
+    assert held(loaded) == wanted
+
+
+def limited(size):
+    """Let no file of the process grow beyond a size in bytes, as on a disk that is full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+LARGE = [json.dumps({**platform.MAIL[ONE][0], "sg_event_id": f"{number}", "x": "y" * 6_000_000}) for number in range(8)]
+GIVES_OUT = {
+    "the disk": ({"before": partial(limited, 16 << 20)}, "the disk is full; make room"),
+    "the memory": (
+        {"ANALYTICS_NORMALISE__MEMORY_LIMIT": "90MB", "ANALYTICS_NORMALISE__THREADS": "1"},
+        "the memory gave",
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", GIVES_OUT)
+def test_what_gives_out_under_one_slice_stops_no_other(fresh, cause):
+    """A small file that holds 48 MB costs its own slice. The log beside it is loaded, and the reason is kept."""
+    variables, words = GIVES_OUT[cause]
+    platform.write_mail(fresh.parent, ONE, whole(LARGE))
+    ran = run(fresh, "nightly", "--day", str(ONE), HASH_KEY=platform.KEY, **variables)
+    assert ran.code == 1
+    assert [line.startswith(f"error: mail {ONE}: {words}") for line in errors(ran)] == [True]
+    assert f"view {ONE}: 8 events" in ran.err
+    assert words in str(held(fresh)["slices"])
+    platform.write_mail(fresh.parent, ONE, whole())
+    assert nightly(fresh, "nightly", "--day", str(ONE)).code == 0
 
 
 EXTRA = {**platform.MAIL[ONE][0], "sg_event_id": "extra"}

@@ -3,18 +3,20 @@
 import dataclasses
 import gzip
 import json
+import pickle
 import re
 import shutil
 from contextlib import contextmanager
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from etl import periods, pipeline, settings, state
-from etl.errors import AnalyticsError, ConfigurationError, ExpiredSlice, LandingError, NoFiles, RefusedKey, SliceError
+from etl import errors, periods, pipeline, settings, state
+from etl.errors import AnalyticsError, ConfigurationError, LandingError, NoFiles, SliceError
 from etl.extract import files
 from etl.landing import LandedFile, Manifest, slice_prefix
-from etl.pipeline import failures, reports
+from etl.pipeline import failures, nights, reports
+from etl.render import landed
 from tests import platform_by_hand as platform
 from tests.command import run
 from tests.provider_server import KEY, serve
@@ -184,16 +186,67 @@ def test_files_that_cannot_be_read_refuse_nothing_that_was_landed(landing, tmp_p
 
 
 FINAL = [
-    NoFiles("logs", BEFORE, "*"), ExpiredSlice("logs", BEFORE, 3), RefusedKey("logs", BEFORE, "KEY", 401),
-    ConfigurationError("unknown key"),
+    ConfigurationError("unknown key"), errors.RefusedRegistry("it has no column email"),
+    errors.DamagedFile("newest.json", "cut short"), errors.DamagedSlice("logs", BEFORE, "newest.json is damaged"),
+    errors.NoFiles("logs", BEFORE, "*"), errors.NotLanded("logs", BEFORE), errors.ShrunkenSlice("logs", BEFORE, 1, 3, "events"),
+    errors.RefusedSlice("logs", BEFORE, ["rejects"], "SELECT 1"), errors.ExpiredSlice("logs", BEFORE, 3),
+    errors.MissingKey("logs", BEFORE, "the secret KEY is missing"), errors.RefusedKey("logs", BEFORE, "KEY", 401),
+    errors.EndlessPaging("logs", BEFORE, "events", 20_000),
+    *(errors.UnreachableSource("logs", BEFORE, "events", "refused", status) for status in (400, 404, 410, 422)),
+]  # fmt: skip
+PASSING = [
+    LandingError("s3://bucket", "timed out"), errors.RegistryError("timed out"), errors.WarehouseError("it is held"),
+    errors.UnreadableFile("logs", BEFORE, "*", "timed out"), SliceError("logs", BEFORE, "the disk is full"),
+    *(errors.UnreachableSource("logs", BEFORE, "events", "x", status) for status in (None, 408, 425, 429, 500, 503)),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", FINAL, ids=repr)
 def test_a_failure_that_a_retry_cannot_change_is_final(error):
     """A mistake in the configuration does not hold a run open for twenty minutes."""
     assert pipeline.is_final(error)
-    assert not pipeline.is_final(LandingError("s3://bucket", "timed out"))
+    assert pipeline.is_final(pickle.loads(pickle.dumps(error)))
+
+
+@pytest.mark.parametrize("error", [*PASSING, OSError("timed out")], ids=repr)
+def test_a_failure_that_may_pass_is_not_final(error):
+    """A network or a disk may be well again in a minute."""
+    assert not pipeline.is_final(error)
+
+
+DOOMED = {
+    "its key is missing": ({"format": "brevo", "api": "http://127.0.0.1:9", "secret": "BREVO"}, False),
+    "nothing of it was landed": ({"format": "sendgrid", "files": "*"}, True),
+    "its manifest is damaged": ({"format": "sendgrid", "files": "*"}, True),
+}
+
+
+@pytest.mark.parametrize("reason", DOOMED)
+def test_a_step_that_cannot_succeed_fails_for_good(landing, reason):
+    """What a retry meets again, as a missing key, is final when it leaves the step."""
+    given, from_landing = DOOMED[reason]
+    if "damaged" in reason:
+        landing.write(landing.path(slice_prefix("logs", BEFORE), "newest.json"), b"{")
+    opened = context(landing, logs=settings.Source(**given))
+    with pytest.raises(SliceError) as caught:
+        pipeline.extract_slice(opened, "logs", BEFORE, from_landing=from_landing, replace=False)
+    assert pipeline.is_final(caught.value)
+
+
+def test_a_loaded_slice_stays_loaded_where_its_oddities_fail(landing, tmp_path, monkeypatch):
+    """The slice is committed by then. What fails after that is a warning."""
+
+    def fail(*_):
+        raise RuntimeError("of a@b.example")
+
+    write(tmp_path, BEFORE)
+    opened = context(landing, logs=from_files(tmp_path))
+    for step in (extracted, pipeline.normalise_slice, pipeline.validate_slice):
+        step(opened, "logs", BEFORE)
+    monkeypatch.setattr(nights.statistics, "oddities", fail)
+    result = pipeline.load_slice(opened, "logs", BEFORE, replace=False, now=datetime.now(UTC))
+    assert result.warnings == ("whether it is unusual could not be told: of <address>",)
+    assert pipeline.not_loaded(opened, [(("logs", BEFORE), False)]) == {f"logs {BEFORE}": "see its red task"}
 
 
 def test_each_step_says_in_one_line_what_it_did(landing, tmp_path, caplog):
@@ -233,14 +286,13 @@ def test_a_report_that_may_not_be_mailed_says_why(landing, reason, monkeypatch):
         )
 
 
-def test_a_report_without_its_logo_says_so_even_where_it_cannot_be_sent(landing, monkeypatch):
+def test_a_report_without_its_logo_says_so_even_where_it_cannot_be_sent(landing, tmp_path, monkeypatch):
     """The line that says so comes before the outcome, and through the log where nobody asks for it."""
-    monkeypatch.setattr(reports, "_landed", lambda *_: {})
-    monkeypatch.setattr(reports, "_render", lambda *_, **__: ["the report is without the issuer's logo"])
-    monkeypatch.setattr(reports, "_keep", lambda *_: "kept")
+    outcome = landed.RenderedReport({}, ("the report is without the issuer's logo",))
+    monkeypatch.setattr(landed, "render_landed", lambda wanted, processes: (outcome for _ in wanted))
     report, said = pipeline.Report(REPORT, periods.parse("2026-10", "UTC")), []
-    pipeline.make_reports(context(landing), [report], pipeline.ReportRequest(), None, said.append, said.append)
-    assert said == ["s1 2026-10: the report is without the issuer's logo", "s1 2026-10: kept"]
+    pipeline.make_reports(context(landing), [report], pipeline.ReportRequest(), tmp_path, said.append, said.append)
+    assert said == ["s1 2026-10: the report is without the issuer's logo", f"s1 2026-10: {tmp_path}/s1/2026-10"]
 
 
 @contextmanager
@@ -290,3 +342,61 @@ def test_a_provider_that_refuses_is_one_line_and_check_says_so(tmp_path):
     for output in (ran.err, checked.out):
         assert "the provider refused the key (401); see that the secret BREVO is right" in output
     assert "wrong-9b1d" not in ran.err + ran.out + checked.err + checked.out
+
+
+NIGHT_OF_23 = datetime(2026, 11, 23, 2, tzinfo=UTC)
+MORNING = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
+RUNS = {
+    "a scheduled run loads the day of its logical date": (None, NIGHT_OF_23, NIGHT_OF_23 + timedelta(days=1), 23),
+    "a run by hand with the date of a night loads that day": (None, NIGHT_OF_23, MORNING, 23),
+    "any time of that day will do": (None, datetime(2026, 11, 22, 23, 59, tzinfo=UTC), MORNING, 22),
+    "its day is a day of UTC": (None, datetime.fromisoformat("2026-11-23T00:30:00+02:00"), MORNING, 22),
+    "the present, as Airflow's form fills in, is the last day that is over": (None, MORNING, MORNING, 23),
+    "without a date it is that, too": (None, None, MORNING, 23),
+    "between midnight and two o'clock, too": (None, None, datetime(2026, 11, 24, 0, 1, tzinfo=UTC), 23),
+    "at midnight, too": (None, None, datetime(2026, 11, 24, tzinfo=UTC), 23),
+    "a day in the form goes first": (date(2026, 11, 5), MORNING, MORNING, 5),
+    "a day in the form needs no logical date": (date(2026, 11, 5), None, MORNING, 5),
+    "a day in the form that is the night's own": (date(2026, 11, 23), NIGHT_OF_23, MORNING, 23),
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_a_run_loads_the_day_that_its_text_says(case):
+    """The day in the form, else the logical date's, else the last day that is over in UTC."""
+    wanted, dated, run_after, day = RUNS[case]
+    assert pipeline.day_of_run(wanted, dated, run_after) == date(2026, 11, day)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "dated", "words"),
+    [
+        (date(2026, 11, 5), NIGHT_OF_23, "has the date of the night of 2026-11-23 but would load 2026-11-05"),
+        (None, NIGHT_OF_23 + timedelta(days=1), "of the night of 2026-11-24 but would load 2026-11-23"),
+        (None, MORNING + timedelta(days=1), "2026-11-25 is not over"),
+    ],
+)
+def test_a_run_that_would_hold_the_date_of_another_day_is_refused(wanted, dated, words):
+    """A backfill skips the date of such a run, so that its day would never be loaded."""
+    with pytest.raises(ConfigurationError, match=words):
+        pipeline.day_of_run(wanted, dated, MORNING)
+
+
+@pytest.mark.parametrize(
+    ("tried", "waived", "missing"),
+    [
+        ([EVER_BEFORE, BEFORE], [], []),
+        ([EVER_BEFORE], [], [LONG_BEFORE, BEFORE]),
+        ([EVER_BEFORE], [BEFORE], [LONG_BEFORE]),
+        ([EVER_BEFORE], [LONG_BEFORE, BEFORE], []),
+        ([], [], []),
+    ],
+)
+def test_days_that_a_backfill_skipped_are_named_by_the_next_run(landing, tried, waived, missing):
+    """They lie between the last day that was tried and the day of the run. Where none was tried, a backfill is to come."""
+    opened = context(landing, logs=settings.Source(format="sendgrid", files="*", since=EVER_BEFORE))
+    for day in tried:
+        failures.record(opened, "logs", day, "no file matches *")
+    for day in waived:
+        opened.state.waive("logs", day, "outage", datetime.now(UTC))
+    assert pipeline.never_tried(opened, YESTERDAY) == [("logs", day) for day in missing]

@@ -149,7 +149,10 @@ def test_few_recipients_have_no_rates() -> None:
     """Below five recipients there are counts and no percentage at all, neither of mails nor of shares."""
     usual = figures("usual")
     page = html(usual | {"certificates": usual["certificates"][1:]})
-    assert "%" not in " ".join(Text(page.split('id="certificate-1"')[1].split("Recipients</h3>")[0]).lines())
+    own = page.split('id="certificate-1"')[1].split("Beside your other certificates</h3>")[0]
+    assert "%" not in " ".join(Text(own).lines())
+    beside = page.split("Beside your other certificates</h3>")[1].split("</table>")[0]
+    assert "<strong></strong>" in beside and "<strong>6" not in beside  # the rate of the others is of enough
 
 
 @pytest.mark.parametrize("case", cases("software"), ids=lambda case: case["case"])
@@ -157,18 +160,20 @@ def test_software_is_shown_with_its_rules(case: dict[str, Any]) -> None:
     """Opens and clicks by software alone are shown with the rules that found them. Without any, nothing is shown."""
     usual = figures("usual")
     page = html(usual | {"certificates": [usual["certificates"][0] | case["given"]]})
-    below = page.split("E-mail statistics</h3>")[1].split("</table>")[1].split('<dl class="industry">')[0]
-    assert Text(below).lines()[1:] == case["expect"]  # behind the line that closes the sums
+    below = page.split("E-mail statistics</h3>")[1].split("</table>")[1].split('<div class="halves deep">')[0]
+    assert " ".join(Text(below).lines()[1:-1]) == " ".join(
+        case["expect"]
+    )  # between the line that closes the sums and that of the rejected
 
 
 def test_a_page_lists_bounces_and_the_head_of_each_reminder() -> None:
-    """A page lists at most forty bounced recipients and two of each reminder, and says how many more there are."""
+    """A page lists at most 36 bounced recipients and two of each reminder, and says how many more there are."""
     usual = figures("usual")
     many = [usual["recipients"][0]] * 60 + [usual["recipients"][1]] * 50
     certificate = usual["certificates"][0] | {"bounced_count": 50}
     page = html(usual | {"certificates": [certificate], "recipients": many})
-    assert (page.count("noor@contoso.example"), page.count("maria.lopez@gmial.com")) == (2, 40)
-    assert "and 58 more" in page and "40 of 50 bounced addresses shown" in page
+    assert (page.count("noor@contoso.example"), page.count("maria.lopez@gmial.com")) == (2, 36)
+    assert "and 58 more" in page and "36 of 50 bounced addresses shown" in page
 
 
 @pytest.mark.parametrize("colour", [None, "#0f766e", "#ffd400", "#ffffff", "not a colour"])
@@ -282,10 +287,98 @@ def test_pdf_has_a_page_for_each_part(pdf: Any) -> None:
 
 
 def test_pdf_says_what_the_page_says(pdf: Any) -> None:
-    """The first page has the answer, a reference to the next page and its number, in the project's typeface."""
+    """The first page has the answer, the page of each certificate and its own number, in the project's typeface."""
     text, fonts = pdf.pages[0].extract_text(), pdf.pages[0]["/Resources"]["/Font"].values()
-    assert "919 of 1,415" in text and "page 2" in text and "1 / 4" in text
+    assert "919 of 1,415" in text and "222 2" in " ".join(text.split()) and "1 / 4" in text
     assert all("Inter" in font["/BaseFont"] for font in fonts)
+
+
+def fullness(page: Any) -> float:
+    """Return how far down a page its last line is, from 0 at the upper margin to 1 at the lower one."""
+    millimetre = 72 / 25.4
+    top, bottom = float(page.mediabox.height) - 20 * millimetre, 17 * millimetre
+    found = []
+
+    def visit(text: str, cm: list[float], tm: list[float], *_: Any) -> None:
+        height = tm[5] * cm[3] + cm[5]
+        if text.strip() and bottom <= height <= top:
+            found.append(height)
+
+    page.extract_text(visitor_text=visit)
+    return (top - min(found)) / (top - bottom)
+
+
+def bounced(certificate: dict[str, Any], count: int, *, reminders: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a certificate with so many bounced recipients, with all that its page may hold, and its recipients."""
+    name = certificate["certificate_id"]
+    remind, bounce, *_ = figures("usual")["recipients"]
+    todos = {todo: 99 for todo in ("remind_to_open", "remind_to_claim", "remind_to_share") if reminders}
+    rows = [bounce | {"certificate_id": name}] * count
+    rows += [remind | {"certificate_id": name, "todo": todo} for todo in todos for _ in range(3)]
+    cohort = certificate["cohorts"][0]
+    return certificate | {
+        "bounced_count": count,
+        "unknown_count": 19,
+        "before_logs_count": 19,
+        "known_recipients_count": 1000,
+        "known_claimed_rate": 0.9,
+        "known_shared_or_downloaded_rate": 0.9,
+        "known_added_to_linkedin_rate": 0.9,
+        "todos": todos,
+        "cohorts": [cohort] * 4 + [cohort | {"first_date": None, "last_date": None}],
+    }, rows  # fmt: skip
+
+
+@pytest.mark.parametrize(("bounces", "reminders", "pages"), [
+    (0, False, 1), (3, True, 1), (12, True, 1), (16, False, 2), (13, True, 2), (90, True, 2),
+])  # fmt: skip
+def test_pdf_has_a_page_a_certificate(bounces: int, reminders: bool, pages: int) -> None:
+    """A certificate has one page, and two with over a dozen bounces. No page but the last is under a third full."""
+    usual = figures("usual")
+    certificate, rows = bounced(usual["certificates"][0], bounces, reminders=reminders)
+    made = as_pdf("usual", certificates=[certificate], recipients=rows)
+    assert len(made.pages) == 1 + pages + 1
+    assert all(fullness(page) > 1 / 3 for page in made.pages[:-1])
+
+
+@pytest.mark.parametrize("names", [1, 4, 9, 14, 19, 24])
+def test_pdf_overview_is_full(names: int) -> None:
+    """However many certificates the first page lists, none of its pages is under a third full."""
+    many = [figures("usual")["certificates"][1] | {"certificate_id": f"c{n}"} for n in range(names)]
+    made = as_pdf("usual", certificates=many, recipients=[])
+    assert all(fullness(page) > 1 / 3 for page in made.pages[:-1])
+
+
+@pytest.mark.parametrize("quiet", [{"changed_count": 0}, {"changed_count": 0, "recipients_count": 0}])
+def test_pdf_of_many_certificates_is_short(quiet: dict[str, int]) -> None:
+    """Of 200 certificates with 20 active ones only these have their page, and all 200 are named in 32 pages at most."""
+    active, rows = bounced(figures("usual")["certificates"][0], 12, reminders=True)
+    many = [active | {"name": f"Certificate {n:03}"} | (quiet if n % 10 else {}) for n in range(200)]
+    made = as_pdf("usual", certificates=many, recipients=rows, totals={"certificates_count": 200})
+    text = "".join(page.extract_text() for page in made.pages)
+    assert len(made.pages) <= 32
+    assert all(f"Certificate {n:03}" in text for n in range(200))
+    assert len(bookmarks(made)) == 1 + 20 + 1
+    assert all(fullness(page) > 1 / 3 for page in made.pages[:-1])
+
+
+def test_certificates_are_ordered_by_need() -> None:
+    """What can gain the most claims comes first, in the table and in the order of the pages; empty ones share a line."""
+    usual = figures("usual")
+    first, second = usual["certificates"]
+    empty = [second | {"name": name, "recipients_count": 0} for name in ("Later", "Never")]
+    page = Text(html(usual | {"certificates": [*empty, second | {"claims_to_gain_count": 900}, first]}))
+    lines = [line for line in page.lines() if line.startswith(("Pilot Group", "Data Engineering"))]
+    assert [line.split()[0] for line in lines] == ["Pilot", "Data", "Pilot", "Data"]
+    assert "No recipients yet: Later, Never." in page.lines()
+
+
+def test_word_people_is_for_addresses_alone() -> None:
+    """The word people stands for distinct addresses; rows of the registry are recipients or credentials."""
+    lines = [line for line in Text(html(figures("usual"))).lines() if "people" in line.lower()]
+    assert [line.split(":")[0].split(" | ")[0] for line in lines] == [
+        "These 1,415 credentials belong to 1,304 people; 871 of them have claimed at least one.", "People",
+    ]  # fmt: skip
 
 
 def test_pdf_withstands_names() -> None:

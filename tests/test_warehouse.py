@@ -29,6 +29,8 @@ BOUND = {
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
     "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
     "key_fingerprint": "k", "rules": "{}", "kind": "issuer", "name": "i1",
+    "claim_logs_begin_at": date(2026, 11, 1), "boundaries": "2026-11-01 00:00:00,2026-12-01 00:00:00", "period_start": date(2026, 11, 1),
+    "most_domains": 5, "peer_days": 7, "peer_recipients": 20, "first_date": DAY, "last_date": DAY,
     "duplicate_rate_maximum": 0.1, "unattributed_rate_maximum": 0.1, "volume_factor": 3.0,
 }  # fmt: skip
 
@@ -74,6 +76,20 @@ def test_a_new_warehouse_is_empty_and_opens_again(open_warehouse: Opener) -> Non
     for _ in range(2):
         with open_warehouse() as opened:
             assert opened.rows("held_slices", source=None, load_date=None) == []
+
+
+def test_subscriptions_of_release_0_1_get_their_detail(warehouse_url: str, open_warehouse: Opener) -> None:
+    """The first run of this release adds the column; nothing has to be rebuilt."""
+    with open_warehouse():
+        pass
+    with create_engine(warehouse_url).begin() as connection:
+        connection.execute(text("ALTER TABLE subscriptions DROP COLUMN detail"))
+        connection.execute(
+            text("INSERT INTO subscriptions VALUES ('s1', 'i1', 'a@b.example', 'daily', 'UTC', 'en', TRUE)")
+        )
+    for _ in range(2):
+        with open_warehouse() as opened:
+            assert [row["detail"] for row in opened.rows("listed_subscriptions")] == ["recipients"]
 
 
 def test_a_table_of_another_release_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:

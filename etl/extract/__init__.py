@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from etl.errors import ConfigurationError, NotLanded, RegistryError
+from etl.errors import ConfigurationError, NotLanded, RefusedRegistry
 from etl.extract import (
     api,
     brevo,
@@ -105,11 +105,11 @@ def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
 def reuse_registry(landing: Landing) -> Manifest:
     """Publish the registry's newest landed version again, or the loaded one where the newest was refused.
 
-    Raise a RegistryError where there is neither.
+    Raise a RefusedRegistry where there is neither.
     """
     manifest = _reusable(landing, "registry")
     if manifest is None:
-        raise RegistryError("no registry was landed; run without --from-landing")
+        raise RefusedRegistry("no registry was landed; run without --from-landing")
     landing.publish(manifest)
     return manifest
 

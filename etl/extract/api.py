@@ -1,12 +1,14 @@
 """Pull events from a provider's API, and land each response unchanged as one file.
 
 The module of a provider lists the requests and reads the paging. This module does what all providers have in common.
-After every response, the progress of the pull is written beside the slice, so that a killed pull resumes where it stopped.
+After every response, of a long pull after every few, the progress is written beside the slice, so that a killed pull
+resumes where it stopped.
 The key is in no request's path, query or body, and so in no log, exception or file.
 """
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -17,13 +19,19 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from etl import periods
-from etl.errors import ExpiredSlice, UnreachableSource
-from etl.extract.connection import HURRY, PATIENCE, Connection, Patience, connected
+from etl.errors import EndlessPaging, ExpiredSlice, UnreachableSource
+from etl.extract.connection import HURRY, LARGEST, PATIENCE, Connection, Patience, connected
 from etl.landing import LandedFile, Landing, Manifest, slice_prefix
 from etl.settings import SecretLookup, Source
 
-_REFUSED = range(400, 500)
-_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError)
+MOST_ANSWERS = 20_000
+"""Answers of one pull, beyond which its paging is taken to have no end."""
+
+MOST_REPEATS = 50
+"""Times that one answer may come again with more to follow, as it does where a span with too many rows is halved."""
+
+_KEPT_EACH = 500  # answers of a pull up to which its progress is written after every one, and rarer after them
+_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
 
 
 class Request(BaseModel):
@@ -118,7 +126,8 @@ def extract(
     """Pull a slice into a new version, publish it, and return its manifest.
 
     Raise ExpiredSlice where the provider no longer keeps the day, unless ``replace``. Raise RefusedKey where it does not
-    accept the key, and UnreachableSource where it gives no usable answer and retries did not help.
+    accept the key, UnreachableSource where it gives no usable answer and retries did not help, and EndlessPaging where
+    there is always one answer more. A pull without end is not resumed.
     """
     if is_expired(provider, day, today) and not replace:
         raise ExpiredSlice(name, day, provider.RETENTION_DAYS)
@@ -131,9 +140,12 @@ def extract(
         try:
             raw = pull(progress or fresh())
         except UnreachableSource as error:
-            if progress is None or error.status not in _REFUSED:
+            if progress is None or not error.is_final:
                 raise
             raw = pull(fresh())  # the page at which it stopped no longer exists
+        except EndlessPaging:
+            landing.remove(_progress_path(landing, prefix))
+            raise
     manifest = Manifest(prefix=prefix, raw=raw)
     landing.publish(manifest)
     landing.remove(_progress_path(landing, prefix))
@@ -152,6 +164,7 @@ def _pull(
 ) -> tuple[LandedFile, ...]:
     """Send requests until none is pending; return the landed files. Every answer is landed before it is parsed."""
     _keep(landing, prefix, progress)
+    seen, due = Counter(file.sha256 for file in progress.landed), 0
     while progress.pending:
         request, *rest = progress.pending
         answers = _ask(connection, request)
@@ -163,14 +176,23 @@ def _pull(
             origin=f"{request.listing} {position:04}: {request.paths[0]}",
         )
         further = _further(provider, connection, request, answers)
+        seen[landed.sha256] += 1
+        if further and (seen[landed.sha256] > MOST_REPEATS or position >= MOST_ANSWERS):
+            raise EndlessPaging(connection.name, connection.day, request.listing, position + 1)
         progress = progress.model_copy(update={"pending": (*further, *rest), "landed": (*progress.landed, landed)})
-        _keep(landing, prefix, progress)
+        if position >= due:  # the record grows with the pull, so the pauses between two writes do, too
+            _keep(landing, prefix, progress)
+            due = position + 1 + position // _KEPT_EACH
     return progress.landed
 
 
 def _ask(connection: Connection, request: Request) -> list[bytes]:
     """Return the bytes of the answers, one for each path."""
-    return [connection.ask(request.listing, path, request.params, request.body) for path in request.paths]
+    answers: list[bytes] = []
+    for path in request.paths:
+        room = LARGEST - sum(map(len, answers))
+        answers.append(connection.ask(request.listing, path, request.params, request.body, room=room))
+    return answers
 
 
 def _further(provider: Provider, connection: Connection, request: Request, answers: list[bytes]) -> list[Request]:

@@ -5,6 +5,7 @@ because importing them binds a socket.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from etl.errors import ConfigurationError, RefusedKey, SliceError, UnreachableSource, redacted
+from etl.errors import ConfigurationError, MissingKey, RefusedKey, UnreachableSource, redacted
 from etl.settings import SecretLookup, Source, require
 
 Patience = Mapping[str, Any]
@@ -27,16 +28,29 @@ PATIENCE: Patience = {
     "allowed_methods": None,
     "raise_on_status": False,
     "respect_retry_after_header": True,
-    "retry_after_max": 3600,
+    "retry_after_max": 900,
 }
-"""The retries of a pull: about three minutes in all, or as long as the provider asks for, but at most an hour at once."""
+"""The retries of a pull: about three minutes in all, or as long as the provider asks for, at most 15 minutes at once."""
 
 HURRY: Patience = {**PATIENCE, "total": 1, "retry_after_max": 5}
 """The retries of a check that only needs to know whether the provider answers."""
 
+LARGEST = 32 << 20
+"""Bytes of a decoded answer, or of answers that share a file. The largest pages of a provider have some 15 MB."""
+
 _TIMEOUT = (10, 120)
+_LONGEST_ANSWER = 1800
+_FOREVER = 1e9
+_CHUNK = 1 << 16
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 _ANSWERED, _WRONG_KEY = 200, (401, 403)
+
+
+_log = logging.getLogger(__name__)
+
+
+class _EndedError(Exception):
+    """We end a request, because it asks for too much. The text says for what."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +63,8 @@ class Connection:
     secret: str
     send: Callable[..., Any]
 
-    def ask(self, listing: str, path: str, params: Mapping[str, Any], body: Any = None) -> bytes:
-        """Send one request; return the bytes of the answer.
+    def ask(self, listing: str, path: str, params: Mapping[str, Any], body: Any = None, *, room: int) -> bytes:
+        """Send one request; return the bytes of the answer, at most as many as there is room for.
 
         Raise RefusedKey, or UnreachableSource with the HTTP status where there was one.
         """
@@ -59,13 +73,15 @@ class Connection:
         method = "GET" if body is None else "POST"
         options = {"params": params, "json": body, "timeout": _TIMEOUT, "allow_redirects": False}
         try:
-            answer = self.send(method, f"{self.url}{path}", **options)
+            status, content = self.send(method, f"{self.url}{path}", room, **options)
+        except _EndedError as error:
+            reason, status = str(error), None
         except RequestException as error:
             reason, status = _reason(error), None
         else:
-            reason, status = f"it answered {answer.status_code}", answer.status_code
+            reason = f"it answered {status}"
             if status == _ANSWERED:
-                return bytes(answer.content)
+                return bytes(content)
         if status in _WRONG_KEY:
             raise RefusedKey(self.name, self.day, self.secret, status)
         raise UnreachableSource(self.name, self.day, listing, reason, status)
@@ -87,17 +103,17 @@ def connected(
     """
     from requests import Session  # noqa: PLC0415
     from requests.adapters import HTTPAdapter  # noqa: PLC0415
-    from urllib3.util import Retry  # noqa: PLC0415
 
     try:
         key = _key(str(source.secret), lookup)
         signature = _signature(signed(key))
     except ConfigurationError as error:  # one source without its key must not stop the others
-        raise SliceError(name, day, str(error)) from None
+        raise MissingKey(name, day, str(error)) from None
     with Session() as session, _out_of_the_log(key):
         session.auth = signature
+        adapter = HTTPAdapter(max_retries=_retries(patience, f"{name} {day}"))
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=Retry(**patience)))
+            session.mount(scheme, adapter)
         # The adapter retries until an answer begins. An answer that breaks off is retried here.
         again = Retrying(
             retry=retry_if_exception(_is_cut_short),
@@ -106,7 +122,43 @@ def connected(
             reraise=True,
         )
         url = str(source.api).rstrip("/")
-        yield Connection(name, day, url, str(source.secret), partial(again, session.request))
+        yield Connection(name, day, url, str(source.secret), partial(again, _answer, session))
+
+
+def _answer(session: Any, method: str, url: str, room: int, **options: Any) -> tuple[int, bytes]:
+    """Return status and content of an answer. Read it part by part, because a small one may unpack to a huge one."""
+    with session.request(method, url, stream=True, **options) as answer:
+        if answer.status_code != _ANSWERED:
+            return answer.status_code, b""
+        content, begun_at = bytearray(), time.monotonic()
+        for chunk in answer.iter_content(_CHUNK):
+            content += chunk
+            if len(content) > room:
+                raise _EndedError(f"its answer has over {LARGEST >> 20} MB, more than any page that is documented")
+            if time.monotonic() - begun_at > _LONGEST_ANSWER:
+                raise _EndedError(f"its answer did not end within {_LONGEST_ANSWER // 60} minutes")
+        return answer.status_code, bytes(content)
+
+
+def _retries(patience: Patience, name: str) -> Any:
+    """Return urllib3's retries. They log each pause that the provider asks for, and end with one that is too long."""
+    from urllib3.util import Retry  # noqa: PLC0415
+
+    longest = patience["retry_after_max"]
+
+    class Retries(Retry):
+        def sleep_for_retry(self, response: Any) -> bool:
+            try:
+                pause = float(self.get_retry_after(response) or 0)
+            except (ValueError, OverflowError):  # a number or a date beyond reason
+                pause = _FOREVER
+            if pause > longest:
+                raise _EndedError(f"it asks for a pause of {min(pause, _FOREVER):,.0f} s; we wait {longest} s at most")
+            if pause:
+                _log.warning("%s: the provider asks for a pause of %.0f s", name, pause)
+            return super().sleep_for_retry(response)
+
+    return Retries(**{**patience, "retry_after_max": _FOREVER})
 
 
 def _key(secret: str, lookup: SecretLookup) -> str:

@@ -10,9 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from etl import scratch as temporary
 from etl import settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
 from etl.landing import Counts, Landing, Manifest, slice_prefix
@@ -79,7 +81,7 @@ def normalise_slice(
         return empty
     version = landing.fresh_version()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = stack.enter_context(temporary.folder())
         folder = stack.enter_context(landing.local_folder(landing.path(manifest.prefix, version)))
         texts = []
         for file in manifest.raw:
@@ -125,8 +127,8 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
 
     Nothing is stored, and neither a landing nor a configuration is needed.
     """
-    with tempfile.TemporaryDirectory() as temporary, connected(settings.Normalise(), Path(temporary)) as connection:
-        scratch, texts, unreadable = Path(temporary), [], {}
+    with temporary.folder() as scratch, connected(settings.Normalise(), scratch) as connection:
+        texts, unreadable = [], {}
         for path in paths:
             try:
                 texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))
@@ -219,6 +221,19 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
             f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored"
         )
     return Counts(raw=raw, event=event, duplicate=duplicate, reject=reject, ignored=ignored)
+
+
+def reject_reasons(landing: Landing, manifest: Manifest, stem: str = "reject_reasons") -> list[Any]:
+    """Return the rows of a query over the landed rejects of a version, which hold no address; none without rejects.
+
+    ``stem`` is ``reject_reasons`` for a slice: reason, count, file and line of one example. ``registry/reject_reasons`` is
+    for the registry: table, reason, count.
+    """
+    if not manifest.rejects or not manifest.counts.reject:
+        return []
+    with landing.local(landing.path(manifest.prefix, manifest.rejects)) as path, duckdb.connect() as connection:
+        connection.read_parquet(str(path)).create_view("landed")
+        return relation(connection, stem).fetchall()
 
 
 def _pointer(key: str) -> str:

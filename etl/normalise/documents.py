@@ -7,6 +7,7 @@ from the raw file's, so that a reject can be found there.
 """
 
 import codecs
+import errno
 import gzip
 import json
 import os
@@ -27,6 +28,7 @@ Layout = Literal["json", "json_with_hex_escapes", "lines_or_json", "lines"]
 _COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 """The first bytes of each kind of compressed file, and the ending that its name must have."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CHUNK = 1 << 20
 _SCAN = 1 << 18  # small enough for a processor's cache, because each chunk is searched several times
 _DELIMITER = "\x01"  # lines.sql reads whole lines, because no line contains its delimiter
@@ -71,6 +73,8 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
             return _split(raw, layout, scratch)
         return Text(raw, _lines(raw, scratch), layout, may_spread=is_json)
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
+        if getattr(error, "errno", None) in _FULL:  # the copy could not be written: the raw file is not at fault
+            raise
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 

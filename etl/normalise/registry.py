@@ -1,13 +1,11 @@
-"""Normalise the registry: turn its landed CSV files into four Parquet tables and a list of rejects.
+"""Normalise the registry: turn its landed CSV files into four Parquet tables and a list of rows.
 
 The rules are SQL (``sql/normalise/registry/``). A row with an unknown issuer, a bad date or a duplicate id, for example, is
-left out and listed as a reject with its reason. The other rows are kept.
+left out and listed with its reason. The other rows are kept. A kept row is listed, too, where something of it is unusual or
+was left out, as a logo that is too large.
 """
 
-import csv
-import tempfile
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -15,11 +13,13 @@ from zoneinfo import available_timezones
 
 import duckdb
 import pyarrow as pa
+from pyarrow import parquet
 
+from etl import scratch as temporary
 from etl import settings
 from etl.errors import RegistryError
 from etl.landing import Counts, Landing, Manifest
-from etl.normalise import documents
+from etl.normalise import spreadsheets
 from etl.normalise.session import bind, connected, relation
 
 HEADERS = {
@@ -37,10 +37,14 @@ HEADERS = {
     "subscriptions": ("subscription_id", "issuer_id", "email", "frequency", "timezone", "locale", "paused"),
 }
 _OPTIONAL = ("logo", "color")
+_ADDED = {"subscriptions": ("detail",)}  # optional columns that release 0.1 did not have
+_UNREADABLE = "unreadable_columns"  # of a database's rows: the numbers of columns whose values have no text
+_UNDECODABLE = "has bytes that cannot be decoded; they became U+FFFD"
+_DECORATIONS = ("logo", "color")
 _KEPT_SHARE = 0.9
-_LONGEST_FIELD = 1 << 20  # room for a logo; also how far the CSV reader follows a quote that is not closed
+_LONGEST_FIELD = 1 << 20  # characters: room for a logo
+_LONGEST_NAME = 40  # characters of a column's name that an error shows
 _BATCH = 50_000
-_READ_AGAIN = 4  # how often the registry's text may be read again, because bad quotes took in other lines
 
 
 def normalise_registry(
@@ -53,16 +57,20 @@ def normalise_registry(
 ) -> Manifest:
     """Normalise the newest landed registry, and publish it as valid.
 
-    In the manifest ``counts.event`` is the number of rows kept, ``counts.reject`` of those left out. Raise a RegistryError
-    if a table or column is missing, or, unless ``replace``, if the kept rows are under 90 % of those of the loaded version.
+    In the manifest ``counts.event`` is the number of rows kept, ``counts.reject`` of those left out, and ``counts.ignored``
+    of the forgotten recipients. ``tables`` has the same for each table. ``warnings`` say what the loaded version's list did
+    not have. Raise a RegistryError if a table or column is missing, or, unless ``replace``, if a table has under 90 % of the
+    rows of the loaded version.
     """
     manifest = landing.newest("registry")
     if manifest is None:
         raise RegistryError("no registry was landed; pull it first")
+    loaded = landing.loaded("registry")
     classified = _classified(landing, limits, manifest, hash_key=hash_key, forgotten=list(forgotten))
+    classified = classified.model_copy(update={"warnings": _warnings(landing, classified, loaded)})
     landing.publish(classified)
-    if not replace:
-        _require_kept_share(classified.counts, landing.loaded("registry"))
+    if not replace and loaded:
+        _require_kept_share(classified.tables, _kept_rows(landing, loaded))
     valid = classified.model_copy(update={"status": "valid"})
     landing.publish(valid)
     return valid
@@ -71,129 +79,170 @@ def normalise_registry(
 def _classified(
     landing: Landing, limits: settings.Normalise, manifest: Manifest, *, hash_key: str, forgotten: list[str]
 ) -> Manifest:
-    """Write the four tables and the rejects, and return the manifest that names them."""
+    """Write the four tables and the list, and return the manifest that names them."""
     version = landing.fresh_version()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = stack.enter_context(temporary.folder())
         folder = stack.enter_context(landing.local_folder(landing.path("registry", version)))
         connection = stack.enter_context(connected(limits, scratch))
         bind(connection, hash_key=hash_key, forgotten=forgotten, timezones=sorted(available_timezones()))
+        encodings = {}
         for raw in manifest.raw:
             path = stack.enter_context(landing.local(landing.path("registry", raw.path)))
-            _read(connection, raw.origin, documents.clean(path, "lines", scratch).path)
-        counts = _write(connection, folder)
-    places = {"events": f"{version}/tables", "rejects": f"{version}/rejects.parquet"}
+            encodings[raw.origin] = _read(connection, raw.origin, path)
+        assumed = [table for table, encoding in encodings.items() if encoding.is_assumed]
+        schema = pa.schema([("registry_table", pa.string())])
+        connection.from_arrow(pa.table([assumed], schema)).create("assumed_encodings")
+        tables = _write(connection, folder)
+    counts = Counts(**{name: sum(getattr(each, name) for each in tables.values()) for name in Counts.model_fields})
+    places = {"events": f"{version}/tables", "rejects": f"{version}/rejects.parquet", "tables": tables}
     return manifest.model_copy(update={**places, "counts": counts, "status": "normalised", "reason": None})
 
 
-def _require_kept_share(counts: Counts, loaded: Manifest | None) -> None:
-    if loaded and counts.event < _KEPT_SHARE * loaded.counts.event:
-        raise RegistryError(
-            f"the registry has {counts.event} rows, under 90 % of the {loaded.counts.event} before, which stay;"
-            " if that is right, re-run with --replace"
+def _require_kept_share(tables: dict[str, Counts], loaded: dict[str, int]) -> None:
+    """Raise a RegistryError that names each table that lost over a tenth of its rows. Forgotten recipients are no loss."""
+    lost = [
+        f"the registry's {table} has {found.event} rows, under 90 % of the {loaded[table]} before, which stay"
+        + (f" ({found.reject} others break a rule)" if found.reject else "")
+        for table, found in tables.items()
+        if found.event + found.ignored < _KEPT_SHARE * loaded.get(table, 0)
+    ]
+    if lost:
+        raise RegistryError(f"{'; '.join(lost)}; correct it, or if that is right, re-run with --replace")
+
+
+def _kept_rows(landing: Landing, loaded: Manifest) -> dict[str, int]:
+    """Return how many rows of each table a version has. Manifests of release 0.1 do not say; its tables do."""
+    if loaded.tables or loaded.events is None:
+        return {table: counts.event for table, counts in loaded.tables.items()}
+    with landing.local(landing.path("registry", loaded.events)) as folder:
+        return {table: parquet.read_metadata(folder / f"{table}.parquet").num_rows for table in HEADERS}
+
+
+def _warnings(landing: Landing, manifest: Manifest, loaded: Manifest | None) -> tuple[str, ...]:
+    """Return a sentence for each reason in the list, with the rows that the loaded version's list did not have.
+
+    A sentence has no ids, since an id may be an address.
+    """
+    known = {row[1:] for row in _listed(landing, loaded)} if loaded else set()
+    found: dict[tuple[str, str, bool], list[int]] = {}
+    for line, table, identifier, reason, is_kept in _listed(landing, manifest):
+        if (table, identifier, reason, is_kept) not in known:
+            found.setdefault((table, reason, is_kept), []).append(line)
+    return tuple(
+        f"{table}: {len(lines)} rows {'kept all the same' if is_kept else 'left out'}: {reason} (first on line {lines[0]})"
+        for (table, reason, is_kept), lines in sorted(found.items())
+    )
+
+
+def _listed(landing: Landing, manifest: Manifest) -> list[tuple[int, str, str | None, str, bool]]:
+    """Return a version's list: line, table, id, reason, and whether the row is kept, as it never was in release 0.1."""
+    if manifest.rejects is None:
+        return []
+    with landing.local(landing.path("registry", manifest.rejects)) as file:
+        rows = parquet.read_table(file).to_pylist()
+    return [(row["line"], row["registry_table"], row["id"], row["reason"], row.get("is_kept", False)) for row in rows]
+
+
+def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> spreadsheets.Encoding:
+    """Create a table ``raw_<table>`` from a CSV file, and return the file's encoding.
+
+    The table has the file's columns as texts, with ``line``, ``unreadable`` and ``noticed``.
+    ``unreadable`` is the reason why a row cannot be read, and ``noticed`` why a row that is kept is listed. Only optional
+    columns may be missing; they are NULL.
+    """
+    try:
+        with spreadsheets.opened(path, HEADERS[table]) as content:
+            _require_columns(table, content.header)
+            texts = ("unreadable", "noticed", *_columns(table))
+            schema = pa.schema([("line", pa.int64()), *((name, pa.string()) for name in texts)])
+            rows = _rows(table, content)
+            batches = iter(lambda: list(islice(rows, _BATCH)), [])
+            columns = ([list(column) for column in zip(*batch, strict=True)] for batch in batches)
+            arrow = pa.Table.from_batches((pa.record_batch(each, schema) for each in columns), schema)
+            connection.from_arrow(arrow).create(f"raw_{table}")
+            return content.encoding
+    except spreadsheets.UnreadableTableError as error:
+        raise RegistryError(f"the registry's {table} cannot be read: {error}") from None
+
+
+def _columns(table: str) -> tuple[str, ...]:
+    return (*HEADERS[table], *_ADDED.get(table, ()))
+
+
+def _require_columns(table: str, header: Sequence[str]) -> None:
+    wanted = HEADERS[table]
+    missing = [name for name in wanted if name not in header and name not in _OPTIONAL]
+    if missing:
+        # Where there is no header, the first line is somebody's data. No error shows that.
+        shown = [name for name in header if name.isidentifier() and len(name) <= _LONGEST_NAME][:12]
+        found = f"; its first line has {', '.join(shown)}" if shown and len(shown) == len(header) else ""
+        raise RegistryError(f"the registry's {table} has no column {missing[0]}; it needs {', '.join(wanted)}{found}")
+    repeated = [name for name in _columns(table) if list(header).count(name) > 1]
+    if repeated:
+        raise RegistryError(f"the registry's {table} has two columns {repeated[0]}; rename or remove one of them")
+
+
+def _rows(table: str, content: spreadsheets.Table) -> Iterator[list[int | str | None]]:
+    """Yield the rows of ``raw_<table>``."""
+    names, header = _columns(table), content.header
+    places = [header.index(name) if name in header else None for name in names]
+    numbers = header.index(_UNREADABLE) if _UNREADABLE in header else None
+    for line, values in content.records:
+        if values is None:
+            yield [line, "not the columns of the header", None, *[None] * len(names)]
+            continue
+        fields = [None if place is None else values[place] for place in places]
+        faults = _faults(names, fields)
+        if numbers is not None and values[numbers]:
+            without_text = {header[int(number)] for number in values[numbers].split() if number.isdecimal()}
+            faults |= {name: "is no text, number, time or UUID" for name in names if name in without_text}
+        plain = (
+            (_plain(name, field, faults.get(name)) for name, field in zip(names, fields, strict=True))
+            if faults
+            else fields
         )
+        yield [line, *_reasons(faults), *plain]
 
 
-def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Create a table ``raw_<table>`` from a CSV file: its columns as texts, with ``line`` and ``is_malformed``.
-
-    Only optional columns may be missing; they are NULL. A row that does not fit the header is malformed and has NULL in all
-    columns of the file.
-    """
-    with path.open(encoding="utf-8-sig", newline="\n") as text:
-        found = records(text)
-        header = [name.strip() for name in next(found, (0, []))[1] or ()]
-        missing = [name for name in HEADERS[table] if name not in header and name not in _OPTIONAL]
-        if missing:
-            raise RegistryError(
-                f"the registry's {table} has no column {missing[0]}; it needs {', '.join(HEADERS[table])}"
-            )
-        places = [header.index(name) if name in header else None for name in HEADERS[table]]
-        schema = pa.schema(
-            [("line", pa.int64()), ("is_malformed", pa.bool_()), *((name, pa.string()) for name in HEADERS[table])]
-        )
-        connection.from_arrow(pa.Table.from_batches(_batches(found, places, schema), schema)).create(f"raw_{table}")
+def _faults(names: tuple[str, ...], fields: list[str | None]) -> dict[str, str]:
+    """Return what is wrong with the texts themselves, by column."""
+    faults = {}
+    for name, field in zip(names, fields, strict=True):
+        if field and len(field) > _LONGEST_FIELD:
+            faults[name] = f"is over {_LONGEST_FIELD:,} characters"
+        elif field and spreadsheets.UNDECODABLE in field:
+            faults[name] = _UNDECODABLE
+    return faults
 
 
-def _batches(records: Iterator["_Record"], places: list[int | None], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the records as Arrow batches of ``_BATCH`` rows."""
-    while batch := list(islice(records, _BATCH)):
-        lines = [line for line, _ in batch]
-        nothing = [None] * len(batch)
-        columns = [nothing if place is None else [values and values[place] for _, values in batch] for place in places]
-        yield pa.record_batch([lines, [values is None for _, values in batch], *columns], schema)
+def _reasons(faults: dict[str, str]) -> tuple[str | None, str | None]:
+    """Return why a row cannot be read, and why it is listed though it is kept. Without its logo or colour a row is kept."""
+    is_kept = {name: name in _DECORATIONS or (name, fault) == ("name", _UNDECODABLE) for name, fault in faults.items()}
+    unreadable = [f"{name} {fault}" for name, fault in faults.items() if not is_kept[name]]
+    noticed = [
+        f"{name} {fault}, and is left out" if name in _DECORATIONS else f"{name} {fault}"
+        for name, fault in faults.items()
+        if is_kept[name]
+    ]
+    return "; ".join(unreadable) or None, "; ".join(noticed) or None
 
 
-_Record = tuple[int, list[str] | None]
-"""The line on which a CSV record begins, and its fields, or None if it does not fit the header."""
+def _plain(name: str, field: str | None, fault: str | None) -> str | None:
+    """Return a text that can be stored: none for a faulty id, logo or colour, and U+FFFD for what cannot be decoded."""
+    if fault is None or field is None:
+        return field
+    return None if name.endswith("_id") or name in _DECORATIONS else field.replace(spreadsheets.UNDECODABLE, "\ufffd")
 
 
-class _Lines:
-    """An iterator over the lines of a text, which can take back the lines of the current record.
-
-    A record may take in at most ``room`` further characters, so that the time does not grow with the square of the text.
-    """
-
-    def __init__(self, text: Iterable[str]) -> None:
-        self.text, self.waiting, self.taken = iter(text), deque[str](), list[str]()
-        self.room, self.size = _READ_AGAIN * _LONGEST_FIELD, 0
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        if self.taken and self.size > self.room:
-            raise csv.Error("bad quotes took in too many lines")
-        self.taken.append(self.waiting.popleft() if self.waiting else next(self.text))
-        self.size += len(self.taken[-1])
-        return self.taken[-1]
-
-    def end_record(self) -> None:
-        """Keep all lines of the current record."""
-        self.room += _READ_AGAIN * self.size
-        self.taken.clear()
-        self.size = 0
-
-    def keep_first(self) -> None:
-        """Take back all lines of the current record but the first, so that they are read again."""
-        self.room += _READ_AGAIN * len(self.taken[0]) - self.size
-        self.waiting.extendleft(reversed(self.taken[1:]))
-        self.taken.clear()
-        self.size = 0
-
-
-def records(text: Iterable[str]) -> Iterator[_Record]:
-    """Yield the records of a CSV file, the header first.
-
-    If a record cannot be read, only its first line is lost: reading goes on with the second.
-    """
-    csv.field_size_limit(_LONGEST_FIELD)
-    lines, line, width = _Lines(text), 1, 0
-    while True:
-        try:
-            for values in csv.reader(lines, strict=True):
-                width = width or len(values)
-                if len(values) not in (0, width) and len(lines.taken) > 1:
-                    raise csv.Error("a quote that was not closed took other lines in")
-                if values:
-                    yield line, values if len(values) == width else None
-                line += len(lines.taken)
-                lines.end_record()
-        except csv.Error:
-            lines.keep_first()
-            yield line, None
-            line += 1
-        else:
-            return
-
-
-def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:
+def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, Counts]:
     (folder / "tables").mkdir()
+    counts = {}
     for table in HEADERS:
         relation(connection, f"registry/{table}").create(table)
-        connection.table(table).filter("reason IS NULL").write_parquet(str(folder / "tables" / f"{table}.parquet"))
-    rejects = relation(connection, "registry/rejects")
-    rejects.write_parquet(str(folder / "rejects.parquet"))
-    kept = sum(len(connection.table(table).filter("reason IS NULL")) for table in HEADERS)
-    left_out = len(rejects)
-    return Counts(raw=kept + left_out, event=kept, reject=left_out)
+        kept = connection.table(table).filter("reason IS NULL")
+        kept.write_parquet(str(folder / "tables" / f"{table}.parquet"))
+        raw, read, event = len(connection.table(f"raw_{table}")), len(connection.table(table)), len(kept)
+        counts[table] = Counts(raw=raw, event=event, reject=read - event, ignored=raw - read)
+    relation(connection, "registry/rejects").write_parquet(str(folder / "rejects.parquet"))
+    return counts

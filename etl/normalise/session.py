@@ -18,7 +18,7 @@ from crawlerdetect import CrawlerDetect
 from duckdb.func import ARROW
 from duckdb.sqltypes import BOOLEAN, VARCHAR
 
-from etl import settings, sql
+from etl import mailbox, settings, sql
 from etl.errors import QueryError
 
 FOLDER = "normalise"
@@ -39,6 +39,7 @@ def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.Duck
         connection.execute("SET disabled_optimizers = 'in_clause'")
         connection.create_function("crawler", _are_crawlers(), [VARCHAR], BOOLEAN, type=ARROW)
         connection.create_function("unquoted", _unquoted, [VARCHAR], VARCHAR)
+        connection.create_function("parses_as_mailbox", _parses_as_mailbox, [VARCHAR], BOOLEAN)
         for subject in _MACROS:
             connection.execute(sql.read(f"{FOLDER}/macros", subject).text)
         yield connection
@@ -63,7 +64,7 @@ def relation(connection: duckdb.DuckDBPyConnection, stem: str) -> duckdb.DuckDBP
 
 def define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
     """Create a view named ``stem`` from the file of that stem."""
-    connection.execute(f"CREATE OR REPLACE VIEW {stem} AS\n{_ready(connection, stem)}")
+    connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {stem} AS\n{_ready(connection, stem)}")
 
 
 def rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
@@ -111,6 +112,15 @@ def _are_crawlers() -> Callable[[Any], Any]:
         return pa.array([is_crawler(text) for text in texts.dictionary.to_pylist()], pa.bool_()).take(texts.indices)
 
     return over_column
+
+
+def _parses_as_mailbox(text: str) -> bool:
+    """Tell whether a text is exactly one mailbox, by the rule of the stages that write and send mail."""
+    try:
+        mailbox.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _unquoted(text: str) -> str:

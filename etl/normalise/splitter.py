@@ -305,7 +305,7 @@ def _resumed(text: str, start: int, end: int) -> int:
     """
     quote = text.rfind('"', start, end)
     brace = text.rfind("{", start + 1, quote)
-    is_cut = 0 <= brace and not text[brace + 1 : quote].strip() and not text[quote + 1 : end].strip()
+    is_cut = brace >= 0 and not text[brace + 1 : quote].strip() and not text[quote + 1 : end].strip()
     return brace if is_cut else start + len(text[start:end].rstrip())
 
 

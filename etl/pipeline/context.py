@@ -1,11 +1,12 @@
 """The context: the configuration, the landing, the state and the warehouse. Every step of the pipeline gets it."""
 
 import hashlib
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from etl import extract, normalise, state, warehouse
+from etl import extract, normalise, scratch, state, warehouse
 from etl import settings as configuration
 from etl.errors import ConfigurationError
 from etl.landing import Landing
@@ -46,6 +47,12 @@ class Context:
                 f"there is no source {name!r}; there are {', '.join(self.settings.sources) or 'none'}"
             )
         return self.settings.sources[name]
+
+
+def start_process() -> None:
+    """Prepare a process of ours: files that it makes are for their owner only, and leftovers of killed ones are removed."""
+    os.umask(0o077)
+    scratch.sweep()
 
 
 def open_context(lookup: SecretLookup) -> Context:

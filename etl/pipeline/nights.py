@@ -4,19 +4,30 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from etl import extract, load, normalise, statistics, validate
-from etl.errors import AnalyticsError, LandingError, RegistryError, SliceError
+from etl.errors import (
+    AnalyticsError,
+    ConfigurationError,
+    DamagedFile,
+    LandingError,
+    RefusedRegistry,
+    RegistryError,
+    SliceError,
+    refusal_of,
+)
 from etl.landing import Counts, Manifest, slice_prefix
 from etl.normalise import registry
 from etl.pipeline.context import Context, now_utc
-from etl.pipeline.failures import recorded, refuse_newest
+from etl.pipeline.failures import of_registry, recorded, refuse_newest
 from etl.settings import Source
-from etl.warehouse import Row
+from etl.warehouse import Row, Warehouse
 
 SWEPT_AFTER = timedelta(days=1)
+NIGHT_STARTS = "02:00:00"
+"""The time of day, in UTC, of a scheduled run's logical date."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,12 +72,25 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
     ``replace``.
     """
     started = time.monotonic()
-    if from_landing:
-        extract.reuse_registry(context.landing)
-    else:
-        extract.pull_registry(context.landing, context.settings.registry, context.lookup)
+    with of_registry():
+        if from_landing:
+            extract.reuse_registry(context.landing)
+        else:
+            extract.pull_registry(context.landing, context.settings.registry, context.lookup)
+        manifest = _normalised_registry(context, replace=replace)
+        with context.warehouse() as opened:
+            load.load_registry(opened, context.landing)
+        context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
+    for warning in manifest.warnings:
+        _log.warning("registry: %s", warning)
+    counts = manifest.counts
+    _log.info("registry: %d rows, %d left out in %.1f s", counts.event, counts.reject, time.monotonic() - started)
+    return manifest
+
+
+def _normalised_registry(context: Context, *, replace: bool) -> Manifest:
     try:
-        manifest = registry.normalise_registry(
+        return registry.normalise_registry(
             context.landing,
             context.settings.normalise,
             hash_key=context.hash_key,
@@ -75,13 +99,31 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
         )
     except RegistryError as error:
         refuse_newest(context, "registry", str(error))
-        raise
-    with context.warehouse() as opened:
-        load.load_registry(opened, context.landing)
-    context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
-    counts = manifest.counts
-    _log.info("registry: %d rows, %d left out in %.1f s", counts.event, counts.reject, time.monotonic() - started)
-    return manifest
+        raise RefusedRegistry(str(error)) from None
+
+
+def day_of_run(wanted: date | None, dated: datetime | None, run_after: datetime) -> date:
+    """Return the UTC day that a run loads: the wanted day, else that of its logical date, else the last that is over.
+
+    ``dated`` is the logical date, ``run_after`` the instant from which the run may start. A logical date of today stands
+    for the last day that is over, because Airflow's form fills in the present. Raise a ConfigurationError for a run that
+    has the date of a night and would load another day: Airflow takes it for the run of that night, which is then never
+    loaded.
+    """
+    today = run_after.astimezone(UTC).date()
+    over = today - timedelta(days=1)
+    if dated is None:
+        return wanted or over
+    moment = dated.astimezone(UTC)
+    day = wanted or min(moment.date(), over)
+    if moment.time().isoformat() == NIGHT_STARTS and day != moment.date():
+        raise ConfigurationError(
+            f"the run has the date of the night of {moment.date()} but would load {day}; leave out the day, or trigger a"
+            " run without a logical date"
+        )
+    if moment.date() > today and not wanted:
+        raise ConfigurationError(f"{moment.date()} is not over; leave out the logical date, or write an earlier one")
+    return day
 
 
 def is_expected(source: Source, day: date) -> bool:
@@ -110,7 +152,11 @@ def _late(context: Context, sources: Mapping[str, Source], first: date) -> Itera
     has_more, today = partial(extract.has_more, context.landing), now_utc().date()
     for name, source in sources.items():
         for day in days(first - timedelta(days=source.late_days), first - timedelta(days=1)):
-            if has_more(name, source, day, today=today, has_failed=(name, day) in failed):
+            try:
+                is_late = has_more(name, source, day, today=today, has_failed=(name, day) in failed)
+            except DamagedFile:  # to extract the slice again writes its manifests anew
+                is_late = True
+            if is_late:
                 yield name, day
 
 
@@ -149,9 +195,17 @@ def load_slice(context: Context, name: str, day: date, *, replace: bool, now: da
     started, prefix = time.monotonic(), slice_prefix(name, day)
     with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
         manifest = load.load_slice(opened, context.landing, name, day, replace=replace, loaded_at=now)
-        oddities = statistics.oddities(opened, context.settings, name, day)
+        oddities = _oddities(context, opened, name, day)
     context.landing.sweep(prefix, before=now - SWEPT_AFTER)
     return _result("load", name, day, manifest, started, oddities)
+
+
+def _oddities(context: Context, opened: Warehouse, name: str, day: date) -> list[str]:
+    """Return what is unusual about a slice. That this fails is a warning, too, because the slice is loaded by now."""
+    try:
+        return list(statistics.oddities(opened, context.settings, name, day))
+    except Exception as error:  # noqa: BLE001  # whatever it is, it must not mark a loaded slice as failed
+        return [f"whether it is unusual could not be told: {refusal_of(error)}"]
 
 
 def _result(
@@ -221,6 +275,23 @@ def not_loaded(context: Context, slices: Iterable[tuple[tuple[str, date], bool]]
         for (source, day), row in _listed(context, failed).items()
         if row.get("status") != "waived"
     }
+
+
+def never_tried(context: Context, before: date) -> list[tuple[str, date]]:
+    """Return the expected slices that no run has tried since the last tried day of their source before a day.
+
+    Waived slices are left out. A source of which no earlier day was tried has none: its days were not yet backfilled.
+    """
+    with context.warehouse() as opened:
+        last = before - timedelta(days=1)
+        rows = statistics.slices(opened, context.settings, context.waivers(), before, last=last)
+    gaps: dict[str, list[date]] = {}
+    for row in rows:
+        if row["status"] not in ("missing", "waived"):
+            gaps[row["source"]] = []
+        elif row["status"] == "missing" and row["source"] in gaps:
+            gaps[row["source"]].append(row["load_date"])
+    return [(source, day) for source, missing in gaps.items() for day in missing]
 
 
 def _listed(context: Context, slices: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Row]:

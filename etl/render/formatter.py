@@ -47,6 +47,10 @@ class Formatter:
         """Return a local date (``2026-11-30``) as text: 30 Nov 2026."""
         return format_date(date.fromisoformat(day), "medium", self.locale)
 
+    def short_day(self, day: str) -> str:
+        """Return a local date without its year: 30 Nov."""
+        return format_skeleton("MMMd", date.fromisoformat(day), locale=self.locale)
+
     def days(self, first: str, last: str) -> str:
         """Return a range of local dates, with a month or year that both share written once."""
         return format_interval(date.fromisoformat(first), date.fromisoformat(last), "yMMMd", locale=self.locale)

@@ -11,13 +11,15 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etl import resources
-from etl.figures import CertificateFigures, Counts, Figures, Parts, Recipient
+from etl.figures import CertificateFigures, Counts, Domain, Figures, Parts, Recipient, Trend
 from etl.render.colours import palette
 from etl.render.formatter import Formatter, formatter, without_controls
 from etl.render.logo import judged
 
 TEMPLATES = resources.folder("report_templates")
-MOST_ROWS = 40  # bounced recipients of one certificate; the CSV has them all
+MOST_ROWS = 36  # bounced recipients of one certificate: as many as a page holds; the CSV has them all
+MOST_BESIDE = 12  # bounced recipients on the certificate's first page; more begin a page of their own
+MOST_PAGED = 20  # certificates of which each has its page; of more, only those with a change in the period
 MOST_NAMED = 2  # recipients of each reminder
 _REMINDERS = ("remind_to_open", "remind_to_claim", "remind_to_share")
 MOST_TODOS = 3  # on the first page; the others are named in a line
@@ -33,7 +35,7 @@ def html(figures: Figures) -> str:
     """Return the report of one figures document as HTML, in the subscription's locale and the period's time zone."""
     formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     template = environment(formats, is_html=True).get_template("statistics.html.j2")
-    return template.render(**context(figures, formats), fonts=font_faces(), style=_style())
+    return template.render(**context(figures, formats), fonts=font_faces(), style=style())
 
 
 def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
@@ -44,17 +46,39 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         rows[recipient["certificate_id"]].append(recipient)
     certificates = [
         _page(one, rows[one["certificate_id"]], colours.ring) | {"anchor": f"certificate-{number}"}
-        for number, one in enumerate(figures["certificates"], start=1)
+        for number, one in enumerate(_by_need(figures["certificates"]), start=1)
     ]
+    with_recipients = [one for one in certificates if one["recipients_count"]]
+    is_short = len(with_recipients) <= MOST_PAGED
     return figures | {
         "certificates": certificates,
+        "listed": [one | {"has_page": is_short or one["changed_count"] > 0} for one in with_recipients],
+        "empty": [one for one in certificates if not one["recipients_count"]],
+        "domains": [one | {"has_rates": _has_rates(one)} for one in figures["domains"]],
+        "trend": _columns(figures["trend"]),
         "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"]), "known": _known(figures["totals"])},
+        "fewest_for_rates": FEWEST_FOR_RATES,
         "first_todos": figures["todos"][:MOST_TODOS],
         "other_todos": figures["todos"][MOST_TODOS:],
         "palette": colours,
         "language": formats.language,
         "logo": judged(figures["issuer"]["logo"]).shown,
     }
+
+
+def _by_need(certificates: list[CertificateFigures]) -> list[CertificateFigures]:
+    """Return the certificates that can gain the most claims first, in the order of the document where they are equal."""
+    return sorted(certificates, key=lambda one: (not one["recipients_count"], -one["claims_to_gain_count"]))
+
+
+def _columns(trend: list[Trend]) -> list[Row]:
+    """Return the columns of the trend with the heights of their bars, as parts of the highest."""
+    highest = max((max(one["issued_count"], one["claimed_count"]) for one in trend), default=0)
+    return [
+        one | {"issued_part": one["issued_count"] / highest, "claimed_part": one["claimed_count"] / highest}
+        for one in trend
+        if highest
+    ]
 
 
 def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: tuple[str, ...]) -> Row:
@@ -70,6 +94,7 @@ def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: 
         "ring": _ring(segments) if segments and has_rates else None,
         "machine_rules": {"opened": _rules(reasons["opened"]), "clicked": _rules(reasons["clicked"])},
         "bounced_rows": bounced[:MOST_ROWS],
+        "is_long": len(bounced) > MOST_BESIDE,
         "reminders": [_reminder(todo, rows) for todo in _REMINDERS if todo in certificate["todos"]],
     }
 
@@ -80,7 +105,7 @@ def _reminder(todo: str, rows: list[Recipient]) -> Row:
     return {"todo": todo, "recipients_count": len(chosen), "rows": chosen[:MOST_NAMED]}
 
 
-def _has_rates(counts: Counts) -> bool:
+def _has_rates(counts: Counts | Domain) -> bool:
     """Tell whether rates are shown: not for a few recipients. Without any recipient, each rate is a dash."""
     return not 0 < counts["recipients_count"] < FEWEST_FOR_RATES
 
@@ -141,7 +166,7 @@ def environment(formats: Formatter, *, is_html: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "percent", "day", "days", "month", "local_day", "moment"):
+    for name in ("number", "percent", "day", "short_day", "days", "month", "local_day", "moment"):
         made.filters[name] = getattr(formats, name)
     made.filters["width"] = _width
     return made
@@ -167,5 +192,6 @@ def font_faces() -> str:
 
 
 @cache
-def _style() -> str:
+def style() -> str:
+    """Return the CSS of a report's page."""
     return (TEMPLATES / "report.css").read_text()

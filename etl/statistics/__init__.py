@@ -4,7 +4,16 @@ Every figure is computed in SQL. This package binds parameters, joins results, a
 that the configuration expects. Times are naive UTC; in the figures document they are text with ``Z``.
 """
 
-from etl.statistics.coverage import FOR_EVER, Waivers, failed_slices, oddities, slices, whole_through
+from etl.statistics.coverage import (
+    FOR_EVER,
+    Waivers,
+    failed_slices,
+    oddities,
+    received,
+    slices,
+    through_by_source,
+    whole_through,
+)
 from etl.statistics.metric_catalogue import METRIC_CATALOGUE_VERSION, attribution, catalogue, recipients, refresh
 from etl.statistics.report import Background, figures, land_figures, subscriptions
 
@@ -19,9 +28,11 @@ __all__ = [
     "figures",
     "land_figures",
     "oddities",
+    "received",
     "recipients",
     "refresh",
     "slices",
     "subscriptions",
+    "through_by_source",
     "whole_through",
 ]

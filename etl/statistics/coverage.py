@@ -1,10 +1,11 @@
 """Coverage: which slices are loaded, which are missing, and how far the data of each source reach."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 
 from etl.periods import Period
 from etl.settings import Settings, Source
+from etl.statistics.metric_catalogue import attribution
 from etl.warehouse import EVERYTHING, Row, Warehouse
 
 FOR_EVER = date.max - timedelta(days=1)
@@ -61,10 +62,41 @@ def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) ->
     return min((day for name, day in through.items() if name not in ended), default=FOR_EVER)
 
 
+def through_by_source(warehouse: Warehouse, settings: Settings, waivers: Waivers) -> dict[str, date | None]:
+    """Return the last day up to which each configured source is whole; None where it is not whole at all."""
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    reached = _through_by_source(settings, held, waivers)
+    starts = {name: start for name, _, start in _starts(settings, held)}
+    return {
+        name: reached[name] if name in starts and reached[name] >= starts[name] else None for name in settings.sources
+    }
+
+
 def mail_logs_begin(warehouse: Warehouse, settings: Settings, mail_sources: Collection[str]) -> date | None:
     """Return the first day that a mail log is expected to cover; None without any mail log."""
     held = warehouse.rows("held_slices", source=None, load_date=None)
     return min((start for name, _, start in _starts(settings, held) if name in mail_sources), default=None)
+
+
+def claim_logs_begin(warehouse: Warehouse, settings: Settings, mail_sources: Collection[str]) -> date | None:
+    """Return the first day that a log of claims is expected to cover. Where every source is a mail log, any of them is one."""
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    starts = [(name, start) for name, _, start in _starts(settings, held)]
+    views = [start for name, start in starts if name not in mail_sources]
+    return min(views or [start for _, start in starts], default=None)
+
+
+def received(warehouse: Warehouse, period: Period) -> Row:
+    """Return what the logs of a period's UTC days brought: records by what became of them, and events by attribution."""
+    first, last = _utc_days(period)
+    counts = attribution(warehouse, first, last)
+    counts["distinct_event_count"] = counts.pop("event_count")
+    return warehouse.rows("received_records", first_date=first, last_date=last)[0] | counts
+
+
+def _utc_days(period: Period) -> tuple[date, date]:
+    """Return the first and the last UTC day that a period touches."""
+    return period.start_at.date(), (period.end_at - timedelta.resolution).date()
 
 
 def _through_by_source(settings: Settings, held: list[Row], waivers: Waivers) -> dict[str, date]:
@@ -124,11 +156,13 @@ def quality(
     waivers: Waivers,
     today: date,
     mail_sources: Collection[str],
+    records: Mapping[str, int],
 ) -> Row:
     """Return what the figures rest on, over every UTC day that begins before the period's end.
 
     ``whole_through`` is how far the data reach, whatever was loaded last; ``sources`` says it of each source. A period is
-    complete where it is whole and no source began after its first day.
+    complete where it is whole and no source began after its first day. ``slices`` and ``records`` (of ``received``) are of
+    the UTC days that the period touches.
     """
     needed = (period.end_at - timedelta.resolution).date()
     through = whole_through(warehouse, settings, waivers)
@@ -143,12 +177,15 @@ def quality(
         "is_complete": is_whole and all(start <= period.start_at.date() for start in starts.values()),
         "logs_begin": max(starts.values(), default=None),
         "mail_logs_begin": mail_logs_begin(warehouse, settings, mail_sources),
+        "claim_logs_begin": claim_logs_begin(warehouse, settings, mail_sources),
         "whole_through": max(reached.values(), default=None) if through == FOR_EVER else through,
         "last_loaded_at": warehouse.rows("last_load")[0]["last_loaded_at"],
         "sources": [
             {"source": name, "through": reached[name] if reached[name] >= start else None}
             for name, start in sorted(starts.items())
         ],
+        "slices": _slice_counts(period, expected, rows),
+        "records": records,
         "missing": [
             {"source": source, "day": day}
             for (source, day), row in rows.items()
@@ -159,4 +196,20 @@ def quality(
             for source, day, reason in sorted(waivers, key=lambda waiver: (waiver[1], waiver[0]))
             if (source, day) in expected and rows[source, day]["status"] == "waived"
         ],
+    }
+
+
+def _slice_counts(
+    period: Period, expected: Collection[tuple[str, date]], rows: Mapping[tuple[str, date], Row]
+) -> dict[str, int]:
+    """Return how many slices of a period's days are expected, and of them whole, waived and missing."""
+    first, last = _utc_days(period)
+    of_period = [rows[source, day] for source, day in expected if first <= day <= last]
+    waived = sum(row["status"] == "waived" for row in of_period)
+    whole = sum(_is_whole(row) for row in of_period)
+    return {
+        "expected_count": len(of_period),
+        "whole_count": whole,
+        "waived_count": waived,
+        "missing_count": len(of_period) - whole - waived,
     }

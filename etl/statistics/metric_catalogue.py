@@ -44,9 +44,12 @@ def recipients(warehouse: Warehouse, settings: Settings, as_of: date, timezone: 
     ]
 
 
-def attribution(warehouse: Warehouse) -> Row:
-    """Return the number of distinct events, of those without a recipient, and of those that name another certificate."""
-    return warehouse.rows("attribution", **EVERYTHING)[0]
+def attribution(warehouse: Warehouse, first: date | None = None, last: date | None = None) -> Row:
+    """Return the number of distinct events of the slices of some UTC days, of all by default.
+
+    Beside it stand the numbers of those without a recipient, of those that name another certificate, and of the late ones.
+    """
+    return warehouse.rows("attribution", **EVERYTHING, first_date=first, last_date=last)[0]
 
 
 def bounds_of(settings: Settings, end: datetime, issuer: str | None = None, certificate: str | None = None) -> Row:

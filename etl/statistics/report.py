@@ -12,7 +12,8 @@ from etl.figures import Figures, ListedSubscription
 from etl.landing import Landing
 from etl.periods import Period, midnight
 from etl.settings import Settings
-from etl.statistics.coverage import Waivers, mail_logs_begin, quality
+from etl.statistics import analysis
+from etl.statistics.coverage import Waivers, claim_logs_begin, mail_logs_begin, quality, received
 from etl.statistics.metric_catalogue import METRIC_CATALOGUE_VERSION, bounds_of, with_shares
 from etl.warehouse import Row, Warehouse
 
@@ -30,13 +31,14 @@ class Background:
     """What a report's figures depend on beside the warehouse and the configuration.
 
     ``mail_sources`` are the names of the sources that are mail logs. ``former`` is the period whose report was sent
-    before, if any.
+    before, if any. ``records`` are those of ``received``, which reports of the same period may share.
     """
 
     waivers: Waivers
     today: date
     mail_sources: Collection[str]
     former: Period | None = None
+    records: Mapping[str, int] | None = None
 
 
 def land_figures(
@@ -74,7 +76,12 @@ def figures(
     todos = parts | {"remind_before_at": period.end_at - REMINDED_AFTER}
     former = background.former
     listed = todos | {"since_at": former and former.end_at}
+    claims_begin = claim_logs_begin(warehouse, settings, background.mail_sources)
+    claims = {"claim_logs_begin_at": claims_begin and midnight(claims_begin, "UTC")}
     catalogue_rows = with_shares(warehouse, warehouse.rows("certificate_figures", **parts), period.last, scope)
+    recipients = _with_channels(warehouse, warehouse.rows("reported_recipients", **listed), scope)
+    certificates = _with_todos(warehouse, _with_reasons(warehouse, catalogue_rows, scope), todos)
+    records = background.records or received(warehouse, period)
     document: Figures = _as_text(
         {
             "metric_catalogue_version": METRIC_CATALOGUE_VERSION,
@@ -83,13 +90,16 @@ def figures(
             "period": _described(period),
             "counts_share_links": settings.credential.count_share_links,
             "quality": quality(
-                warehouse, settings, period, background.waivers, background.today, background.mail_sources
+                warehouse, settings, period, background.waivers, background.today, background.mail_sources, records
             ),
             "since": former and former.name,
             "totals": warehouse.rows("totals", **parts)[0],
             "todos": warehouse.rows("todo_totals", **todos),
-            "certificates": _with_todos(warehouse, _with_reasons(warehouse, catalogue_rows, scope), todos),
-            "recipients": _with_channels(warehouse, warehouse.rows("reported_recipients", **listed), scope),
+            "peer_rule": analysis.PEER_RULE,
+            "domains": analysis.domains(warehouse, scope),
+            "trend": analysis.trend(warehouse, scope, claims, period),
+            "certificates": _with_analysis(warehouse, certificates, period, scope, parts, todos, claims),
+            "recipients": recipients if subscription["detail"] == "recipients" else _without_addresses(recipients),
         }
     )
     return document
@@ -103,12 +113,36 @@ def _with_todos(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Row]
     return [row | {"todos": todos[row["certificate_id"]]} for row in rows]
 
 
+def _with_analysis(
+    warehouse: Warehouse, rows: list[Row], period: Period, scope: Row, parts: Row, todos: Row, claims: Row
+) -> list[Row]:
+    """Return rows of certificates with intervals, cohorts, the issuer's other certificates, and what they need."""
+    intervals, peers = analysis.intervals(warehouse, parts), analysis.peers(warehouse, parts, claims)
+    cohorts = analysis.cohorts(warehouse, scope, claims, period)
+    needs = analysis.needs(warehouse, todos, period)
+    nothing = {"claims_to_gain_count": 0, "changed_count": 0}
+    return [
+        row
+        | {"intervals": intervals.get(name, {}), "cohorts": cohorts.get(name, []), "peers": peers.get(name, {})}
+        | needs.get(name, nothing)
+        for row in rows
+        if (name := row["certificate_id"])
+    ]
+
+
 def _with_channels(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Row]:
     """Return rows of recipients with the channels on which each shared, separated by blanks."""
     channels: dict[str, list[str]] = defaultdict(list)
     for row in warehouse.rows("recipient_channels", **bounds):
         channels[row["recipient_id"]].append(row["channel"])
     return [row | {"channels": " ".join(channels[row["recipient_id"]])} for row in rows]
+
+
+def _without_addresses(rows: list[Row]) -> list[Row]:
+    """Return rows of recipients as a summary has them: a text that holds an address, as a name may, is empty."""
+    return [
+        {name: "" if isinstance(value, str) and "@" in value else value for name, value in row.items()} for row in rows
+    ]
 
 
 def _with_reasons(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Row]:

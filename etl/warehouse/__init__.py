@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
-from sqlalchemy import URL, Connection, inspect, make_url, text
+from sqlalchemy import URL, Connection, CursorResult, TextClause, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from etl import settings, sql
@@ -26,6 +26,9 @@ _SLICE_TABLES = ("events", "failures", "identities")
 _REGISTRY_TABLES = ("issuers", "certificates", "recipients", "subscriptions")
 _FIGURES = {"certificate_statistics": "metric_catalogue", "certificate_shares": "channel_shares"}
 """The tables of stored figures, each with the query that fills it."""
+
+_ADDED = {"subscriptions": {"detail": "VARCHAR DEFAULT 'recipients'"}}
+"""The columns that tables of release 0.1 lack, each with its type and the value of the rows that are there."""
 
 _OF_SLICE = "source = :source AND load_date = :load_date"
 _STALE = "certificate_id IN (SELECT certificate_id FROM stale_certificates)"
@@ -53,6 +56,9 @@ class Engine(Protocol):
     def create(self, connection: Connection, statement: str) -> None:
         """Create a table."""
 
+    def execute(self, connection: Connection, statement: TextClause) -> CursorResult[Any]:
+        """Run a statement whose parameters are set."""
+
     def single_writer(self, connection: Connection) -> AbstractContextManager[None]:
         """Keep other writers out until the block ends. Readers are not blocked."""
 
@@ -76,7 +82,7 @@ class Warehouse:
         """
         query = self._query(stem)
         query.check(parameters)
-        answer = self._connection.execute(text(query.text), _bound(parameters)).mappings()
+        answer = self._execute(query.text, parameters).mappings()
         return [{name: _plain(value) for name, value in row.items()} for row in answer]
 
     def replace_slice(self, row: Mapping[str, Any], events: Path | None) -> None:
@@ -134,7 +140,7 @@ class Warehouse:
             self._delete("stale_certificates", _ALL, {})
 
     def prepare(self, key_fingerprint: str) -> None:
-        """Create the missing tables. Raise a WarehouseError if the warehouse was made with another key."""
+        """Create the missing tables and columns. Raise a WarehouseError if the warehouse was made with another key."""
         if self._missing_tables():
             with self._writing():
                 missing = self._missing_tables()  # another process may just have created them
@@ -142,6 +148,12 @@ class Warehouse:
                     self._engine.create(self._connection, sql.read("schema", table).text)
                 if "privacy" in missing:
                     self._insert("privacy", "privacy", key_fingerprint=key_fingerprint)
+        for table, columns in _ADDED.items():
+            for column in columns.keys() - set(self._columns(table)):
+                with self._writing():
+                    self._engine.create(
+                        self._connection, f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {columns[column]}"
+                    )
         for table in sorted(sql.tables()):
             if set(self._columns(table)) != sql.columns(table):
                 raise WarehouseError(
@@ -153,6 +165,9 @@ class Warehouse:
                 "the warehouse was made with another key of addresses; bring the former key back,"
                 " or rebuild: empty the warehouse and run nightly --from-landing over all days"
             )
+
+    def _execute(self, statement: str, parameters: Mapping[str, Any]) -> CursorResult[Any]:
+        return self._engine.execute(self._connection, text(statement).bindparams(**_bound(parameters)))
 
     def _query(self, stem: str) -> sql.Query:
         return sql.compose(stem, self._engine.NAME)
@@ -184,7 +199,7 @@ class Warehouse:
 
     def _delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
         delete = f"DELETE FROM {table} WHERE {where}"  # noqa: S608  # both come from this module
-        self._connection.execute(text(delete), _bound(parameters))
+        self._execute(delete, parameters)
 
     def _insert(self, table: str, stem: str, **parameters: Any) -> None:
         """Insert the rows of a named query into a table, column by column."""
@@ -192,7 +207,7 @@ class Warehouse:
         query.check(parameters)
         columns = ", ".join(self._columns(table))
         insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM (\n{query.text}) AS named_rows"  # noqa: S608
-        self._connection.execute(text(insert), _bound(parameters))
+        self._execute(insert, parameters)
 
     def _columns(self, table: str) -> list[str]:
         return list(self._connection.exec_driver_sql(f"SELECT * FROM {table} LIMIT 0").keys())  # noqa: S608
@@ -228,7 +243,7 @@ def _engine(address: str) -> tuple[URL, Engine]:
     try:
         url = make_url(address)
         return url, _ENGINES[url.get_backend_name()]
-    except (ArgumentError, KeyError):
+    except (ArgumentError, KeyError, ValueError):  # ValueError: a port that is no number
         raise ConfigurationError(f"warehouse.url must begin with one of {', '.join(_ENGINES)}") from None
 
 

@@ -9,6 +9,7 @@ SELECT
     frequency,
     timezone,
     locale,
-    is_paused
+    is_paused,
+    detail
 FROM landed_subscriptions
 ORDER BY subscription_id NULLS LAST

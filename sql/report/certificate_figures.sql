@@ -15,6 +15,8 @@ mail_counts AS (
         COUNT(*) FILTER (
             WHERE outcome = 'bounced' AND COALESCE(bounce_class, 'undetermined') = 'undetermined'
         ) AS bounced_undetermined_count,
+        COUNT(machine_opened_at) AS machine_opened_count,
+        COUNT(machine_clicked_at) AS machine_clicked_count,
         COUNT(opened_at) FILTER (WHERE outcome = 'delivered') AS opened_of_delivered_count,
         COUNT(clicked_at) FILTER (WHERE outcome = 'delivered') AS clicked_of_delivered_count
     FROM recipient_states
@@ -72,6 +74,8 @@ SELECT
     1e0 * certificate_parts.known_opened_count / NULLIF(certificate_parts.known_recipients_count, 0) AS known_opened_rate,
     COALESCE(certificate_parts.known_clicked_count, 0) AS known_clicked_count,
     1e0 * certificate_parts.known_clicked_count / NULLIF(certificate_parts.known_recipients_count, 0) AS known_clicked_rate,
+    COALESCE(mail_counts.machine_opened_count, 0) AS machine_opened_count,
+    COALESCE(mail_counts.machine_clicked_count, 0) AS machine_clicked_count,
     COALESCE(mail_counts.bounced_hard_count, 0) AS bounced_hard_count,
     COALESCE(mail_counts.bounced_soft_count, 0) AS bounced_soft_count,
     COALESCE(mail_counts.bounced_block_count, 0) AS bounced_block_count,

@@ -9,6 +9,7 @@ SELECT
     frequency,
     timezone,
     locale,
-    is_paused
+    is_paused,
+    detail
 FROM subscriptions
 ORDER BY subscription_id NULLS LAST

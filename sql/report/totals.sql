@@ -1,9 +1,9 @@
 -- totals: the figures of a report's first page, summed over its certificates.
 --
 -- Grain   one row
--- Reads   certificate_figures
+-- Reads   certificate_figures, people
 -- Params  those of certificate_figures
--- Counts  a person with two certificates is two recipients
+-- Counts  who has two certificates is two recipients and one of the people
 WITH
 sums AS (
     SELECT
@@ -17,6 +17,8 @@ sums AS (
         CAST(COALESCE(SUM(bounced_count), 0) AS BIGINT) AS bounced_count,
         CAST(COALESCE(SUM(opened_count), 0) AS BIGINT) AS opened_count,
         CAST(COALESCE(SUM(clicked_count), 0) AS BIGINT) AS clicked_count,
+        CAST(COALESCE(SUM(machine_only_opened_count), 0) AS BIGINT) AS machine_only_opened_count,
+        CAST(COALESCE(SUM(machine_only_clicked_count), 0) AS BIGINT) AS machine_only_clicked_count,
         CAST(COALESCE(SUM(not_sent_count), 0) AS BIGINT) AS not_sent_count,
         CAST(COALESCE(SUM(rejected_after_sending_count), 0) AS BIGINT) AS rejected_after_sending_count,
         CAST(COALESCE(SUM(waiting_count), 0) AS BIGINT) AS waiting_count,
@@ -32,38 +34,43 @@ sums AS (
 )
 
 SELECT
-    certificates_count,
-    recipients_count,
-    claimed_count,
-    1e0 * claimed_count / NULLIF(recipients_count, 0) AS claimed_rate,
-    shared_or_downloaded_count,
-    1e0 * shared_or_downloaded_count / NULLIF(recipients_count, 0) AS shared_or_downloaded_rate,
-    added_to_linkedin_count,
-    1e0 * added_to_linkedin_count / NULLIF(recipients_count, 0) AS added_to_linkedin_rate,
-    sent_count,
-    1e0 * sent_count / NULLIF(recipients_count, 0) AS sent_rate,
-    delivered_count,
-    1e0 * delivered_count / NULLIF(recipients_count, 0) AS delivered_rate,
-    bounced_count,
-    1e0 * bounced_count / NULLIF(recipients_count, 0) AS bounced_rate,
-    opened_count,
-    1e0 * opened_count / NULLIF(recipients_count, 0) AS opened_rate,
-    clicked_count,
-    1e0 * clicked_count / NULLIF(recipients_count, 0) AS clicked_rate,
-    not_sent_count,
-    rejected_after_sending_count,
-    waiting_count,
-    unknown_count,
-    before_logs_count,
-    known_recipients_count,
-    known_claimed_count,
-    1e0 * known_claimed_count / NULLIF(known_recipients_count, 0) AS known_claimed_rate,
-    known_shared_or_downloaded_count,
-    1e0 * known_shared_or_downloaded_count / NULLIF(known_recipients_count, 0) AS known_shared_or_downloaded_rate,
-    known_added_to_linkedin_count,
-    1e0 * known_added_to_linkedin_count / NULLIF(known_recipients_count, 0) AS known_added_to_linkedin_rate,
-    known_opened_count,
-    1e0 * known_opened_count / NULLIF(known_recipients_count, 0) AS known_opened_rate,
-    known_clicked_count,
-    1e0 * known_clicked_count / NULLIF(known_recipients_count, 0) AS known_clicked_rate
+    sums.certificates_count,
+    sums.recipients_count,
+    people.people_count,
+    people.claimed_people_count,
+    sums.claimed_count,
+    1e0 * sums.claimed_count / NULLIF(sums.recipients_count, 0) AS claimed_rate,
+    sums.shared_or_downloaded_count,
+    1e0 * sums.shared_or_downloaded_count / NULLIF(sums.recipients_count, 0) AS shared_or_downloaded_rate,
+    sums.added_to_linkedin_count,
+    1e0 * sums.added_to_linkedin_count / NULLIF(sums.recipients_count, 0) AS added_to_linkedin_rate,
+    sums.sent_count,
+    1e0 * sums.sent_count / NULLIF(sums.recipients_count, 0) AS sent_rate,
+    sums.delivered_count,
+    1e0 * sums.delivered_count / NULLIF(sums.recipients_count, 0) AS delivered_rate,
+    sums.bounced_count,
+    1e0 * sums.bounced_count / NULLIF(sums.recipients_count, 0) AS bounced_rate,
+    sums.opened_count,
+    1e0 * sums.opened_count / NULLIF(sums.recipients_count, 0) AS opened_rate,
+    sums.clicked_count,
+    1e0 * sums.clicked_count / NULLIF(sums.recipients_count, 0) AS clicked_rate,
+    sums.machine_only_opened_count,
+    sums.machine_only_clicked_count,
+    sums.not_sent_count,
+    sums.rejected_after_sending_count,
+    sums.waiting_count,
+    sums.unknown_count,
+    sums.before_logs_count,
+    sums.known_recipients_count,
+    sums.known_claimed_count,
+    1e0 * sums.known_claimed_count / NULLIF(sums.known_recipients_count, 0) AS known_claimed_rate,
+    sums.known_shared_or_downloaded_count,
+    1e0 * sums.known_shared_or_downloaded_count / NULLIF(sums.known_recipients_count, 0) AS known_shared_or_downloaded_rate,
+    sums.known_added_to_linkedin_count,
+    1e0 * sums.known_added_to_linkedin_count / NULLIF(sums.known_recipients_count, 0) AS known_added_to_linkedin_rate,
+    sums.known_opened_count,
+    1e0 * sums.known_opened_count / NULLIF(sums.known_recipients_count, 0) AS known_opened_rate,
+    sums.known_clicked_count,
+    1e0 * sums.known_clicked_count / NULLIF(sums.known_recipients_count, 0) AS known_clicked_rate
 FROM sums
+CROSS JOIN people

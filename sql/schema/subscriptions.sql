@@ -8,5 +8,6 @@ CREATE TABLE IF NOT EXISTS subscriptions (
     frequency VARCHAR NOT NULL,  -- daily, weekly or monthly
     timezone VARCHAR NOT NULL,  -- IANA name
     locale VARCHAR NOT NULL,  -- BCP 47
-    is_paused BOOLEAN NOT NULL  -- true: no report is due
+    is_paused BOOLEAN NOT NULL,  -- true: no report is due
+    detail VARCHAR NOT NULL  -- recipients, or summary: no recipient's address in mail, PDF or attachment
 )

@@ -1,23 +1,33 @@
 -- text: macros that read words, ids, tags and form bodies. Each returns NULL for what it cannot read.
 
--- Trim spaces. Looking for them first is far cheaper than trimming every word.
-CREATE OR REPLACE MACRO trimmed(word) AS
-    CASE WHEN STARTS_WITH(word, ' ') OR ENDS_WITH(word, ' ') THEN TRIM(word) ELSE word END;
+-- The characters that nobody sees at the end of a word, as a class of a regular expression: white space (\pZ has the no-break,
+-- thin and ideographic spaces), control characters, characters without a width (\p{Cf} has the zero-width ones, the soft
+-- hyphen, the byte-order mark and the marks of direction), and the letters that fonts leave blank (Hangul fillers, Braille).
+CREATE OR REPLACE MACRO invisible() AS
+    '\pZ\p{Cc}\p{Cf}\x{034F}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{180B}-\x{180E}\x{2065}\x{2800}\x{3164}\x{FFA0}';
 
--- Return NULL for '' and '-'.
+-- Trim invisible characters. Nearly every word begins and ends with a visible character of ASCII, and looking for that is far
+-- cheaper than a regular expression.
+CREATE OR REPLACE MACRO trimmed(word) AS
+    CASE
+        WHEN word BETWEEN '!' AND '~' AND word[-1] BETWEEN '!' AND '~' THEN word
+        ELSE REGEXP_REPLACE(word, '^[' || invisible() || ']+|[' || invisible() || ']+$', '', 'g')
+    END;
+
+-- Trim a word. Return NULL for '' and '-'.
 CREATE OR REPLACE MACRO nullif_blank(word) AS
     NULLIF(NULLIF(trimmed(word), ''), '-');
 
 -- Remove the brackets of <id>.
 CREATE OR REPLACE MACRO bare_id(word) AS
-    nullif_blank(CASE WHEN CONTAINS(word, '<') THEN REGEXP_REPLACE(TRIM(word), '^<(.*)>$', '\1') ELSE word END);
+    nullif_blank(CASE WHEN CONTAINS(word, '<') THEN REGEXP_REPLACE(trimmed(word), '^<(.*)>$', '\1') ELSE word END);
 
 -- Return a list of tags from the text of a JSON list or from a single word.
 CREATE OR REPLACE MACRO tag_list(word) AS
     CASE
         WHEN nullif_blank(word) IS NULL THEN CAST([] AS VARCHAR[])
         WHEN NOT REGEXP_MATCHES(word, '^\s*\[') OR NOT JSON_VALID(word) THEN [trimmed(word)]
-        WHEN REGEXP_MATCHES(word, 'null|" *-? *"')
+        WHEN REGEXP_MATCHES(word, 'null|"(?:[' || invisible() || ']|\\[bfnrtu])*-?(?:[' || invisible() || ']|\\[bfnrtu])*"|\\u[0-9a-fA-F]{4}"')
             THEN LIST_FILTER(CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[]), lambda tag : nullif_blank(tag) IS NOT NULL)
         ELSE CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[])
     END;

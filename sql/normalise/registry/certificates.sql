@@ -2,17 +2,18 @@
 --
 -- Grain   one row per row of certificates.csv
 -- Reads   raw_certificates, issuers
--- Counts  reason is NULL for the rows that are kept. Of several rows with one id, the first that breaks no other rule is kept. A
---         date without a time is midnight UTC.
+-- Counts  reason is NULL for the rows that are kept; warning says why a kept row is listed. Of several rows with one id, the
+--         first that breaks no other rule is kept. A date without a time is midnight UTC.
 WITH typed_certificates AS (
     SELECT
         line,
-        is_malformed,
+        unreadable,
+        noticed,
         nullif_blank(certificate_id) AS certificate_id,
         nullif_blank(issuer_id) AS issuer_id,
         nullif_blank(name) AS name,
-        LOWER(TRIM(kind)) AS kind,
-        iso_time_or_date(created_at) AS created_at
+        LOWER(trimmed(kind)) AS kind,
+        registry_time(created_at) AS created_at
     FROM raw_certificates
 ),
 
@@ -25,13 +26,14 @@ checked_certificates AS (
         typed_certificates.kind,
         typed_certificates.created_at,
         CASE
-            WHEN typed_certificates.is_malformed THEN 'not the columns of the header'
+            WHEN typed_certificates.unreadable IS NOT NULL THEN typed_certificates.unreadable
             WHEN typed_certificates.certificate_id IS NULL THEN 'no certificate_id'
             WHEN issuers.issuer_id IS NULL THEN 'unknown issuer'
             WHEN typed_certificates.name IS NULL THEN 'no name'
             WHEN COALESCE(typed_certificates.kind NOT IN ('certificate', 'badge'), TRUE) THEN 'kind is neither certificate nor badge'
-            WHEN typed_certificates.created_at IS NULL THEN 'bad created_at'
-        END AS broken_rule
+            WHEN typed_certificates.created_at IS NULL THEN bad_time('created_at')
+        END AS broken_rule,
+        typed_certificates.noticed AS warning
     FROM typed_certificates
     LEFT JOIN issuers
         ON typed_certificates.issuer_id = issuers.issuer_id AND issuers.reason IS NULL

@@ -2,37 +2,64 @@
 --
 -- Grain   one row per row of recipients.csv, except those of forgotten recipients
 -- Reads   raw_recipients, certificates
--- Counts  reason is NULL for the rows that are kept. Of several rows with one id, over all certificates, the first that breaks
---         no other rule is kept. A date without a time is midnight UTC. The address is hashed as classified.sql hashes the
+-- Counts  reason is NULL for the rows that are kept; warning says why a kept row is listed. Of several rows with one id, over all
+--         certificates, the first that breaks no other rule is kept. A date without a time is midnight UTC. A recipient without
+--         an address, or with several, is left out. With one word that no server takes as an address it is kept: the platform has
+--         issued the credential, and the report says that it did not arrive. The address is hashed as classified.sql hashes the
 --         address of an event.
-WITH typed_recipients AS (
+WITH trimmed_recipients AS (
     SELECT
         line,
-        is_malformed,
+        unreadable,
+        noticed,
         nullif_blank(recipient_id) AS recipient_id,
         nullif_blank(certificate_id) AS certificate_id,
-        TRIM(email) AS email,
-        COALESCE(TRIM(name), '') AS name,
+        nullif_blank(email) AS given_email,
+        COALESCE(trimmed(name), '') AS name,
         bare_id(message_id) AS message_id,
         nullif_blank(access_email_sent_at) AS sent_at,
-        iso_time_or_date(sent_at) AS access_email_sent_at,
-        iso_time_or_date(raw_recipients.created_at) AS created_at,
-        address_hash(COALESCE(address(raw_recipients.email), TRIM(raw_recipients.email)), GETVARIABLE('hash_key')) AS address_hash
+        created_at AS made_at
     FROM raw_recipients
     WHERE COALESCE(NOT LIST_CONTAINS(CAST(GETVARIABLE('forgotten') AS VARCHAR[]), nullif_blank(raw_recipients.recipient_id)), TRUE)
 ),
 
+typed_recipients AS (
+    SELECT
+        *,
+        address(given_email) AS email,
+        is_mailbox(given_email) AS is_mailbox,
+        REGEXP_FULL_MATCH(given_email, '[^\s\pZ,;<>"()\[\]@]+@[^\s\pZ,;<>"()\[\]@]+') AS is_single_word,
+        registry_time(sent_at) AS access_email_sent_at,
+        registry_time(made_at) AS created_at
+    FROM trimmed_recipients
+),
+
 checked_recipients AS (
     SELECT
-        typed_recipients.* EXCLUDE (is_malformed, sent_at) REPLACE (certificates.certificate_id AS certificate_id),
+        typed_recipients.line,
+        typed_recipients.recipient_id,
+        certificates.certificate_id,
+        typed_recipients.email,
+        typed_recipients.name,
+        typed_recipients.message_id,
+        typed_recipients.access_email_sent_at,
+        typed_recipients.created_at,
+        address_hash(typed_recipients.email, GETVARIABLE('hash_key')) AS address_hash,
         CASE
-            WHEN typed_recipients.is_malformed THEN 'not the columns of the header'
+            WHEN typed_recipients.unreadable IS NOT NULL THEN typed_recipients.unreadable
             WHEN typed_recipients.recipient_id IS NULL THEN 'no recipient_id'
             WHEN certificates.certificate_id IS NULL THEN 'unknown certificate'
-            WHEN nullif_blank(typed_recipients.email) IS NULL THEN 'no email'
-            WHEN typed_recipients.created_at IS NULL THEN 'bad created_at'
-            WHEN typed_recipients.sent_at IS NOT NULL AND typed_recipients.access_email_sent_at IS NULL THEN 'bad access_email_sent_at'
-        END AS broken_rule
+            WHEN typed_recipients.given_email IS NULL THEN 'no email'
+            WHEN NOT typed_recipients.is_mailbox AND NOT typed_recipients.is_single_word THEN bad_address('email')
+            WHEN typed_recipients.created_at IS NULL THEN bad_time('created_at')
+            WHEN typed_recipients.sent_at IS NOT NULL AND typed_recipients.access_email_sent_at IS NULL
+                THEN bad_time('access_email_sent_at')
+        END AS broken_rule,
+        warnings(
+            typed_recipients.noticed,
+            CASE WHEN NOT typed_recipients.is_mailbox THEN 'email is no address that a mail server takes' END,
+            smtputf8_warning(typed_recipients.email)
+        ) AS warning
     FROM typed_recipients
     LEFT JOIN certificates
         ON typed_recipients.certificate_id = certificates.certificate_id AND certificates.reason IS NULL
