@@ -11,7 +11,7 @@ CREATE OR REPLACE MACRO registry_reason(broken_rule, line, id, id_name) AS
 -- Tell whether a text is exactly one mailbox, with or without a name. Python knows the rule; plain addresses need no call of it.
 CREATE OR REPLACE MACRO is_mailbox(word) AS
     CASE
-        WHEN REGEXP_FULL_MATCH(word, '[A-Za-z0-9_+-]{1,20}(\.[A-Za-z0-9_+-]{1,20}){0,2}@([A-Za-z0-9]{1,50}\.){1,3}[A-Za-z]{2,50}') THEN TRUE
+        WHEN STRLEN(word) <= 64 AND REGEXP_FULL_MATCH(word, '[\w+-]+(\.[\w+-]+)*@([A-Za-z0-9]+(-[A-Za-z0-9]+)*\.)+[A-Za-z]+') THEN TRUE
         WHEN word IS NULL THEN FALSE
         ELSE parses_as_mailbox(word)
     END;
