@@ -177,18 +177,23 @@ def land_figures(context: Context, reports: Iterable[Report], today: date) -> No
     waivers, mail_sources = context.waivers(), context.mail_sources()
     with context.warehouse() as opened:
         for report in reports:
-            former = _former_period(context, report)
-            background = statistics.Background(waivers, today, mail_sources, former)
+            former, sent = _sent_before(context, report)
+            background = statistics.Background(waivers, today, mail_sources, former, sent)
             statistics.land_figures(
                 opened, context.landing, context.settings, report.subscription, report.period, background
             )
 
 
-def _former_period(context: Context, report: Report) -> Period | None:
-    """Return the newest period that ended before the report's and whose report was sent."""
-    name = report.subscription["subscription_id"]
-    sent = context.state.last_sent(name, report.period.end_at)
-    return periods.parse(sent[0], report.subscription["timezone"]) if sent else None
+def _sent_before(context: Context, report: Report) -> tuple[Period, Figures] | tuple[None, None]:
+    """Return the newest earlier period whose report was sent, with its figures as sent; None twice where there is none.
+
+    The period ends when it ended then, though the subscription may have moved to another time zone since.
+    """
+    found = context.state.last_sent(report.subscription["subscription_id"], report.period)
+    if found is None:
+        return None, None
+    name, sent = found[0], figures.parse(found[1].encode())
+    return periods.parse(name, sent["period"]["timezone"]), sent
 
 
 def landed_report(context: Context, subscription_id: str, period: str) -> Report:
@@ -249,8 +254,7 @@ def _make(
             _send_test(context, folder, request.test_to)
             done.append("sent as a test")
         if request.send:
-            has_left = _send(context, report, document, folder, resend=request.resend)
-            done.append("sent" if has_left else "was sent before")
+            done.append(_send(context, report, document, folder, resend=request.resend))
     return done
 
 
@@ -265,7 +269,7 @@ def _render(context: Context, report: Report, document: Figures, folder: Path, *
     if mail.unsubscribe_url and not is_test:
         token = deliver.unsubscribe_token(report.subscription["subscription_id"], context.hash_key)
         link = mail.unsubscribe_url.format(token=token)
-    options = render.MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
+    options = render.MailOptions(mail.sender, mail.reply_to, link, is_short_when_quiet=mail.when_quiet == "short")
     return render.render(document, folder, mail=options)
 
 
@@ -286,20 +290,29 @@ def _require_mailable(context: Context, report: Report, document: Figures) -> No
         raise DeliveryError(f"{what}: the subscription is {subscription['frequency']}")
 
 
-def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> bool:
-    """Send a rendered report once; return True where it was sent now, False where it was sent before."""
+def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> str:
+    """Send a rendered report once, as ``[mail] when_quiet`` says where nothing is new; return what was done in words."""
     _require_mailable(context, report, document)
-    return deliver.send(
+    name, mail, is_quiet = report.subscription["subscription_id"], context.settings.mail, document["news"]["is_quiet"]
+    if is_quiet and mail.when_quiet == "skip" and not resend:
+        context.state.record(name, [report.period], "quiet", now_utc())
+        return "not sent, because nothing is new"
+    is_short = is_quiet and mail.when_quiet == "short"
+    has_left = deliver.send(
         (folder / "message.eml").read_bytes(),
         state=context.state,
-        subscription_id=report.subscription["subscription_id"],
+        subscription_id=name,
         period=report.period,
         figures=figures.for_ledger(document),
-        mail=context.settings.mail,
+        mail=mail,
         lookup=context.lookup,
         clock=now_utc,
         resend=resend,
+        sent_status="quiet" if is_short else "sent",
     )
+    if not has_left:
+        return "was sent before"
+    return "sent in short, because nothing is new" if is_short else "sent"
 
 
 def _send_test(context: Context, folder: Path, address: str) -> None:
