@@ -11,7 +11,7 @@
 | `nothing_is_late` | a slice is missing for longer than the grace time and holds reports back; each slice is reported once | load it with `nightly_events`, or waive it with `python -m etl waive`; then the reports are sent without further action |
 
 Any task may be cleared, any number of times: the ledger makes sure that a report is sent only once. A run makes what is due at the end of its interval.
-If nothing is due, `figures` and `report` are skipped. The log of `due` warns of reports that are held back, and of reports that may or may not have been sent.
+If nothing is due, `figures` and `report` are skipped. The log of `due` warns of reports that are held back, of reports that may or may not have been sent, and of addresses that were refused for good.
 
 **By hand**: without a period, a run makes what is due now. With a period, it renders the reports of that period, due or not, and mails them only if
 the form says so: *test_to* to that address, *resend* to their subscribers, even again. The files are below `reports/` in the landing.

@@ -140,8 +140,11 @@ def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
 
 @task(pool="warehouse", trigger_rule="all_done")
 def night_is_whole(wanted: Slices | None, ti: Any = None, params: Any = None, dag_run: Any = None) -> None:
-    """Fail if any task before it failed, or no run tried the days before. Name each slice that is missing and not waived."""
-    from etl import pipeline
+    """Fail if any task before it failed, or no run tried the days before. Name each slice that is missing and not waived.
+
+    Publish the state page, and mail what is new in it to the address of the alerts.
+    """
+    from etl import pipeline, status_page
 
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
     missing = {name: "failed" for name in ("slices", "registry", "statistics") if states[name] != "success"}
@@ -152,6 +155,7 @@ def night_is_whole(wanted: Slices | None, ti: Any = None, params: Any = None, da
             for source, day in pipeline.never_tried(context, day_of(dag_run, params)):
                 if not is_backfilled(ti, day):
                     missing[f"{source} {day}"] = "no run has tried it; run that day"
+        status_page.publish(context, datetime.now(UTC))
     for name, reason in missing.items():
         log.error("%s: %s", name, reason)
     if missing:

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import periods, pipeline, settings
+from etl import periods, pipeline, settings, status_page
 from etl.errors import AnalyticsError, ConfigurationError, LandingError
-from etl.printing import Output, print_rows, progress, say
+from etl.printing import Output, StatusOutput, print_rows, progress, say
 
 app = typer.Typer(
     name="python -m etl",
@@ -184,6 +184,7 @@ def nightly(
         failures += pipeline.bring(
             context, wanted, from_landing=from_landing, replace=replace, now=datetime.now(UTC), report=report
         )
+    status_page.publish(context, datetime.now(UTC))
     return int(failures > 0)
 
 
@@ -238,6 +239,23 @@ def slices(
 
 @app.command()
 @_verb
+def status(format: Annotated[StatusOutput, typer.Option("--format", help="How to print.")] = StatusOutput.table) -> int:
+    """Show the state of the nights on one screen, and write it as status.html into the landing.
+
+    The exit code is 1 where something needs a person. Example: [bold]python -m etl status[/]
+    """
+    context = pipeline.open_context(settings.from_environment)
+    found = pipeline.nights_status(context, datetime.now(UTC))
+    pipeline.keep_status_page(context, status_page.html(found))
+    if format is StatusOutput.json:
+        print_rows([dict(found)], Output.json)
+    else:
+        sys.stdout.write(status_page.text(found))
+    return int(bool(found["troubles"]))
+
+
+@app.command()
+@_verb
 def reports(
     as_of: _Day = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
@@ -253,7 +271,7 @@ def reports(
         bool, typer.Option("--resend", help="With --send: again what was sent, refused or in doubt.")
     ] = False,
 ) -> int:
-    """Render the reports that are due, or those of a period, and send them.
+    """Render the reports that are due, or those of a period, and send them. An index.html leads to all of them.
 
     Example: [bold]python -m etl reports --period 2026-11 --subscription s1 --output out --test-to me@example.com[/]
     """
@@ -275,7 +293,7 @@ def reports(
             advance()
 
         failures = pipeline.make_reports(
-            context, plan.reports, request, output, report, lambda warning: say(f"warning: {warning}")
+            context, plan.reports, request, output, report, lambda warning: say(f"warning: {warning}"), processes=None
         )
     return int(failures > 0)
 
@@ -283,16 +301,23 @@ def reports(
 @app.command()
 @_verb
 def waive(
-    source: Annotated[str, typer.Option(help="Whose slice.")],
-    day: Annotated[date, typer.Option(parser=_day, metavar="DAY", help="The UTC day.")],
-    reason: Annotated[str, typer.Option(help="What reports print of it.")],
+    source: Annotated[str | None, typer.Option(help="Whose slice.")] = None,
+    day: Annotated[date | None, typer.Option(parser=_day, metavar="DAY", help="The UTC day.")] = None,
+    reason: Annotated[str | None, typer.Option(help="What reports print of it.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Expect the slice again.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Print what is waived.")] = False,
 ) -> None:
     """Record that a slice will never come, so that it holds no report back. Reports print the reason.
 
     Example: [bold]python -m etl waive --source sendgrid --day 2026-11-12 --reason "provider outage"[/]
     """
     context = pipeline.open_context(settings.from_environment)
-    pipeline.waive(context, source, day, reason)
+    if list_:
+        print_rows(pipeline.list_waivers(context), Output.table)
+    elif source is None or day is None or (reason is None) != undo:
+        raise ConfigurationError("give --source and --day, and either --reason or --undo; or --list alone")
+    else:
+        say(pipeline.undo_waiver(context, source, day) if undo else pipeline.waive(context, source, day, reason or ""))
 
 
 @app.command()

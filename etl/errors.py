@@ -50,7 +50,11 @@ def refusal_of(error: Exception, *secrets: str | None) -> str:
 
 
 _ENCODED = re.compile(r"[A-Za-z0-9+/_=-]+")
-_ADDRESS = re.compile(r'<?(?:"[^"]*"|[^\s<>"]+)(?:@|%40|=40|\+40|&#64;)[^\s<>]+>?', re.IGNORECASE)
+_AT_SIGN = (  # in the forms of tests/cases/normalise/redaction.yaml
+    r" @ |[@\uFF20\uFE6B]|%(?:25)*40|[=+]40|BC%(?:25)*A0|\\(?:u00|x)40|\\u(?:FF20|FE6B)|\+AEA-"
+    r"|(?:#|%(?:25)*23)(?:0*64|x0*40)|commat"
+)
+_ADDRESS = re.compile(rf'<?(?:"[^"]*"|[^\s<>"]+)(?:{_AT_SIGN})[^\s<>]*>?', re.IGNORECASE)
 _LONGEST = (
     1000  # characters of a text from outside: enough for any reason, and little work for the pattern of addresses
 )
@@ -228,6 +232,20 @@ class RefusedDelivery(DeliveryError):
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"{what} was refused ({reason}); mend the cause, then ask for it with --resend")
         self.reason = reason
+
+
+class RefusedAddress(RefusedDelivery):
+    """The mail server refused the subscriber's address for good: there is no such mailbox. Nothing was sent."""
+
+
+class DeadAddress(DeliveryError):
+    """The subscriber's address was refused for good before, so nothing is sent to it."""
+
+    def __init__(self, what: str, since: str, reason: str) -> None:
+        super().__init__(
+            f"{what} is not sent: the mail server refused its address for good on {since} ({reason}); name another"
+            " address in the registry, or if this one works again ask for the report with --resend"
+        )
 
 
 class DoubtfulDelivery(DeliveryError):

@@ -143,6 +143,14 @@ class Landing:
             except FileNotFoundError:
                 return None
 
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Yield each file's path below the landing, and its size in bytes."""
+        with self._reached():
+            found = self.filesystem.find(self.root, detail=True) if self.filesystem.isdir(self.root) else {}
+        root = self.filesystem._strip_protocol(self.root).rstrip("/")  # noqa: SLF001  # the form that find returns
+        for path, entry in found.items():
+            yield path.removeprefix(root).lstrip("/"), entry["size"] or 0
+
     def remove(self, path: str) -> None:
         """Remove a file."""
         with self._reached():

@@ -72,12 +72,19 @@ class Period:
     @property
     def previous(self) -> "Period":
         """The period of the same frequency that ends where this one begins."""
-        return containing(self.first - _DAY, self.frequency, self.timezone)
+        before = containing(self.first - _DAY, self.frequency, self.timezone)
+        return before if before.has_instants else before.previous
 
     @property
     def following(self) -> "Period":
         """The period of the same frequency that begins where this one ends."""
-        return containing(self.last + _DAY, self.frequency, self.timezone)
+        after = containing(self.last + _DAY, self.frequency, self.timezone)
+        return after if after.has_instants else after.following
+
+    @property
+    def has_instants(self) -> bool:
+        """Whether any instant lies in the period: none does on a day that clocks skipped, as in Samoa on 2011-12-30."""
+        return self.start_at < self.end_at
 
 
 def containing(day: date, frequency: Frequency, timezone: str) -> Period:

@@ -23,6 +23,13 @@ class Output(StrEnum):
     csv = "csv"
 
 
+class StatusOutput(StrEnum):
+    """The formats in which the state of the nights can be printed."""
+
+    table = "table"
+    json = "json"
+
+
 def print_rows(rows: list[dict[str, Any]], output: Output) -> None:
     """Print a listing on stdout: one JSON array, CSV with a header, or a table."""
     if output is Output.json:

@@ -248,6 +248,16 @@ class Mail(_Table):
     enabled: bool = False
 
 
+class Alerts(_Table):
+    """The address that is told what needs a person, and the hours after which a night is late.
+
+    A mail goes out once for each cause, and once when it is over, also while ``mail.enabled`` is false.
+    """
+
+    mail: Mailbox | None = None
+    deadline_hours: int = Field(default=4, ge=1, le=21)
+
+
 class Privacy(_Table):
     """The name of the secret that keys the hashes of addresses."""
 
@@ -297,6 +307,7 @@ class Settings(BaseSettings):
     credential: Credential = Credential()
     machines: Machines = Machines()
     mail: Mail = Mail()
+    alerts: Alerts = Alerts()
     privacy: Privacy = Privacy()
     validation: Validation = Validation()
     normalise: Normalise = Normalise()

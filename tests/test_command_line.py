@@ -13,6 +13,7 @@ from pathlib import Path
 from socket import socket
 
 import pytest
+from aiosmtpd.controller import Controller
 
 from demo import sink
 from etl.__main__ import app
@@ -423,12 +424,17 @@ def report_of(period, tmp_path):
 FILES = ["message.eml", "recipients.csv", "recipients.xlsx", "report.html", "report.pdf"]
 
 
+def free_port():
+    """Return a port of loopback that nothing uses."""
+    with closing(socket()) as free:
+        free.bind((sink.LOOPBACK, 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture
 def mail_server(tmp_path):
     """Yield the URL of a mail server, and the folder of its mails."""
-    with closing(socket()) as free:
-        free.bind((sink.LOOPBACK, 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = sink.start(tmp_path / "mails", port)
     yield f"smtp://{sink.LOOPBACK}:{port}", tmp_path / "mails"
     server.stop()
@@ -440,7 +446,32 @@ def test_reports_of_a_day_are_written_for_every_subscription(own, tmp_path):
     assert (ran.code, ran.out) == (0, "")
     assert [line.split(":")[0] for line in ran.err.splitlines()] == [f"s1 {TWO}", f"s2 {TWO}", "s3 2026-02"]
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert written == [f"{folder}/{name}" for folder in (f"s1/{TWO}", f"s2/{TWO}", "s3/2026-02") for name in FILES]
+    folders = (f"s1/{TWO}", f"s2/{TWO}", "s3/2026-02")
+    assert written == ["index.html", *(f"{folder}/{name}" for folder in folders for name in FILES)]
+    links = re.findall(r'href="([^"]+)"', Path(tmp_path, "out", "index.html").read_text())
+    assert sorted(links) == written[1:]
+
+
+def test_the_index_leads_to_all_that_was_rendered_and_names_what_failed(own, tmp_path):
+    """A second run into the same folder adds to the page, and names the report that it could not send."""
+    assert command(own, *report_of(TWO, tmp_path)).code == 0
+    failing = (
+        "reports",
+        "--period",
+        TWO,
+        "--subscription",
+        "s1",
+        "--output",
+        f"{tmp_path}/out",
+        "--test-to",
+        "me@x.example",
+    )
+    assert command(own, *failing, ANALYTICS_MAIL__URL="smtp://127.0.0.1:9").code == 1
+    page = Path(tmp_path, "out", "index.html").read_text()
+    assert page.count('<th scope="row"') == 2
+    assert page.count("<strong>Failed:</strong> the test could not be sent for now") == 1
+    assert all(f'href="{name}/{TWO}/{file}"' in page for name in ("s1", "s2") for file in FILES)
+    assert "@" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
 
 
 def test_a_test_goes_to_the_tester_alone_while_mail_is_off(own, mail_server, tmp_path):
@@ -485,7 +516,7 @@ def test_a_mail_server_that_is_not_there_fails_the_report_and_not_its_files(own,
     ran = command(own, *report_of(TWO, tmp_path), "--test-to", "me@x.example", ANALYTICS_MAIL__URL="smtp://127.0.0.1:9")
     assert ran.code == 1
     assert ran.err.startswith("error: the test could not be sent for now ")
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == FILES
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["index.html", *FILES]
 
 
 def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, mail_server):
@@ -518,6 +549,39 @@ def test_a_quiet_period_is_a_short_mail_or_none(own, mail_server, tmp_path):
     assert short["Subject"].startswith("Nothing new, 0 of 2 claimed") and "3 Mar 2026" in short.get_body().get_content()
     assert (len(list(first.iter_attachments())), len(list(short.iter_attachments()))) == (2, 0)
     assert sent("2026-03-05", "skip", "--resend") == "sent"
+
+
+class NoSuchUser:
+    """A mail server that does not know one of the readers."""
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        """Refuse the recipient for good."""
+        return f"550 5.1.1 <{address}> User unknown"
+
+
+def test_an_address_that_failed_for_good_is_written_to_only_when_asked(own, mail_server, tmp_path):
+    """The engineer is told in each run; another address in the registry, or --resend, ends it."""
+    refusing = Controller(NoSuchUser(), hostname=sink.LOOPBACK, port=free_port())
+    refusing.start()
+    on = {"ANALYTICS_MAIL__ENABLED": "true", "ANALYTICS_MAIL__SEND_HOUR": "0"}
+    asked = (*report_of(TWO, tmp_path), "--send")
+    try:
+        first = command(own, *asked, ANALYTICS_MAIL__URL=f"smtp://{sink.LOOPBACK}:{refusing.port}", **on)
+    finally:
+        refusing.stop()
+    assert (first.code, "550 5.1.1 <address> User unknown" in first.err) == (1, True)
+    url, mails = mail_server
+    due, again = (
+        command(own, "reports", "--send", "--output", f"{tmp_path}/out", ANALYTICS_MAIL__URL=url, **on),
+        command(own, *report_of(ONE, tmp_path), "--send", ANALYTICS_MAIL__URL=url, **on),
+    )
+    for ran in (due, again):
+        assert re.search(r"the report s2 \S+ is not sent: the mail server refused its address for good on 20", ran.err)
+        assert "--resend" in ran.err
+    assert (again.code, list(mails.iterdir())) == (1, [])
+    resent = command(own, *asked, "--resend", ANALYTICS_MAIL__URL=url, **on)
+    after = command(own, *report_of(ONE, tmp_path), "--send", ANALYTICS_MAIL__URL=url, **on)
+    assert (resent.code, after.code, len(list(mails.iterdir()))) == (0, 0, 2)
 
 
 def test_a_waived_slice_is_no_longer_missing(own):

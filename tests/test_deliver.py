@@ -27,6 +27,7 @@ from etl.errors import (
     DeliveryError,
     DeliveryInProgress,
     DoubtfulDelivery,
+    RefusedAddress,
     RefusedDelivery,
     UnusableServer,
 )
@@ -34,7 +35,9 @@ from etl.errors import (
 NOW = datetime(2026, 12, 1, 6, 0, 30, tzinfo=UTC)
 NOVEMBER = periods.parse("2026-11", "Europe/Berlin")
 DEAN = "dean@northwind.example"
+KEY = "key"
 CASES = yaml.safe_load(Path("tests/cases/deliver/due.yaml").read_text())
+REFUSALS = yaml.safe_load(Path("tests/cases/deliver/refusals.yaml").read_text())
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def due(case, ledger):
     subscriptions = [subscription(**each) for each in case.get("subscriptions", [{}])]
     mail = settings.Mail(**{"enabled": True, **case.get("mail", {})})
     now = datetime.fromisoformat(case["now"])
-    return deliver.due(subscriptions, ledger, case["whole_through"], now, mail)
+    return deliver.due(subscriptions, ledger, case["whole_through"], now, mail, KEY)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -75,6 +78,8 @@ def test_due_reports(case, ledger):
         given_row(ledger, *row)
     for name in case.get("unsubscribed", []):
         ledger.unsubscribe(name, NOW)
+    for address in case.get("refused", []):
+        ledger.refuse_address(deliver.address_key(address, KEY), state.Refusal("s1", "550 5.1.1 User unknown", NOW))
     found = [
         [each.subscription["subscription_id"], each.action, each.period.name]
         + [period.name for period in each.superseded]
@@ -391,6 +396,15 @@ def test_an_attempt_that_has_lasted_too_long_sends_nothing(ledger, monkeypatch):
     with serving(smtp_server) as mail, pytest.raises(DeferredDelivery, match="too long"):
         send(ledger, mail)
     assert (smtp_server.taken, status(ledger)) == ([], "deferred")
+
+
+@pytest.mark.parametrize(("answer", "is_dead"), REFUSALS, ids=[answer for answer, _ in REFUSALS])
+def test_an_address_that_fails_for_good_is_told_from_any_other_failure(ledger, answer, is_dead):
+    """Only a mailbox that does not exist is not written to again: not one that is full, nor a server that refuses us."""
+    with serving(ScriptedServer(answer)) as mail, pytest.raises(DeliveryError) as caught:
+        send(ledger, mail)
+    assert isinstance(caught.value, RefusedAddress) == is_dead
+    assert DEAN not in f"{caught.value} {caught.value.reason} {ledger.delivery('s1', '2026-11').error}"
 
 
 # International addresses

@@ -3,9 +3,12 @@
 import gzip
 import json
 import tracemalloc
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from backports import zstd
 
 from etl.normalise import documents
@@ -18,11 +21,25 @@ def cleaned(folder: Path, content: bytes, layout: documents.Layout = "json", nam
 
 
 def text(folder: Path, content: bytes, layout: documents.Layout = "json", name: str = "events.json") -> documents.Text:
-    """Return the clean text of a file with that content, as it is read when some of its lines do not parse."""
+    """Return the clean text of a file with that content, as it is read at first."""
     raw, scratch = folder / name, folder / "scratch"
     raw.write_bytes(content)
     scratch.mkdir(exist_ok=True)
-    return documents.untangled(documents.clean(raw, layout, scratch), scratch)
+    return documents.clean(raw, layout, scratch)
+
+
+def pieces(
+    folder: Path, content: bytes, layout: documents.Layout = "json", name: str = "events.json"
+) -> list[tuple[int, str]]:
+    """Return the documents, junk and comments of a file of which lines do not parse, each with its line of the raw file."""
+    found = documents.untangled(text(folder, content, layout, name), folder / "scratch")
+    assert found.shifts
+    shifts = dict(map(int, line.split(",")) for line in found.shifts.read_text().splitlines())
+    shift, numbered = 0, []
+    for number, piece in enumerate(found.path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+        shift = shifts.get(number, shift)
+        numbered.append((number + shift, piece))
+    return numbered
 
 
 def test_a_clean_file_is_read_in_place(tmp_path: Path) -> None:
@@ -86,54 +103,34 @@ def test_an_empty_file_has_no_line(tmp_path: Path, name: str, content: bytes) ->
 @pytest.mark.parametrize(
     ("content", "lines"),
     [
-        (b'\xef\xbb\xbf{"a":1}\r\n{"a":2}\r\n', ['{"a":1}', '{"a":2}']),
-        (b'{"a":"x\xff\xc3("}\n', ['{"a":"x\ufffd\ufffd("}']),
-        (b'{"a":"x\x01y"}\n{"a":2}\n', ['{"a":"x\ufffdy"}', '{"a":2}']),
-        (b'{"a":1}\x00\n{"a":2}\n', ['{"a":1}', "\ufffd", '{"a":2}']),
-        (b'{"a":1}{"a":2}[{"a":3}]\n{"a":4}', ['[{"a":1},{"a":2},{"a":3}]', '{"a":4}']),
-        (b'{\n"a":1\n}\n\n{\n"a":2\n}', ['{ "a":1 }', "", "", "", '{ "a":2 }']),
-        (b'[\n{"a":1},\n{"a":2}\n]\n', ["", '{"a":1}', '{"a":2}']),
-        (b'[{"a":1},{"a"\n{"a":2}\n', ['{"a":1}', '{"a"', '{"a":2}']),
-        (b"<html>\nno\n", ["<html>", "no"]),
-        (b'\n\n# remark\n[]\n{"a":1}', ["", "", "# remark", "[]", '{"a":1}']),
+        (b'\xef\xbb\xbf{"a":1}\r\n{"a":2}\r\n', ['{"a":1}', '{"a":2}', ""]),
+        (b'{"a":1}\n{"a":"x\xff\xc3("}\n', ['{"a":1}', '{"a":"x\ufffd\ufffd("}', ""]),
+        (b'{"a":1}\n{"a":"x\x01y"}\n{"a":2}\n', ['{"a":1}', '{"a":"x\ufffdy"}', '{"a":2}', ""]),
+        (b'{"a":1}\n\x00\n{"a":2}\n', ['{"a":1}', "\ufffd", '{"a":2}', ""]),
     ],
 )
-def test_documents_keep_the_lines_where_they_begin(tmp_path: Path, content: bytes, lines: list[str]) -> None:
-    """However a file is laid out, a reject can be found in it."""
-    assert [line for line in cleaned(tmp_path, content) if line] == [line for line in lines if line]
+def test_unclean_bytes_are_replaced(tmp_path: Path, content: bytes, lines: list[str]) -> None:
+    """Whatever the bytes are, DuckDB gets lines of UTF-8."""
+    assert cleaned(tmp_path, content) == lines
 
 
+PIECES = yaml.safe_load((Path(__file__).parent / "cases" / "normalise" / "pieces.yaml").read_text())
+
+
+@pytest.mark.parametrize("case", PIECES, ids=[case["case"] for case in PIECES])
 @pytest.mark.parametrize(
-    ("content", "lines"),
-    [
-        (b'{"b":1}{"b":2}\n{"c":1}', ['[{"b":1},{"b":2}]', '{"c":1}']),
-        (b'{"b":1} \t[{"b":2}]\n{"c":1}', ['[{"b":1},{"b":2}]', '{"c":1}']),
-        (b'[{"b":1}][{"b":2}]\n{"c":1}', ['[{"b":1},{"b":2}]', '{"c":1}']),
-        (b'{"b":1,\n "c":2}\n{"d":1}', ['{"b":1,  "c":2}', '{"d":1}']),
-        (b'{"b":\n{"c":2}}\n{"d":1}', ['{"b": {"c":2}}', '{"d":1}']),
-        (b'{"b":{"c":2}\n}\n{"d":1}', ['{"b":{"c":2} }', '{"d":1}']),
-        (b'[{"b":1},\n{"b":2}]\n{"d":1}', ['{"b":1}', '{"b":2}', '{"d":1}']),
-        (b'{"b":"}{"}\n{"d":1}', ['{"b":"}{"}', '{"d":1}']),
-        (b'{"b":1,"c\n{"d":1}', ['{"b":1,"c', '{"d":1}']),
-        (b'{"b":\n{"d":1}\n{"e":1}', ['{"b":', '{"d":1}', '{"e":1}']),
-        (b'{"b":"c\n5.6\n{"d":1}', ['{"b":"c', "5.6", '{"d":1}']),
-        (b'203.0.113.9 - "-"\n{"d":1}', ['203.0.113.9 - "-"', '{"d":1}']),
-        (b'{"b":\nno\n# remark\n{"d":1}', ['{"b":', "no", "# remark", '{"d":1}']),
-        (b'no\n{"d":1}\n{"e":{"f":', ["no", '{"d":1}', '{"e":{"f":']),
-    ],
+    ("name", "newline", "lines_before"),
+    [("day.json", "\n", 0), ("day.json", "\r\n", 1), ("day.json.gz", "\n", 20_000), ("day.json.zst", "\r\n", 3)],
 )
-@pytest.mark.parametrize("lines_before", [1, 20_000])
-@pytest.mark.parametrize("name", ["day.json", "day.json.gz"])
-def test_documents_may_span_lines_after_any_number_of_lines(
-    tmp_path: Path, name: str, lines_before: int, content: bytes, lines: list[str]
+def test_every_document_and_every_stretch_of_junk_is_found(
+    tmp_path: Path, case: dict[str, Any], name: str, newline: str, lines_before: int
 ) -> None:
-    """A file that begins with one document per line may change its layout later, and damage affects only itself."""
-    before, compress = (
-        ['{"a":"some text of some length"}'] * lines_before,
-        gzip.compress if name.endswith("gz") else bytes,
-    )
-    whole = "\n".join(before).encode() + b"\n" + content
-    assert [line for line in cleaned(tmp_path, compress(whole), name=name) if line] == before + lines
+    """Damage affects only itself, after any number of whole lines, and each piece has the line where it begins."""
+    compress = {".gz": partial(gzip.compress, compresslevel=1), ".zst": zstd.compress}.get(Path(name).suffix, bytes)
+    raw = '{"a":"text"}\n' * lines_before + case["raw"]
+    found = pieces(tmp_path, compress(raw.replace("\n", newline).encode()), name=name)
+    assert found[:lines_before] == [(number, '{"a":"text"}') for number in range(1, lines_before + 1)]
+    assert [[line - lines_before, piece] for line, piece in found[lines_before:]] == case["pieces"]
 
 
 @pytest.mark.parametrize("length", [1, 1 << 18, (1 << 20) - 30, 1 << 20, 1 << 21, 3 << 20])
@@ -144,7 +141,7 @@ def test_two_documents_on_a_line_are_found_at_any_length(tmp_path: Path, name: s
     for shorter in range(-3, 3):
         first = json.dumps({"a": "x" * (length + shorter)})
         content = f'{{"a":1}}\n{first}{{"b":2}}\n'.encode()
-        documents_of_day.append("".join(cleaned(tmp_path, compress(content), name=name)).count('{"'))
+        documents_of_day.append(len(pieces(tmp_path, compress(content), name=name)))
     assert documents_of_day == [3] * 6
 
 
@@ -172,6 +169,8 @@ def test_bodies_of_forms_are_read_in_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "is_all"),
     [
+        (b'{\n"a":1\n}\n,', False),
+        (b'[\n{"a":1},\n,{"a":2},\n{"a":}]', False),
         (b'{\n"a":1\n}', True),
         (b'[\n{"a":1},\n{"a":2}]', True),
         (b'{"a":1}{"a":2}', True),
@@ -180,12 +179,7 @@ def test_bodies_of_forms_are_read_in_place(tmp_path: Path) -> None:
 )
 def test_one_document_is_all_line_one(tmp_path: Path, content: bytes, is_all: bool) -> None:
     """A file that is one document, or one line, has no other line."""
-    assert text(tmp_path, content).is_all_line_one is is_all
-
-
-def test_a_document_keeps_its_line_behind_blank_lines(tmp_path: Path) -> None:
-    """Line numbers are those of the raw file."""
-    assert cleaned(tmp_path, b'{\n"a":1\n}\n\n\n{\n"a":2}\n')[5] == '{ "a":2}'
+    assert documents.untangled(text(tmp_path, content), tmp_path).is_all_line_one is is_all
 
 
 def test_an_endless_line_of_a_log_is_cut(tmp_path: Path) -> None:
@@ -197,13 +191,15 @@ def test_an_endless_line_of_a_log_is_cut(tmp_path: Path) -> None:
 
 def test_an_endless_line_of_json_is_cut(tmp_path: Path) -> None:
     """A text that never ends does not affect the documents after it."""
-    lines = cleaned(tmp_path, b'{"a":1}\n{"a":"' + b"x" * 20_000_000 + b'\n{"a":2}\n')
-    assert [lines[0], lines[-1]] == ['{"a":1}', '{"a":2}']
+    found = pieces(tmp_path, b'{"a":1}\n{"a":"' + b"x" * 20_000_000 + b'\n{"a":2}\n')
+    assert [found[0], found[-1]] == [(1, '{"a":1}'), (3, '{"a":2}')]
+    assert [line for line, _ in found] == [1, 2, 3]
+    assert len(found[1][1]) < 10_000_000
 
 
 def test_nesting_without_end_is_one_bad_document(tmp_path: Path) -> None:
     """Endless brackets do not stop the reading."""
-    assert cleaned(tmp_path, b"[" * 100_000 + b'\n{"a":1}\n')[-1] == '{"a":1}'
+    assert pieces(tmp_path, b"[" * 100_000 + b'\n{"a":1}\n') == [(2, '{"a":1}'), (1, "[")]
 
 
 def test_an_array_of_any_size_is_split_in_bounded_memory(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ ZONES = st.sampled_from(
         "Asia/Kathmandu",
         "Atlantic/Azores",
         "Australia/Lord_Howe",
+        "Africa/Cairo",
         "Africa/Casablanca",
+        "Asia/Kolkata",
         "Pacific/Kiritimati",
         "Pacific/Pago_Pago",
     ]
@@ -69,16 +71,62 @@ def test_the_latest_ended_period_has_ended_and_the_next_has_not(now, frequency, 
         ("2026-W13", "Europe/Berlin", 167),
         ("2026-10", "Europe/Berlin", 745),
         ("2026-03-08", "America/New_York", 23),
+        ("2026-11-01", "America/New_York", 25),
+        ("2026-W10", "America/New_York", 167),
+        ("2026-11", "America/New_York", 721),
+        ("2026-03-29", "Asia/Kolkata", 24),
+        ("2026-W44", "Asia/Kolkata", 168),
+        ("2026-10", "Asia/Kolkata", 744),
+        ("2026-04-24", "Africa/Cairo", 23),  # at midnight the clock jumps to 01:00
+        ("2026-10-29", "Africa/Cairo", 25),  # at midnight the clock goes back to 23:00
+        ("2026-10-30", "Africa/Cairo", 24),
+        ("2026-W17", "Africa/Cairo", 167),
+        ("2026-04", "Africa/Cairo", 719),
+        ("2026-10", "Africa/Cairo", 745),
         ("2026-03-29", "UTC", 24),
         ("2026-04-05", "Australia/Lord_Howe", 24.5),
         ("2018-11-04", "America/Sao_Paulo", 23),  # at midnight the clock jumps to 01:00
         ("2011-12-30", "Pacific/Apia", 0),  # Samoa skipped this day
+        ("2011-12-29", "Pacific/Apia", 24),
+        ("2011-12-31", "Pacific/Apia", 24),
+        ("2011-W52", "Pacific/Apia", 144),
+        ("2011-12", "Pacific/Apia", 720),
     ],
 )
 def test_a_period_follows_the_changes_of_its_clocks(name, timezone, hours):
     """A day on which clocks change has all of its hours, and no others."""
     period = periods.parse(name, timezone)
     assert period.end_at - period.start_at == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("name", "timezone", "start_at", "end_at"),
+    [
+        ("2026-03-08", "America/New_York", "2026-03-08T05:00Z", "2026-03-09T04:00Z"),
+        ("2026-11-01", "America/New_York", "2026-11-01T04:00Z", "2026-11-02T05:00Z"),
+        ("2026-03-29", "Europe/Berlin", "2026-03-28T23:00Z", "2026-03-29T22:00Z"),
+        ("2026-10-25", "Europe/Berlin", "2026-10-24T22:00Z", "2026-10-25T23:00Z"),
+        ("2026-10-25", "Asia/Kolkata", "2026-10-24T18:30Z", "2026-10-25T18:30Z"),
+        ("2026-04-24", "Africa/Cairo", "2026-04-23T22:00Z", "2026-04-24T21:00Z"),
+        ("2026-10-29", "Africa/Cairo", "2026-10-28T21:00Z", "2026-10-29T22:00Z"),
+        ("2011-12-29", "Pacific/Apia", "2011-12-29T10:00Z", "2011-12-30T10:00Z"),
+        ("2011-12-31", "Pacific/Apia", "2011-12-30T10:00Z", "2011-12-31T10:00Z"),
+        ("2011-W52", "Pacific/Apia", "2011-12-26T10:00Z", "2012-01-01T10:00Z"),
+    ],
+)
+def test_a_period_begins_and_ends_at_the_first_instant_of_a_local_day(name, timezone, start_at, end_at):
+    """Where no clock shows midnight, the day begins when the clocks jump over it."""
+    period = periods.parse(name, timezone)
+    assert (period.start_at, period.end_at) == (datetime.fromisoformat(start_at), datetime.fromisoformat(end_at))
+
+
+@pytest.mark.parametrize("timezone", ["Pacific/Apia", "Pacific/Fakaofo"])
+def test_a_day_that_clocks_skipped_has_no_report(timezone):
+    """After 29 December 2011 came the 31st: no report is of the day between, and the 29th is not left out for it."""
+    before, after = periods.parse("2011-12-29", timezone), periods.parse("2011-12-31", timezone)
+    assert (before.following, after.previous) == (after, before)
+    assert periods.latest_ended("daily", timezone, after.start_at) == before
+    assert periods.latest_ended_by(date(2011, 12, 30), "daily", timezone) == before
 
 
 @pytest.mark.parametrize(

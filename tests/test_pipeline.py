@@ -16,6 +16,7 @@ from etl.errors import AnalyticsError, ConfigurationError, LandingError, NoFiles
 from etl.extract import files
 from etl.landing import LandedFile, Manifest, slice_prefix
 from etl.pipeline import failures, nights, reports
+from etl.render import landed
 from tests import platform_by_hand as platform
 from tests.command import run
 from tests.provider_server import KEY, serve
@@ -285,14 +286,13 @@ def test_a_report_that_may_not_be_mailed_says_why(landing, reason, monkeypatch):
         )
 
 
-def test_a_report_without_its_logo_says_so_even_where_it_cannot_be_sent(landing, monkeypatch):
+def test_a_report_without_its_logo_says_so_even_where_it_cannot_be_sent(landing, tmp_path, monkeypatch):
     """The line that says so comes before the outcome, and through the log where nobody asks for it."""
-    monkeypatch.setattr(reports, "_landed", lambda *_: {})
-    monkeypatch.setattr(reports, "_render", lambda *_, **__: ["the report is without the issuer's logo"])
-    monkeypatch.setattr(reports, "_keep", lambda *_: "kept")
+    outcome = landed.RenderedReport({}, ("the report is without the issuer's logo",))
+    monkeypatch.setattr(landed, "render_landed", lambda wanted, processes: (outcome for _ in wanted))
     report, said = pipeline.Report(REPORT, periods.parse("2026-10", "UTC")), []
-    pipeline.make_reports(context(landing), [report], pipeline.ReportRequest(), None, said.append, said.append)
-    assert said == ["s1 2026-10: the report is without the issuer's logo", "s1 2026-10: kept"]
+    pipeline.make_reports(context(landing), [report], pipeline.ReportRequest(), tmp_path, said.append, said.append)
+    assert said == ["s1 2026-10: the report is without the issuer's logo", f"s1 2026-10: {tmp_path}/s1/2026-10"]
 
 
 @contextmanager

@@ -591,7 +591,10 @@ def test_names_of_senders_arrive_as_they_were_written(name: str) -> None:
     made = message(figures("usual"), b"", b"", MailOptions(f'"{quoted}" <reports@example.com>'))
     sent = email.message_from_bytes(made.as_bytes(), policy=policy.compat32)["From"]
     [(words, address)] = getaddresses([sent])
-    assert (str(make_header(decode_header(words))), address) == (f"Northwind Academy via {name.strip()}", "reports@example.com")
+    assert (str(make_header(decode_header(words))), address) == (
+        f"Northwind Academy via {name.strip()}",
+        "reports@example.com",
+    )
 
 
 def test_files_are_made_for_an_address_that_few_servers_take(tmp_path: Path) -> None:

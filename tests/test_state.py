@@ -140,6 +140,17 @@ def test_a_deferred_period_gives_way_to_a_later_one(ledger):
     assert ledger.delivery("s1", "2026-11").status == "superseded"
 
 
+def test_an_address_stays_refused_until_it_is_accepted(ledger):
+    """The first reply is kept, by the address's hash, whatever comes after it."""
+    first, second = (state.Refusal(name, f"550 5.1.1 {name}", NOW) for name in ("s1", "s2"))
+    ledger.refuse_address("a1b2", first)
+    ledger.refuse_address("a1b2", second)
+    assert ledger.refused_addresses() == {"a1b2": first}
+    ledger.accept_address("a1b2")
+    ledger.accept_address("a1b2")
+    assert ledger.refused_addresses() == {}
+
+
 def test_the_newest_row_is_the_one_whose_period_ended_last(ledger):
     """An old period sent by name does not make later ones due again. A deferred period is not finished."""
     for period, status in ((DECEMBER, "sent"), (NOVEMBER, "sent"), (DECEMBER.following, "deferred")):

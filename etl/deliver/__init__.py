@@ -31,7 +31,7 @@ from etl.errors import (
 )
 from etl.figures import ListedSubscription
 from etl.periods import Period
-from etl.state import Delivery, State
+from etl.state import Delivery, Refusal, State
 
 PAUSES = (2.0, 10.0, 30.0)
 """Seconds between the attempts of one run. If the server is down for longer, the next run tries again."""
@@ -45,13 +45,14 @@ class Due:
     """The action that is due for one subscription's period.
 
     ``send`` it and record the older ``superseded`` ones; or record it as ``baseline``; or ``hold`` it back,
-    because its grace time is over and its data are not whole.
+    because its grace time is over and its data are not whole; or send nothing, because the address was ``refused`` for good.
     """
 
     subscription: ListedSubscription
     period: Period
-    action: Literal["send", "hold", "baseline"]
+    action: Literal["send", "hold", "baseline", "refused"]
     superseded: tuple[Period, ...] = ()
+    refusal: Refusal | None = None
 
 
 def due(
@@ -60,19 +61,22 @@ def due(
     whole_through: date | None,
     now: datetime,
     mail: settings.Mail,
+    hash_key: str = "",
 ) -> list[Due]:
     """Return what is due at an aware instant. Write nothing. docs/operations.md has the rules: "Which report is due".
 
     ``subscriptions`` are rows of the registry's table. A report is sent at ``mail.send_hour`` o'clock local time or
     later on that day. This holds for a late report too: if data are repaired at night, the mail waits for the hour.
+    ``hash_key`` keys the hashes of the addresses that were refused for good.
     """
-    newest, unsubscribed = state.newest(), state.unsubscribed()
+    newest, unsubscribed, refused = state.newest(), state.unsubscribed(), state.refused_addresses()
     whole_until = None if whole_through is None else periods.period_end(whole_through)
     found: list[Due] = []
     for subscription in subscriptions:
         name = subscription["subscription_id"]
         if not subscription["is_paused"] and name not in unsubscribed:
-            found += _due(subscription, newest.get(name), whole_until, now, mail)
+            refusal = refused.get(address_key(subscription["email"], hash_key))
+            found += _due(subscription, newest.get(name), refusal, whole_until, now, mail)
     return found
 
 
@@ -166,6 +170,24 @@ def send_test(
     MailServer.configured(mail, lookup).transmit(stamped, "the test")
 
 
+def send_notice(
+    subject: str,
+    text: str,
+    address: str,
+    *,
+    mail: settings.Mail,
+    lookup: settings.SecretLookup,
+    clock: Callable[[], datetime],
+) -> None:
+    """Send a plain text to the data engineer. The ledger is neither read nor written, and mail may be switched off."""
+    message = EmailMessage(policy=policy.SMTP)
+    message["From"], message["To"] = mailbox.parse(mail.sender), mailbox.parse(address)
+    message["Subject"], message["Auto-Submitted"] = subject, "auto-generated"
+    message.set_content(text)
+    stamped = _stamp(message, _fresh_message_id(message), clock())
+    MailServer.configured(mail, lookup).transmit(stamped, "the alert")
+
+
 def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
     """Check that the mail server accepts our login, and return the result in words.
 
@@ -177,6 +199,11 @@ def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
     ours = [mailbox.parse(text).username for text in (mail.sender, mail.reply_to) if text]
     server.greet(ours)
     return "the server lets us in"
+
+
+def address_key(address: str, key: str) -> str:
+    """Return the keyed hash by which the state knows a subscriber's address, whatever its case."""
+    return hmac.digest(key.encode(), b"address:" + address.strip().casefold().encode(), hashlib.sha256).hex()
 
 
 def unsubscribe_token(subscription_id: str, key: str) -> str:
@@ -198,6 +225,7 @@ def unsubscribed_by(token: str, key: str) -> str | None:
 def _due(
     subscription: ListedSubscription,
     newest: Delivery | None,
+    refusal: Refusal | None,
     whole_until: datetime | None,
     now: datetime,
     mail: settings.Mail,
@@ -207,6 +235,9 @@ def _due(
     if newest is None:
         if mail.enabled:
             yield Due(subscription, latest, "baseline")
+        return
+    if refusal:
+        yield Due(subscription, latest, "refused", refusal=refusal)
         return
     ended = list(_ended_since(newest, latest))
     whole = [period for period in ended if whole_until and period.end_at <= whole_until]

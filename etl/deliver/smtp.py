@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from etl import settings
@@ -22,6 +22,7 @@ from etl.errors import (
     ConfigurationError,
     DeferredDelivery,
     DoubtfulDelivery,
+    RefusedAddress,
     RefusedDelivery,
     UnusableServer,
     redacted,
@@ -63,8 +64,9 @@ class MailServer:
     def transmit(self, message: EmailMessage, what: str) -> None:
         """Send one complete message, to all its recipients or to none.
 
-        Raise DeferredDelivery or RefusedDelivery if nothing was sent, for now or for good. Raise UnusableServer if
-        nothing was sent and the message is not the cause. Raise DoubtfulDelivery if it may have been sent.
+        Raise DeferredDelivery or RefusedDelivery if nothing was sent, for now or for good; RefusedAddress if the address
+        is the cause. Raise UnusableServer if nothing was sent and the message is not the cause. Raise DoubtfulDelivery if
+        it may have been sent.
         """
         sender, recipients = _addresses(message, "From")[0], _addresses(message, "To")
         is_international = not "".join(_addresses(message, *ADDRESSED)).isascii()
@@ -72,22 +74,27 @@ class MailServer:
         policy = SMTP.clone(cte_type="7bit", utf8=is_international, refold_source="none")  # refolding breaks long links
         content = message.as_bytes(policy=policy)
         until = time.monotonic() + _BEFORE_DATA
+        step: _Step = "mail"
         try:
             with self._session() as session:
                 session.ehlo_or_helo_if_needed()
                 if is_international:
                     self._require_smtputf8(session, _addresses(message, "From", "Reply-To"))
                 _accept(session.mail(sender, ["SMTPUTF8"] if is_international else []))
+                step = "rcpt"
                 for recipient in recipients:
                     _accept(session.rcpt(recipient))
                 if time.monotonic() > until:  # by then another run may take this one for killed
                     raise smtplib.SMTPServerDisconnected("it took too long")
+                step = "data"
                 _accept(session.docmd("DATA"), 354)
                 _accept(_send_content(session, content, what, message["Message-ID"]))
                 with suppress(OSError):  # the server has the message, so a failed QUIT is no failure
                     session.quit()
         except OSError as error:  # smtplib's errors are OSErrors too
             failure = DeferredDelivery if _is_temporary(error) else RefusedDelivery
+            if _is_of_no_mailbox(error, step):
+                failure = RefusedAddress
             raise failure(what, self._reason(error, sender, *recipients)) from None
 
     def greet(self, ours: list[str]) -> None:
@@ -175,6 +182,34 @@ def _accept(reply: tuple[int, bytes], *codes: int) -> None:
     code, text = reply
     if code not in (codes or (250, 251, 252)):  # 251 and 252: accepted, to be forwarded
         raise smtplib.SMTPResponseException(code, text)
+
+
+_Step = Literal["mail", "rcpt", "data"]
+
+# An enhanced status code (RFC 3463), also within the text, as in "(#5.1.1)".
+_STATUS = re.compile(r"(?<![\d.])5\.\d{1,3}\.\d{1,3}(?!\.?\d)")
+_OF_SENDER = ("5.1.7", "5.1.8")
+_DISABLED = "5.2.1"
+_MAILBOX = r"(?:user|mailbox|recipient|account|address)"
+_NO_MAILBOX = re.compile(
+    rf"(?:no such|unknown|invalid|unrouteable|disabled|inactive) (?:\w+ )?{_MAILBOX}|no mailbox"
+    rf"|{_MAILBOX}\b.{{0,40}}?(?:unknown|unavailable|invalid|disabled|inactive|(?:\bnot|n.t) (?:found|known|exist))",
+    re.IGNORECASE,
+)
+
+
+def _is_of_no_mailbox(error: OSError, step: _Step) -> bool:
+    """Tell whether a reply says for good that the recipient has no mailbox.
+
+    The enhanced status code decides. Without one, the replies 550, 551 and 553 to RCPT may also mean a policy of the server,
+    so their words decide.
+    """
+    if not isinstance(error, smtplib.SMTPResponseException) or _is_temporary(error) or step == "mail":
+        return False
+    text = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+    if status := _STATUS.search(text):
+        return status[0] == _DISABLED or (status[0].startswith("5.1.") and status[0] not in _OF_SENDER)
+    return step == "rcpt" and error.smtp_code in (550, 551, 553) and bool(_NO_MAILBOX.search(text))
 
 
 def _is_temporary(error: OSError) -> bool:

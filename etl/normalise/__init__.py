@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -38,14 +39,14 @@ FORMATS = {
     "nginx_combined": Format("lines", is_pixel=True),
     "apache_combined": Format("lines", is_pixel=True),
     "sparkpost": Format("json"),
-    "nginx_json": Format("json", is_pixel=True),
+    "nginx_json": Format("json_with_hex_escapes", is_pixel=True),
     "cloudflare": Format("json", is_pixel=True),
     "brevo": Format("json"),
     "mailjet": Format("json"),
     "resend": Format("json"),
     "mailersend": Format("json"),
     "alb": Format("lines", is_pixel=True),
-    "cloudfront": Format("lines", is_pixel=True),
+    "cloudfront": Format("lines_or_json", is_pixel=True),
     "mailtrap": Format("json"),
     "postal": Format("json"),
     "unisender_go": Format("json"),
@@ -155,8 +156,8 @@ def _stage(
     """Create the view ``staged`` (every record with its outcome) and the table ``repeats``.
 
     ``in_order`` keeps the records in the order of the files, which takes longer. JSON is first read as one document a line.
-    If lines do not parse, documents may extend over several lines or share one: their files are then rewritten, and all
-    files are read again.
+    If lines do not parse, documents may extend over several lines, share one, or lie beside damage: their files are then
+    rewritten, and all files are read again.
     """
     time_limit = datetime.combine(before, time())
     bind(connection, is_pixel=FORMATS[source.format].is_pixel, pixel_path=source.pixel_path, time_limit=time_limit)
@@ -188,8 +189,10 @@ def _stage_records(
         files=[str(text.path) for _, text in texts] or [str(nothing)],
         origins=[origin for origin, _ in texts] or [""],
         one_line_files=[str(text.path) for _, text in texts if text.is_all_line_one],
+        copies=[str(text.path) for _, text in texts if text.shifts] or [""],
+        shift_files=[str(text.shifts) for _, text in texts if text.shifts] or [str(nothing)],
     )
-    for stem in ("lines", "documents", "records", form):
+    for stem in ("lines", "shifts", "documents", "records", form):
         define(connection, stem)
     if FORMATS[form].is_pixel:
         connection.view(form).create_view("requests")
@@ -218,6 +221,19 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
             f"{raw} records became {event} events, {duplicate} duplicates, {reject} rejects, {ignored} ignored"
         )
     return Counts(raw=raw, event=event, duplicate=duplicate, reject=reject, ignored=ignored)
+
+
+def reject_reasons(landing: Landing, manifest: Manifest, stem: str = "reject_reasons") -> list[Any]:
+    """Return the rows of a query over the landed rejects of a version, which hold no address; none without rejects.
+
+    ``stem`` is ``reject_reasons`` for a slice: reason, count, file and line of one example. ``registry/reject_reasons`` is
+    for the registry: table, reason, count.
+    """
+    if not manifest.rejects or not manifest.counts.reject:
+        return []
+    with landing.local(landing.path(manifest.prefix, manifest.rejects)) as path, duckdb.connect() as connection:
+        connection.read_parquet(str(path)).create_view("landed")
+        return relation(connection, stem).fetchall()
 
 
 def _pointer(key: str) -> str:

@@ -1,9 +1,9 @@
 """Turn raw files into clean text lines for DuckDB.
 
 DuckDB reads a plain file of UTF-8 lines in place. Any other file is copied, in bounded memory. The copy is decompressed,
-bytes that are not UTF-8 become U+FFFD, and overlong lines are cut. JSON documents that extend over several lines are
-joined, and documents that share a line become one array. Each document stays on the number of the line where it began, so
-that a reject can be found in the raw file.
+bytes that are not UTF-8 become U+FFFD, and overlong lines are cut. JSON in which documents extend over several lines, share
+one, or lie beside damage is copied document by document. A second file then says where the numbers of the lines differ
+from the raw file's, so that a reject can be found there.
 """
 
 import codecs
@@ -21,9 +21,9 @@ from typing import BinaryIO, Literal
 
 from backports import zstd
 
-from etl.normalise.splitter import LONGEST_LINE, LineWriter, Splitter
+from etl.normalise.splitter import LONGEST_LINE, PieceWriter, Splitter
 
-Layout = Literal["json", "lines"]
+Layout = Literal["json", "json_with_hex_escapes", "lines_or_json", "lines"]
 
 _COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 """The first bytes of each kind of compressed file, and the ending that its name must have."""
@@ -33,10 +33,6 @@ _CHUNK = 1 << 20
 _SCAN = 1 << 18  # small enough for a processor's cache, because each chunk is searched several times
 _DELIMITER = "\x01"  # lines.sql reads whole lines, because no line contains its delimiter
 _UNSTORABLE = {0: "\ufffd", ord(_DELIMITER): "\ufffd"}
-_SEVERAL_ON_A_LINE = re.compile(r"\}[ \t]*[{\[]")
-_SEVERAL_ARRAYS = re.compile(r"\][ \t]*[{\[]")
-_UNUSUAL_LINE = re.compile(r"\n(?:(?!\{|\Z)|(?<=[^}]\n))")
-_PART_OF_A_DOCUMENT = re.compile(r"\n(?![ \t]*(?:#.*|[{\[].*[}\]][ \t]*)?(?:\n|\Z))")
 _FORM_BODY = re.compile(r"[\w.%+*-]+=\S*")
 
 
@@ -48,13 +44,16 @@ class UnreadableError(Exception):
 class Text:
     """The clean lines of one raw file.
 
-    ``raw`` is the raw file and ``path`` the file with the clean lines. ``is_all_line_one`` means that all rejects are on
-    line 1: the raw file is one document or one line. ``may_spread`` means that JSON documents may extend over several lines
-    or share one.
+    ``raw`` is the raw file and ``path`` the file with the clean lines. ``shifts`` is the file that says where the lines of
+    ``path`` have other numbers than the raw file's; None if nowhere. ``is_all_line_one`` means that all rejects are on line 1:
+    the raw file is one document or one line. ``may_spread`` means that JSON documents may extend over several lines or share
+    one.
     """
 
     raw: Path
     path: Path
+    layout: Layout
+    shifts: Path | None = None
     is_all_line_one: bool = False
     may_spread: bool = False
 
@@ -62,16 +61,17 @@ class Text:
 def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
     """Return the clean lines of a raw file, as a file in the scratch folder.
 
-    If the first line is a JSON document, every line is assumed to be one; ``untangled`` corrects this. The file gets a
-    new name, because DuckDB reads brackets and asterisks in a name as a pattern. Raise UnreadableError if the file cannot
-    be opened or decompressed.
+    If the first line is a JSON document or a form's body, every line is assumed to be one; ``untangled`` corrects this. The
+    file gets a new name, because DuckDB reads brackets and asterisks in a name as a pattern. Raise UnreadableError if the
+    file cannot be opened or decompressed.
     """
     try:
         _require_ending(raw)
         first = _first_line(raw)
-        if layout == "json" and not _FORM_BODY.fullmatch(first):
-            return Text(raw, _lines(raw, scratch), may_spread=True) if _is_document(first) else _split(raw, scratch)
-        return Text(raw, _lines(raw, scratch))
+        is_json = layout.startswith("json") or (layout == "lines_or_json" and first.startswith(("{", "[")))
+        if is_json and not _FORM_BODY.fullmatch(first) and not _is_document(first):
+            return _split(raw, layout, scratch)
+        return Text(raw, _lines(raw, scratch), layout, may_spread=is_json)
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         if getattr(error, "errno", None) in _FULL:  # the copy could not be written: the raw file is not at fault
             raise
@@ -79,11 +79,11 @@ def clean(raw: Path, layout: Layout, scratch: Path) -> Text:
 
 
 def untangled(text: Text, scratch: Path) -> Text:
-    """Rewrite JSON of which some lines do not parse, so that each document begins a line.
+    """Rewrite JSON of which some lines do not parse, so that each document has a line of its own.
 
-    Return the same text if no document extends over several lines or shares one.
+    Return the same text if that was done already, or if the text is no JSON.
     """
-    return _split(text.raw, scratch) if text.may_spread and not _is_line_by_line(text.raw) else text
+    return _split(text.raw, text.layout, scratch) if text.may_spread else text
 
 
 def _require_ending(raw: Path) -> None:
@@ -134,26 +134,6 @@ def _is_clean(raw: Path) -> bool:
     return True
 
 
-def _is_line_by_line(raw: Path) -> bool:
-    """Tell whether each line holds at most one document.
-
-    In a usual file each line begins and ends with a brace, which two quick searches check. Only if these find something
-    else, slower searches distinguish blank lines, comments and arrays from documents that extend over several lines. A
-    string or damaged JSON may look like such a document. The answer False is then wrong but harmless: the splitter finds
-    the same documents, only more slowly.
-    """
-    is_begun = False
-    with _opened(raw) as source:
-        for lines in filter(None, _decoded(source)):
-            text = f"\n{lines}"
-            if is_begun or _SEVERAL_ON_A_LINE.search(text):
-                return False
-            if _UNUSUAL_LINE.search(text) and (_PART_OF_A_DOCUMENT.search(text) or _SEVERAL_ARRAYS.search(text)):
-                return False
-            is_begun = not text.endswith("\n")
-    return True
-
-
 def _first_line(raw: Path) -> str:
     """Return the first line that is neither blank nor a comment, or '' if there is none."""
     with _opened(raw) as file:
@@ -183,14 +163,17 @@ def _copy_lines(raw: Path, copy: Path) -> None:
             room = max(0, room - begun) if last < 0 else LONGEST_LINE - (len(text) - last)
 
 
-def _split(raw: Path, scratch: Path) -> Text:
-    """Copy a file document by document, each on the line where it began."""
-    copy = _fresh(scratch)
-    with _opened(raw) as source, copy.open("w", encoding="utf-8", newline="\n") as target:
-        splitter = Splitter(_decoded(source), LineWriter(target))
-        documents = sum(1 for _ in splitter.documents())
-        splitter.writer.flush()
-        return Text(raw, copy, is_all_line_one=documents == 1 or splitter.line == 1)
+def _split(raw: Path, layout: Layout, scratch: Path) -> Text:
+    """Copy a file document by document, and say on which lines of the raw file they began."""
+    copy, shifts = _fresh(scratch), _fresh(scratch)
+    with (
+        _opened(raw) as source,
+        copy.open("w", encoding="utf-8", newline="\n") as target,
+        shifts.open("w", encoding="utf-8") as target_of_shifts,
+    ):
+        writer = PieceWriter(target, target_of_shifts)
+        is_one = Splitter(_decoded(source), writer, has_hex_escapes=layout == "json_with_hex_escapes").split()
+    return Text(raw, copy, layout, shifts, is_all_line_one=is_one)
 
 
 def _decoded(source: BinaryIO) -> Iterator[str]:

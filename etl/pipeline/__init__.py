@@ -5,8 +5,9 @@ step does, and what is retried, recorded, refused or mailed.
 """
 
 from etl.normalise import FORMATS, explain
+from etl.pipeline.alerts import alert
 from etl.pipeline.checks import findings
-from etl.pipeline.context import Context, open_context, start_process, waive
+from etl.pipeline.context import Context, open_context, start_process
 from etl.pipeline.failures import cure_of, is_defect, is_final
 from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
 from etl.pipeline.nights import (
@@ -38,6 +39,8 @@ from etl.pipeline.reports import (
     record_plan,
     unsubscribe,
 )
+from etl.pipeline.status import Status, keep_status_page, nights_status, read_status_page
+from etl.pipeline.waivers import list_waivers, undo_waiver, waive
 
 __all__ = [
     "FORMATS",
@@ -46,6 +49,8 @@ __all__ = [
     "Report",
     "ReportRequest",
     "SliceResult",
+    "Status",
+    "alert",
     "bring",
     "cure_of",
     "day_of_run",
@@ -56,25 +61,30 @@ __all__ = [
     "findings",
     "is_defect",
     "is_final",
+    "keep_status_page",
     "land_figures",
     "landed_report",
     "list_catalogue",
     "list_recipients",
     "list_slices",
+    "list_waivers",
     "load_slice",
     "make_reports",
     "never_tried",
     "newly_missing",
+    "nights_status",
     "normalise_slice",
     "not_loaded",
     "open_context",
     "plan_reports",
     "planned_reports",
     "pull_registry",
+    "read_status_page",
     "record_plan",
     "refresh",
     "slices_to_bring",
     "start_process",
+    "undo_waiver",
     "unsubscribe",
     "validate_slice",
     "waive",

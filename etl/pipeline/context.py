@@ -13,8 +13,6 @@ from etl.landing import Landing
 from etl.normalise import FORMATS
 from etl.settings import SecretLookup, Settings, Source
 
-LONGEST_REASON = 500
-
 
 @dataclass(frozen=True)
 class Context:
@@ -64,15 +62,6 @@ def open_context(lookup: SecretLookup) -> Context:
     extract.check_sources(settings.sources)
     opened = state.open(settings.state_url, settings.state.secret, lookup)
     return Context(settings, lookup, Landing(settings.landing.url), opened, opened.hash_key(settings.privacy, lookup))
-
-
-def waive(context: Context, source: str, day: date, reason: str) -> None:
-    """Record that a slice will never come; raise a ConfigurationError where reports could not print the reason."""
-    context.source(source)
-    text = " ".join(reason.split())
-    if not (0 < len(text) <= LONGEST_REASON):
-        raise ConfigurationError(f"--reason is printed in reports; write one of 1 to {LONGEST_REASON} characters")
-    context.state.waive(source, day, text, now_utc())
 
 
 def now_utc() -> datetime:

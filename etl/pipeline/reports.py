@@ -1,19 +1,35 @@
 """Run the steps of a report: plan, land the figures, render the files, send the mail."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from etl import deliver, figures, periods, scratch, statistics
 from etl.deliver import Due
-from etl.errors import AnalyticsError, ConfigurationError, DamagedFile, DeliveryError, DoubtfulDelivery, UnknownName
+from etl.errors import (
+    AnalyticsError,
+    ConfigurationError,
+    DamagedFile,
+    DeadAddress,
+    DeliveryError,
+    DoubtfulDelivery,
+    RefusedAddress,
+    UnknownName,
+)
 from etl.figures import Figures, Subscription
 from etl.periods import Period
 from etl.pipeline.context import Context, now_utc
 from etl.pipeline.nights import is_expected
 from etl.settings import Settings
+from etl.state import Refusal
+
+if TYPE_CHECKING:
+    from etl.render import landed
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +116,7 @@ def _due_reports(context: Context, now: datetime) -> list[Due]:
     with context.warehouse() as opened:
         subscriptions = statistics.subscriptions(opened)
         through = statistics.whole_through(opened, context.settings, context.waivers())
-    return deliver.due(subscriptions, context.state, through, now, context.settings.mail)
+    return deliver.due(subscriptions, context.state, through, now, context.settings.mail, context.hash_key)
 
 
 def _named_reports(context: Context, request: ReportRequest) -> list[Report]:
@@ -126,8 +142,10 @@ def _period(subscription: Subscription, request: ReportRequest) -> Period:
 
 
 def _notices(context: Context, dues: Iterable[Due], now: datetime) -> Iterator[str]:
-    """Yield a sentence for each report that is held back, and for each whose delivery is in doubt."""
+    """Yield a sentence for each report that is held back, has no address that works, or may have been sent or not."""
     for due in dues:
+        if due.refusal:
+            yield str(_dead(Report(due.subscription, due.period), due.refusal))
         if due.action == "hold":
             yield (
                 f"{due.subscription['subscription_id']} {due.period.name} is held back until its days are whole;"
@@ -136,6 +154,10 @@ def _notices(context: Context, dues: Iterable[Due], now: datetime) -> Iterator[s
     for delivery in context.state.doubtful(now - DOUBTFUL_AFTER):
         what = f"the report {delivery.subscription_id} {delivery.period}"
         yield str(DoubtfulDelivery(what, delivery.message_id or ""))
+
+
+def _dead(report: Report, refusal: Refusal) -> DeadAddress:
+    return DeadAddress(f"the report {report.name}", f"{refusal.refused_at:%Y-%m-%d}", refusal.reply)
 
 
 def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> list[Report]:
@@ -147,6 +169,26 @@ def planned_reports(context: Context, planned: Iterable[tuple[str, str]]) -> lis
         known = {row["subscription_id"]: row for row in statistics.subscriptions(opened)}
     return [
         Report(known[name], periods.parse(period, known[name]["timezone"])) for name, period in planned if name in known
+    ]
+
+
+def held_reports(context: Context, now: datetime) -> list[str]:
+    """Return the subscription and period of each report that is held back because a slice is missing."""
+    dues = _due_reports(context, now)
+    return [f"{due.subscription['subscription_id']} {due.period.name}" for due in dues if due.action == "hold"]
+
+
+def dead_addresses(context: Context) -> list[str]:
+    """Return the subscriptions whose address, as the registry has it now, the mail server refused for good."""
+    refused = context.state.refused_addresses()
+    if not refused:
+        return []
+    with context.warehouse() as opened:
+        subscriptions = statistics.subscriptions(opened)
+    return [
+        row["subscription_id"]
+        for row in subscriptions
+        if not row["is_paused"] and deliver.address_key(row["email"], context.hash_key) in refused
     ]
 
 
@@ -203,13 +245,17 @@ def landed_report(context: Context, subscription_id: str, period: str) -> Report
 
 
 def _landed(context: Context, subscription_id: str, period: str) -> Figures:
-    content = context.landing.read(context.landing.path("reports", subscription_id, period, "figures.json"))
+    content = context.landing.read(_figures_path(context, subscription_id, period))
     if content is None:
         raise DeliveryError(f"no figures are landed for the report {subscription_id} {period}; run reports for it")
     try:
         return figures.parse(content)
     except ValueError:
         raise DamagedFile(f"figures.json of the report {subscription_id} {period}", "it is no JSON") from None
+
+
+def _figures_path(context: Context, subscription_id: str, period: str) -> str:
+    return context.landing.path("reports", subscription_id, period, "figures.json")
 
 
 def make_reports(
@@ -219,58 +265,77 @@ def make_reports(
     output: Path | None,
     report_outcome: Callable[[str | AnalyticsError], None],
     warn: Callable[[str], None] = _log.warning,
+    processes: int | None = 1,
 ) -> int:
     """Render reports from their landed figures, and send them as requested; return how many failed.
 
     ``report_outcome`` is called with a line or the failure of each report, and ``warn`` with a line for whatever a report
-    had to leave out. Without ``output`` the files are stored in the
-    landing, beside the figures.
+    had to leave out. Without ``output`` the files are stored in the landing, beside the figures; with it, an index.html
+    over all reports is written into it. ``processes`` render at once; None means one for each core.
     """
-    failures = 0
-    for report in reports:
-        try:
-            done = _make(context, report, request, output, warn)
-        except ConfigurationError:
-            raise
-        except AnalyticsError as error:
-            failures += 1
-            report_outcome(error)
-        else:
-            report_outcome(f"{report.name}: {', '.join(done)}")
-    return failures
+    from etl.render import index, landed  # noqa: PLC0415  # importing it takes two seconds, and only this step needs it
 
-
-def _make(
-    context: Context, report: Report, request: ReportRequest, output: Path | None, warn: Callable[[str], None]
-) -> list[str]:
-    # Read once, so that the ledger stores what was rendered, even if the figures are landed again meanwhile.
-    document = _landed(context, report.subscription["subscription_id"], report.period.name)
+    chosen, failures = list(reports), dict[Path, str]()
     with scratch.folder() as temporary:
-        folder = (output or temporary) / report.folder
-        for warning in _render(context, report, document, folder, is_test=request.test_to is not None):
-            warn(f"{report.name}: {warning}")
-        done = [str(folder) if output else _keep(context, report, folder)]
-        if request.test_to:
-            _send_test(context, folder, request.test_to)
-            done.append("sent as a test")
-        if request.send:
-            done.append(_send(context, report, document, folder, resend=request.resend))
-    return done
+        folder = output or temporary
+        wanted = [_landed_report(context, report, request, folder) for report in chosen]
+        with closing(landed.render_landed(wanted, processes or landed.cores())) as outcomes:
+            for report, outcome in zip(chosen, outcomes, strict=True):
+                try:
+                    done = _finish(context, report, request, output, folder / report.folder, outcome, warn)
+                except ConfigurationError:
+                    raise
+                except AnalyticsError as error:
+                    failures[report.folder] = str(error)
+                    report_outcome(error)
+                else:
+                    report_outcome(f"{report.name}: {', '.join(done)}")
+    if output:
+        index.write_index(output, failures)
+    return len(failures)
 
 
-def _render(context: Context, report: Report, document: Figures, folder: Path, *, is_test: bool) -> list[str]:
-    """Render a report into a folder; return what the report had to leave out.
+def _landed_report(context: Context, report: Report, request: ReportRequest, folder: Path) -> "landed.LandedReport":
+    """Return what rendering a report needs.
 
     A test has no unsubscribe link, because the link would end the mails of the real subscriber.
     """
-    from etl import render  # noqa: PLC0415  # importing it takes two seconds, and only this step needs it
+    from etl.render import MailOptions, landed  # noqa: PLC0415
 
-    mail, link = context.settings.mail, None
-    if mail.unsubscribe_url and not is_test:
-        token = deliver.unsubscribe_token(report.subscription["subscription_id"], context.hash_key)
-        link = mail.unsubscribe_url.format(token=token)
-    options = render.MailOptions(mail.sender, mail.reply_to, link, is_short_when_quiet=mail.when_quiet == "short")
-    return render.render(document, folder, mail=options)
+    name, mail, link = report.subscription["subscription_id"], context.settings.mail, None
+    if mail.unsubscribe_url and not request.test_to:
+        link = mail.unsubscribe_url.format(token=deliver.unsubscribe_token(name, context.hash_key))
+    options = MailOptions(mail.sender, mail.reply_to, link, is_short_when_quiet=mail.when_quiet == "short")
+    path = _figures_path(context, name, report.period.name)
+    return landed.LandedReport(report.name, context.landing.url, path, folder / report.folder, options)
+
+
+def _finish(
+    context: Context,
+    report: Report,
+    request: ReportRequest,
+    output: Path | None,
+    folder: Path,
+    outcome: "landed.Outcome",
+    warn: Callable[[str], None],
+) -> list[str]:
+    """Store a rendered report and send it as requested; return what was done. Raise the failure of its rendering.
+
+    The ledger stores the figures that were rendered, even if they are landed again meanwhile.
+    """
+    if isinstance(outcome, AnalyticsError):
+        raise outcome
+    for warning in outcome.warnings:
+        warn(f"{report.name}: {warning}")
+    done = [str(folder) if output else _keep(context, report, folder)]
+    if request.test_to:
+        _send_test(context, folder, request.test_to)
+        done.append("sent as a test")
+    if request.send:
+        done.append(_send(context, report, outcome.figures, folder, resend=request.resend))
+    if not output:
+        shutil.rmtree(folder)
+    return done
 
 
 def _require_mail_on(settings: Settings) -> None:
@@ -278,7 +343,7 @@ def _require_mail_on(settings: Settings) -> None:
         raise ConfigurationError("mail is switched off; set enabled = true under [mail], or send a test to one address")
 
 
-def _require_mailable(context: Context, report: Report, document: Figures) -> None:
+def _require_mailable(context: Context, report: Report, document: Figures, *, resend: bool) -> None:
     """Raise an error that says why a rendered report may not be mailed to its subscriber."""
     _require_mail_on(context.settings)
     subscription, what = report.subscription, f"the report {report.name} is not sent"
@@ -288,30 +353,46 @@ def _require_mailable(context: Context, report: Report, document: Figures) -> No
         raise DeliveryError(f"{what}: its data are not whole; see the verb slices")
     if report.period.frequency != subscription["frequency"]:
         raise DeliveryError(f"{what}: the subscription is {subscription['frequency']}")
+    refusal = context.state.refused_addresses().get(_address_key(context, report))
+    if refusal and not resend:
+        raise _dead(report, refusal)
+
+
+def _address_key(context: Context, report: Report) -> str:
+    return deliver.address_key(report.subscription["email"], context.hash_key)
 
 
 def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> str:
-    """Send a rendered report once, as ``[mail] when_quiet`` says where nothing is new; return what was done in words."""
-    _require_mailable(context, report, document)
-    name, mail, is_quiet = report.subscription["subscription_id"], context.settings.mail, document["news"]["is_quiet"]
+    """Send a rendered report once, as ``[mail] when_quiet`` says where nothing is new; return in words what was done.
+
+    An address that the mail server refuses for good gets no more mail, until a resend to it succeeds.
+    """
+    _require_mailable(context, report, document, resend=resend)
+    name, key = report.subscription["subscription_id"], _address_key(context, report)
+    mail, is_quiet = context.settings.mail, document["news"]["is_quiet"]
     if is_quiet and mail.when_quiet == "skip" and not resend:
         context.state.record(name, [report.period], "quiet", now_utc())
         return "not sent, because nothing is new"
     is_short = is_quiet and mail.when_quiet == "short"
-    has_left = deliver.send(
-        (folder / "message.eml").read_bytes(),
-        state=context.state,
-        subscription_id=name,
-        period=report.period,
-        figures=figures.for_ledger(document),
-        mail=mail,
-        lookup=context.lookup,
-        clock=now_utc,
-        resend=resend,
-        sent_status="quiet" if is_short else "sent",
-    )
+    try:
+        has_left = deliver.send(
+            (folder / "message.eml").read_bytes(),
+            state=context.state,
+            subscription_id=name,
+            period=report.period,
+            figures=figures.for_ledger(document),
+            mail=mail,
+            lookup=context.lookup,
+            clock=now_utc,
+            resend=resend,
+            sent_status="quiet" if is_short else "sent",
+        )
+    except RefusedAddress as error:
+        context.state.refuse_address(key, Refusal(name, error.reason, now_utc()))
+        raise
     if not has_left:
         return "was sent before"
+    context.state.accept_address(key)
     return "sent in short, because nothing is new" if is_short else "sent"
 
 

@@ -33,7 +33,7 @@ def html(figures: Figures) -> str:
     """Return the report of one figures document as HTML, in the subscription's locale and the period's time zone."""
     formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     template = environment(formats, is_html=True).get_template("statistics.html.j2")
-    return template.render(**context(figures, formats), fonts=font_faces(), style=_style())
+    return template.render(**context(figures, formats), fonts=font_faces(), style=style())
 
 
 def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
@@ -186,5 +186,6 @@ def font_faces() -> str:
 
 
 @cache
-def _style() -> str:
+def style() -> str:
+    """Return the CSS of a report's page."""
     return (TEMPLATES / "report.css").read_text()

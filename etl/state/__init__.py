@@ -1,12 +1,12 @@
 """The state: the small database of what cannot be rebuilt. Back it up.
 
 ``deliveries`` is the ledger: at most one row per subscription and period, with the figures as sent. The other tables hold
-unsubscribes, waivers, forgotten recipients, the missing slices that were reported, and the hash key. Use SQLite on one
-host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
+unsubscribes, refused addresses, waivers, forgotten recipients, the missing slices that were reported, and the hash key. Use
+SQLite on one host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -49,6 +49,15 @@ class Delivery:
     completed_at: datetime | None
     attempts: int
     error: str | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An address that a mail server refused for good: when, in which words, and for which subscription's report."""
+
+    subscription_id: str
+    reply: str
+    refused_at: datetime
 
 
 _DELIVERY = tables.DELIVERIES.columns
@@ -207,6 +216,21 @@ class State:
         """Return the ids of the subscriptions that must get no mail."""
         return {row.subscription_id for row in self._all(tables.UNSUBSCRIBES)}
 
+    def refuse_address(self, address_key: str, refusal: Refusal) -> None:
+        """Record that a mail server refused an address for good. A second call changes nothing."""
+        self._add(tables.REFUSED_ADDRESSES, address_key=address_key, **vars(refusal))
+
+    def accept_address(self, address_key: str) -> None:
+        """Record that a mail server took a message to an address, so that it is written to again."""
+        table = tables.REFUSED_ADDRESSES
+        with self._transaction() as connection:
+            connection.execute(sa.delete(table).where(table.columns.address_key == address_key))
+
+    def refused_addresses(self) -> dict[str, Refusal]:
+        """Return the addresses that must get no mail, by their keyed hashes."""
+        rows = self._all(tables.REFUSED_ADDRESSES)
+        return {row.address_key: Refusal(row.subscription_id, row.reply, row.refused_at) for row in rows}
+
     def waive(self, source: str, day: date, reason: str, at: datetime) -> None:
         """Record that a slice will never come, and why. A second call replaces the reason."""
         new = self._insert(tables.WAIVERS).values(source=source, day=day, reason=reason, waived_at=at)
@@ -215,6 +239,13 @@ class State:
         )
         with self._transaction() as connection:
             connection.execute(statement)
+
+    def undo_waiver(self, source: str, day: date) -> bool:
+        """Remove the waiver of a slice; return whether there was one."""
+        waiver = tables.WAIVERS.columns
+        statement = sa.delete(tables.WAIVERS).where((waiver.source == source) & (waiver.day == day))
+        with self._transaction() as connection:
+            return connection.execute(statement).rowcount > 0
 
     def waivers(self) -> dict[tuple[str, date], str]:
         """Return the reason of each waived slice, by source and day."""
@@ -231,6 +262,18 @@ class State:
     def mark_reported(self, source: str, day: date, at: datetime) -> bool:
         """Record that a slice was reported as missing; return True the first time only."""
         return self._add(tables.REPORTED_SLICES, source=source, day=day, reported_at=at)
+
+    def alerted(self) -> set[str]:
+        """Return the causes of which somebody was told, and that were not over since."""
+        return {row.cause for row in self._all(tables.ALERTS)}
+
+    def record_alerts(self, causes: Collection[str], over: Collection[str], at: datetime) -> None:
+        """Record of which causes somebody was told, and which are over."""
+        rows = [{"cause": cause, "told_at": at} for cause in sorted(causes)]
+        with self._transaction() as connection:
+            if rows:
+                connection.execute(self._insert(tables.ALERTS).on_conflict_do_nothing(), rows)
+            connection.execute(sa.delete(tables.ALERTS).where(tables.ALERTS.columns.cause.in_(sorted(over))))
 
     def hash_key(self, privacy: settings.Privacy, lookup: settings.SecretLookup) -> str:
         """Return the key of the hashes of addresses: the configured secret, else a key that is made once and stored here."""

@@ -50,7 +50,16 @@ DELIVERIES = sa.Table(
     sa.Column("figures", sa.Text),  # the JSON text as sent
 )
 UNSUBSCRIBES = sa.Table("unsubscribes", ALL, _key("subscription_id"), _instant("unsubscribed_at"))
+REFUSED_ADDRESSES = sa.Table(
+    "refused_addresses",
+    ALL,
+    _key("address_key"),  # the keyed hash of a subscriber's address
+    _text("subscription_id"),  # whose report was refused
+    _text("reply"),  # the server's, without addresses
+    _instant("refused_at"),
+)
 WAIVERS = sa.Table("waivers", ALL, _key("source"), _key("day", sa.Date), _text("reason"), _instant("waived_at"))
 FORGOTTEN = sa.Table("forgotten", ALL, _key("recipient_id"), _instant("forgotten_at"))
 REPORTED_SLICES = sa.Table("reported_slices", ALL, _key("source"), _key("day", sa.Date), _instant("reported_at"))
+ALERTS = sa.Table("alerts", ALL, _key("cause"), _instant("told_at"))
 PRIVACY = sa.Table("privacy", ALL, _key("purpose"), _text("hash_key"))

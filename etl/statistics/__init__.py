@@ -4,7 +4,7 @@ Every figure is computed in SQL. This package binds parameters, joins results, a
 that the configuration expects. Times are naive UTC; in the figures document they are text with ``Z``.
 """
 
-from etl.statistics.coverage import FOR_EVER, Waivers, failed_slices, oddities, slices, whole_through
+from etl.statistics.coverage import FOR_EVER, Waivers, failed_slices, oddities, slices, through_by_source, whole_through
 from etl.statistics.metric_catalogue import METRIC_CATALOGUE_VERSION, attribution, catalogue, recipients, refresh
 from etl.statistics.report import Background, figures, land_figures, subscriptions
 
@@ -23,5 +23,6 @@ __all__ = [
     "refresh",
     "slices",
     "subscriptions",
+    "through_by_source",
     "whole_through",
 ]

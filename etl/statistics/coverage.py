@@ -61,6 +61,16 @@ def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) ->
     return min((day for name, day in through.items() if name not in ended), default=FOR_EVER)
 
 
+def through_by_source(warehouse: Warehouse, settings: Settings, waivers: Waivers) -> dict[str, date | None]:
+    """Return the last day up to which each configured source is whole; None where it is not whole at all."""
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    reached = _through_by_source(settings, held, waivers)
+    starts = {name: start for name, _, start in _starts(settings, held)}
+    return {
+        name: reached[name] if name in starts and reached[name] >= starts[name] else None for name in settings.sources
+    }
+
+
 def mail_logs_begin(warehouse: Warehouse, settings: Settings, mail_sources: Collection[str]) -> date | None:
     """Return the first day that a mail log is expected to cover; None without any mail log."""
     held = warehouse.rows("held_slices", source=None, load_date=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
-from sqlalchemy import URL, Connection, inspect, make_url, text
+from sqlalchemy import URL, Connection, CursorResult, TextClause, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from etl import settings, sql
@@ -53,6 +53,9 @@ class Engine(Protocol):
     def create(self, connection: Connection, statement: str) -> None:
         """Create a table."""
 
+    def execute(self, connection: Connection, statement: TextClause) -> CursorResult[Any]:
+        """Run a statement whose parameters are set."""
+
     def single_writer(self, connection: Connection) -> AbstractContextManager[None]:
         """Keep other writers out until the block ends. Readers are not blocked."""
 
@@ -76,7 +79,7 @@ class Warehouse:
         """
         query = self._query(stem)
         query.check(parameters)
-        answer = self._connection.execute(text(query.text), _bound(parameters)).mappings()
+        answer = self._execute(query.text, parameters).mappings()
         return [{name: _plain(value) for name, value in row.items()} for row in answer]
 
     def replace_slice(self, row: Mapping[str, Any], events: Path | None) -> None:
@@ -154,6 +157,9 @@ class Warehouse:
                 " or rebuild: empty the warehouse and run nightly --from-landing over all days"
             )
 
+    def _execute(self, statement: str, parameters: Mapping[str, Any]) -> CursorResult[Any]:
+        return self._engine.execute(self._connection, text(statement).bindparams(**_bound(parameters)))
+
     def _query(self, stem: str) -> sql.Query:
         return sql.compose(stem, self._engine.NAME)
 
@@ -184,7 +190,7 @@ class Warehouse:
 
     def _delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
         delete = f"DELETE FROM {table} WHERE {where}"  # noqa: S608  # both come from this module
-        self._connection.execute(text(delete), _bound(parameters))
+        self._execute(delete, parameters)
 
     def _insert(self, table: str, stem: str, **parameters: Any) -> None:
         """Insert the rows of a named query into a table, column by column."""
@@ -192,7 +198,7 @@ class Warehouse:
         query.check(parameters)
         columns = ", ".join(self._columns(table))
         insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM (\n{query.text}) AS named_rows"  # noqa: S608
-        self._connection.execute(text(insert), _bound(parameters))
+        self._execute(insert, parameters)
 
     def _columns(self, table: str) -> list[str]:
         return list(self._connection.exec_driver_sql(f"SELECT * FROM {table} LIMIT 0").keys())  # noqa: S608

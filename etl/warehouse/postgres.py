@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
-from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy import URL, Connection, CursorResult, NullPool, TextClause, create_engine
 
 NAME = "postgres"
 
@@ -50,6 +50,11 @@ def create(connection: Connection, statement: str) -> None:
     table = statement.partition("CREATE TABLE IF NOT EXISTS ")[2].partition(" ")[0]
     for columns in _INDEXES.get(table, ()):
         connection.exec_driver_sql(f"CREATE INDEX ON {table} {columns}")
+
+
+def execute(connection: Connection, statement: TextClause) -> CursorResult[Any]:
+    """Run a statement with its parameters bound."""
+    return connection.execute(statement)
 
 
 @contextmanager

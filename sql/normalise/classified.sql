@@ -86,7 +86,7 @@ SELECT
     known_certificate_id AS certificate_id,
     known_message_id AS message_id,
     channel,
-    redacted_link(link) AS url,
+    redacted(link) AS url,
     redacted(agent) AS user_agent,
     coherent_class(bounce_class, printed_smtp_code, printed_enhanced_code) AS bounce_class,
     reject_reason,
@@ -103,8 +103,8 @@ SELECT
         COALESCE(known_recipient_id, ''), COALESCE(known_certificate_id, ''), COALESCE(known_message_id, ''),
         COALESCE(known_address_hash, '')
     )) AS identity_key,
-    redacted_link(host(unwrapped_link)) AS link_host,
-    CASE WHEN event_type = 'clicked' THEN LEFT(MD5(redacted_link(unwrapped_link)), 8) END AS link_key,
+    redacted(host(unwrapped_link)) AS link_host,
+    CASE WHEN event_type = 'clicked' THEN LEFT(MD5(redacted(unwrapped_link)), 8) END AS link_key,
     CASE WHEN event_type = 'clicked' THEN link_channel(unwrapped_link) END AS link_channel,
     COALESCE(is_opt_out(unwrapped_link), FALSE) AS is_opt_out_link
 FROM coded_records

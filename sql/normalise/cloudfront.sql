@@ -93,7 +93,7 @@ parsed_requests AS (
             }'
         )) AS field
     FROM records
-    WHERE REGEXP_MATCHES(document, '^\s*[{\[]')
+    WHERE is_json
 ),
 
 decoded_requests AS (

@@ -18,9 +18,7 @@ WITH payloads AS (
 form_payloads AS (
     SELECT
         *,
-        MAP_FROM_ENTRIES(LIST_FILTER(
-            fields, lambda field, position : LIST_POSITION(LIST_TRANSFORM(fields, lambda other : other.key), field.key) = position  -- noqa: PRS
-        )) AS form
+        CASE WHEN fields IS NOT NULL THEN MAP_FROM_ENTRIES(first_fields(fields)) END AS form
     FROM payloads
 ),
 

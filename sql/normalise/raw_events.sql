@@ -4,7 +4,7 @@
 -- Reads   format_events (the view of the slice's format, or pixel over it)
 SELECT
     CAST(NULL AS VARCHAR) AS file,  -- which holds the record
-    CAST(NULL AS VARCHAR) AS document,  -- the whole line or document that holds the record
+    CAST(NULL AS VARCHAR) AS document,  -- the line or document that holds the record, or its key
     CAST(NULL AS VARCHAR) AS record,  -- the text of the record itself
     CAST(NULL AS BOOLEAN) AS is_readable,  -- whether the record parses
     CAST(NULL AS BOOLEAN) AS is_ignored,  -- whether the format names the record as one that is not counted

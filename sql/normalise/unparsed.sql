@@ -1,7 +1,7 @@
--- unparsed: the files in which a record does not parse.
+-- unparsed: the files in which a line that does not parse may hold documents.
 --
 -- Grain   one row per file
 -- Reads   staged
 SELECT DISTINCT file
 FROM staged
-WHERE reason = 'does not parse'
+WHERE may_hold_documents

@@ -19,18 +19,12 @@ CREATE OR REPLACE MACRO sorted_pairs(object) AS
     LIST_SORT(LIST_ZIP(JSON_KEYS(object), RANGE(CAST(LEN(JSON_KEYS(object)) AS BIGINT)), JSON_EXTRACT_STRING(object, '$.*')));
 
 -- Return the entries of an object, as texts. JSON allows a key twice, but a map does not (and TRY does not help): the first
--- counts, as everywhere in JSON_TRANSFORM. Sorting finds the others in less than quadratic time.
+-- counts, as everywhere in JSON_TRANSFORM.
 CREATE OR REPLACE MACRO entries(object) AS
     CASE
         WHEN object IS NULL THEN NULL
         WHEN LEN(LIST_DISTINCT(JSON_KEYS(object))) = LEN(JSON_KEYS(object)) THEN MAP_ENTRIES(JSON_TRANSFORM(object, '"MAP(VARCHAR, VARCHAR)"'))
-        ELSE LIST_TRANSFORM(
-            LIST_FILTER(
-                LIST_ZIP(sorted_pairs(object), [NULL] || LIST_TRANSFORM(sorted_pairs(object), lambda pair : pair[1]), TRUE),
-                lambda neighbours : neighbours[1][1] IS DISTINCT FROM neighbours[2]
-            ),
-            lambda neighbours : {'key': neighbours[1][1], 'value': neighbours[1][3]}
-        )
+        ELSE first_of_each(sorted_pairs(object))
     END;
 
 -- Return a metadata object with its values as texts, without nulls, each key once.

@@ -22,7 +22,7 @@ CREATE OR REPLACE MACRO query_value(query, key) AS
 
 -- Return the host of a url in lower case: NULL without a url, '' for a url without a host.
 CREATE OR REPLACE MACRO host(link) AS
-    REGEXP_EXTRACT(LOWER(link), '^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)', 1);
+    REGEXP_EXTRACT(LOWER(link), '^[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?(\[[^\]]*\]|[^/?#:@]+)', 1);
 
 -- Return whether the path or query of a url mentions unsubscribing.
 CREATE OR REPLACE MACRO is_opt_out(link) AS

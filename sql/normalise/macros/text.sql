@@ -32,6 +32,11 @@ CREATE OR REPLACE MACRO tag_list(word) AS
         ELSE CAST(JSON_TRANSFORM(word, '["VARCHAR"]') AS VARCHAR[])
     END;
 
+-- Return what stands for a line beside each of its records: the text of a short one, else its hash. A copy of the line for each
+-- of its records would take the square of its length.
+CREATE OR REPLACE MACRO line_key(line) AS
+    CASE WHEN STRLEN(line) < 100 THEN line ELSE CAST(HASH(line) AS VARCHAR) END;
+
 -- Decode a word of a form's body (application/x-www-form-urlencoded): + is a space, %HH are bytes of UTF-8. DuckDB frees the
 -- text of a Python function that COALESCE gets directly; REPLACE makes a copy that DuckDB owns.
 CREATE OR REPLACE MACRO form_text(word) AS
@@ -46,6 +51,23 @@ CREATE OR REPLACE MACRO form_fields(body) AS
         STRING_SPLIT(body, '&'),
         lambda field : {'key': form_text(SPLIT_PART(field, '=', 1)), 'value': form_text(REGEXP_EXTRACT(field, '=(.*)', 1))}
     );
+
+-- Return the first of each key's values from sorted [key, position, value], as key and value. Comparing neighbours takes less
+-- than quadratic time.
+CREATE OR REPLACE MACRO first_of_each(triples) AS
+    LIST_TRANSFORM(
+        LIST_FILTER(
+            LIST_ZIP(triples, [NULL] || LIST_TRANSFORM(triples, lambda triple : triple[1]), TRUE),
+            lambda neighbours : neighbours[1][1] IS DISTINCT FROM neighbours[2]
+        ),
+        lambda neighbours : {'key': neighbours[1][1], 'value': neighbours[1][3]}
+    );
+
+-- Return the first field of each key, sorted.
+CREATE OR REPLACE MACRO first_fields(fields) AS
+    first_of_each(LIST_SORT(LIST_ZIP(
+        LIST_TRANSFORM(fields, lambda field : field.key), RANGE(CAST(LEN(fields) AS BIGINT)), LIST_TRANSFORM(fields, lambda field : field.value)
+    )));
 
 -- Return whether a record is a form's body.
 CREATE OR REPLACE MACRO is_form(record) AS
