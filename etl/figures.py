@@ -52,6 +52,57 @@ class ReportPeriod(TypedDict):
     end_at: str
 
 
+class Restated(TypedDict):
+    """A figure of the report before that is another today, at the same instant: by late events or a changed registry.
+
+    ``certificate_id`` and ``name`` are None for all certificates together. ``figure`` is the name of its key.
+    """
+
+    certificate_id: str | None
+    name: str | None
+    figure: str
+    sent_count: int
+    count: int
+
+
+class Moved(TypedDict):
+    """A figure of the period that differs from that of the period before by more than chance.
+
+    ``kind`` is ``rate`` (of the recipients added in each period, at its end) or ``volume`` (what happened in each period, with
+    None for ``of_count`` and the rates). ``change`` is the difference of the rates, or the volume's relative to the former, None
+    where that is 0. ``p_value`` is corrected for all tests of the report. ``certificate_id`` is None for all together.
+    """
+
+    kind: str
+    measure: str
+    certificate_id: str | None
+    count: int
+    of_count: int | None
+    former_count: int
+    former_of_count: int | None
+    rate: float | None
+    former_rate: float | None
+    change: float | None
+    p_value: float
+
+
+class News(TypedDict):
+    """What is new since the report that was sent before, and what moved since the period before.
+
+    ``sent`` is the period of that report, None for the first. ``changes`` has today's count less the count in that report, by
+    figure. ``former`` is the period compared with, None where it does not lie whole within the logs. ``tests_count`` tests were
+    made. ``is_quiet`` says that no figure and no row is other than in that report.
+    """
+
+    sent: ReportPeriod | None
+    is_quiet: bool
+    changes: dict[str, int]
+    restated: list[Restated]
+    former: ReportPeriod | None
+    tests_count: int
+    moved: list[Moved]
+
+
 class MissingSlice(TypedDict):
     """A slice that the report's days need and that the warehouse does not have."""
 
@@ -298,14 +349,18 @@ class CertificateFigures(Parts):
     peers: dict[str, Peers]
     claims_to_gain_count: int
     changed_count: int
+    new_todos: dict[str, int]
+    new_bounced_count: int
+    changes: dict[str, int]
 
 
 class Todo(TypedDict):
-    """One thing to do, for how many recipients of how many certificates."""
+    """One thing to do, for how many recipients of how many certificates; ``new_count`` were not in the list before."""
 
     todo: str
     recipients_count: int
     certificates_count: int
+    new_count: int
 
 
 class Recipient(TypedDict):
@@ -320,6 +375,7 @@ class Recipient(TypedDict):
     outcome: str
     is_before_logs: bool
     todo: str | None
+    is_new_todo: bool
     new: str
     sent_at: str | None
     delivered_at: str | None
@@ -351,6 +407,7 @@ class Figures(TypedDict):
     counts_share_links: bool
     quality: Quality
     since: str | None
+    news: News
     totals: Totals
     todos: list[Todo]
     peer_rule: PeerRule

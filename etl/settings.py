@@ -232,7 +232,7 @@ class Machines(_Table):
 
 
 class Mail(_Table):
-    """The settings for sending reports: server, sender, unsubscribe link and hours.
+    """The settings for sending reports: server, sender, unsubscribe link, hours, and what happens when nothing is new.
 
     Nothing is sent to a subscriber unless ``enabled``.
     """
@@ -244,6 +244,7 @@ class Mail(_Table):
     unsubscribe_url: Annotated[str, AfterValidator(_with_token)] | None = None
     send_hour: int = Field(default=7, ge=0, le=23)
     grace_hours: int = Field(default=24, ge=0, le=8760)
+    when_quiet: Literal["short", "skip"] = "short"
     enabled: bool = False
 
 

@@ -527,6 +527,30 @@ def test_nothing_is_due_on_the_first_day_that_mail_is_on(own, mail_server):
     assert list(mails.iterdir()) == []
 
 
+def test_a_quiet_period_is_a_short_mail_or_none(own, mail_server, tmp_path):
+    """Where nothing is new a mail says just that, or no mail goes out. Neither is sent again."""
+    url, mails = mail_server
+
+    def sent(period, when_quiet="short", *more):
+        """Send the report of a day, and return what the command said of it."""
+        asked = (*report_of(period, tmp_path), "--send", *more)
+        configured = {
+            "ANALYTICS_MAIL__URL": url,
+            "ANALYTICS_MAIL__ENABLED": "true",
+            "ANALYTICS_MAIL__WHEN_QUIET": when_quiet,
+        }
+        return command(own, *asked, **configured).err.rpartition(", ")[2].strip()
+
+    assert [sent(TWO), sent("2026-03-04"), sent("2026-03-05", "skip")] == [
+        "sent", "because nothing is new", "because nothing is new",
+    ]  # fmt: skip
+    assert [sent("2026-03-04"), sent("2026-03-05", "skip")] == ["was sent before", "because nothing is new"]
+    first, short = (message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(mails.iterdir()))
+    assert short["Subject"].startswith("Nothing new, 0 of 2 claimed") and "3 Mar 2026" in short.get_body().get_content()
+    assert (len(list(first.iter_attachments())), len(list(short.iter_attachments()))) == (2, 0)
+    assert sent("2026-03-05", "skip", "--resend") == "sent"
+
+
 class NoSuchUser:
     """A mail server that does not know one of the readers."""
 

@@ -2,8 +2,10 @@
 
 import base64
 import csv
+import dataclasses
 import email
 import io
+import re
 import socket
 import struct
 import time
@@ -456,7 +458,7 @@ def test_mail_headers() -> None:
     made = mail("usual")
     assert made["Subject"] == "919 of 1,415 claimed, 18 bounced: Northwind Academy, November 2026"
     assert (made["From"], made["To"]) == (
-        "Certificate reports <reports@example.com>",
+        "Northwind Academy via Certificate reports <reports@example.com>",
         "dean@northwind.example",
     )
     assert (made["Reply-To"], made["Auto-Submitted"]) == ("help@example.com", "auto-generated")
@@ -473,6 +475,115 @@ def test_subject_arrives_as_it_was_written(letters: int) -> None:
     name = f"Academy of {'N' * (letters - 11)}"
     made = mail("usual", issuer={"name": name})
     assert made["Subject"] == f"919 of 1,415 claimed, 18 bounced: {name}, November 2026"
+
+
+SENDERS = {
+    # issuer, configured sender, the name that an inbox shows
+    "a name": (
+        "Northwind Academy",
+        "Certificate reports <reports@example.com>",
+        "Northwind Academy via Certificate reports",
+    ),
+    "no name": ("Northwind Academy", "reports@example.com", "Northwind Academy"),
+    "a comma": ("Northwind, Inc.", "Reports <reports@example.com>", "Northwind, Inc. via Reports"),
+    "letters": (
+        "\u5317\u98a8\u5b66\u9662",
+        "Berichte f\u00fcr Sie <reports@example.com>",
+        "\u5317\u98a8\u5b66\u9662 via Berichte f\u00fcr Sie",
+    ),
+    "a line break": (
+        "North\r\nBcc: a@b.example",
+        "Reports <reports@example.com>",
+        "North Bcc: a@b.example via Reports",
+    ),
+    "an address": ('"<ceo@bank.example>', "Reports <reports@example.com>", '"<ceo@bank.example> via Reports'),
+    "nothing": (" ", "Reports <reports@example.com>", "Reports"),
+    "very long": ("N" * 300, "Reports <reports@example.com>", "N" * 60 + " via Reports"),
+}
+
+
+@pytest.mark.parametrize("case", SENDERS)
+def test_mail_comes_from_the_issuer_by_name(case: str) -> None:
+    """An inbox shows whose certificates the mail is about. The address stays the one that may send."""
+    issuer, sender, name = SENDERS[case]
+    made = message(figures("usual", issuer={"name": issuer}), b"", b"", MailOptions(sender))
+    (mailbox,) = email.message_from_bytes(made.as_bytes(), policy=policy.default)["From"].addresses
+    assert (mailbox.display_name, mailbox.addr_spec) == (name, "reports@example.com")
+
+
+def parts(made: EmailMessage) -> tuple[str, str]:
+    """Return the words of a mail's text part and of its HTML part, without the address that unsubscribes."""
+    bodies = [made.get_body((kind,)) for kind in ("plain", "html")]
+    text, marked = (body.get_content() for body in bodies if body)
+    return text.replace(URL, ""), "\n".join(Text(marked).lines())
+
+
+def numbers(words: str) -> set[str]:
+    """Return every number of a text, with its sign, decimals and per cent."""
+    return {found.rstrip(".,") for found in re.findall(r"[+\u2212]?\d[\d.,]*%?", words)}
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_both_parts_of_a_mail_carry_the_same_numbers(name: str) -> None:
+    """Whoever reads the text part, or hears it, gets every figure that the HTML part shows, and no other."""
+    text, marked = parts(mail(name))
+    assert numbers(text) == numbers(marked)
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_preheader_adds_to_the_subject(name: str) -> None:
+    """Beside the subject an inbox shows what the subject does not say, and no line of the mail after it."""
+    made = mail(name)
+    body = made.get_body(("html",))
+    assert body
+    first = body.get_content().split("preheader", 1)[1].split(">", 1)[1].split("</div>")[0]
+    shown = first.replace("&#847;", "").translate(dict.fromkeys(map(ord, "\u034f\u200c\xa0"))).strip()
+    said = made["Subject"].split(":")[0].split(", ")
+    assert shown and not [words for words in said if words in shown]
+    assert len(first) - len(shown) > 150
+
+
+def test_mail_lists_first_what_needs_most() -> None:
+    """What the mail's table has no room for is what needs nothing, and the line below says so."""
+    usual = figures("usual")
+    certificate = usual["certificates"][0]
+    many = [
+        certificate | {"name": f"Course {n:02}", "todos": {"remind_to_share": n} if n % 2 else {}} for n in range(26)
+    ]
+    urgent = certificate | {"name": "Zoology", "todos": {"correct_typo": 3}}
+    empty = usual["certificates"][1] | {"name": "Art", "recipients_count": 0, "todos": {}}
+    text, marked = parts(mail("usual", certificates=[empty, *many, urgent]))
+    for words in (text, marked):
+        order = re.findall(r"Zoology|Art|Course \d\d", words)
+        assert order[:4] == ["Zoology", "Course 25", "Course 23", "Course 21"]
+        assert len(order) == 25 and "Art" not in order
+        assert "And 3 more in the report; in none of them there is anything to do." in words
+    waiting = [certificate | {"name": f"Course {n:02}"} for n in range(27)]
+    assert (
+        "And 2 more in the report; in 2 of them there is something to do."
+        in parts(mail("usual", certificates=waiting))[0]
+    )
+
+
+def test_a_quiet_period_is_a_short_mail() -> None:
+    """A mail without news is read at once: no table and no attachment, but the figures, what to do, and how to stop it."""
+    made = message(figures("quiet"), b"%PDF", b"csv", dataclasses.replace(MAIL, is_short_when_quiet=True))
+    assert made["Subject"].startswith("Nothing new, 919 of 1,415 claimed, ") and made["List-Unsubscribe"]
+    assert [part.get_content_type() for part in made.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    for words in parts(email.message_from_bytes(made.as_bytes(), policy=policy.default)):
+        assert "Nothing is new since the report of October 2026." in words
+        assert "Remind 204 recipients" in words and "Your certificates" not in words
+    assert len(list(mail("quiet").iter_attachments())) == 2  # where quiet periods are skipped, a resend is whole
+
+
+def test_new_rows_come_first_and_say_so() -> None:
+    """In the report each bounce and each name to remind that the last report did not have is marked with a word."""
+    page = html(figures("news")).split('id="certificate-1"')[1]
+    lines = Text(page).lines()
+    assert "Bounced addresses 18: 12 hard, 4 soft, 2 block; 3 new" in lines
+    first = next(n for n, line in enumerate(lines) if "@contoso.example" in line)
+    assert lines[first].startswith("fresh@contoso.example new") and lines[first + 1].startswith("old@contoso.example |")
+    assert any("204" not in line and "newly@fabrikam.example new, li.wei@fabrikam.example" in line for line in lines)
 
 
 def test_mail_can_be_unsubscribed_by_software() -> None:
@@ -500,10 +611,11 @@ def test_mail_parts() -> None:
     ]
 
 
-def test_mail_text() -> None:
-    """Read aloud, the text part gives the answer, what to do, each certificate, and why the mail came."""
-    body = mail("usual").get_body(("plain",))
-    assert body and body.get_content().splitlines() == (CASES / "mail.txt").read_text().splitlines()
+@pytest.mark.parametrize(("name", "approved"), [("usual", "mail"), ("news", "mail_news")])
+def test_mail_text(name: str, approved: str) -> None:
+    """Read aloud, the text part gives the answer, what is new, what to do, each certificate, and why the mail came."""
+    body = mail(name).get_body(("plain",))
+    assert body and body.get_content().splitlines() == (CASES / f"{approved}.txt").read_text().splitlines()
 
 
 def test_mail_html_is_inlined() -> None:
@@ -540,13 +652,16 @@ MAILBOXES = {
     '"john doe"@example.com': b'"john doe"@example.com',
     "b\u00fcro@b\u00fccher.example": "b\u00fcro@xn--bcher-kva.example".encode(),
 }
+"""Each mailbox as the headers have it."""
 
 
 @pytest.mark.parametrize("written", MAILBOXES)
 def test_mailboxes_are_such_as_any_server_takes(written: str) -> None:
     """An international domain leaves as A-labels in every header. Only a local part keeps its letters."""
     raw = message(figures("usual"), b"", b"", MailOptions(written, written)).as_bytes()
-    assert b"From: " + MAILBOXES[written] + b"\r\n" in raw and b"Reply-To: " + MAILBOXES[written] + b"\r\n" in raw
+    assert b"Reply-To: " + MAILBOXES[written] + b"\r\n" in raw
+    (header,) = [line for line in raw.split(b"\r\n") if line.startswith(b"From: ")]
+    assert header.endswith(MAILBOXES[written].rpartition(b"<")[2].rstrip(b">") + b">")
     if "<" not in written:
         raw = message(figures("usual", subscription={"email": written}), b"", b"", MAIL).as_bytes()
         assert b"To: " + MAILBOXES[written] + b"\r\n" in raw
@@ -569,7 +684,10 @@ def test_names_of_senders_arrive_as_they_were_written(name: str) -> None:
     made = message(figures("usual"), b"", b"", MailOptions(f'"{quoted}" <reports@example.com>'))
     sent = email.message_from_bytes(made.as_bytes(), policy=policy.compat32)["From"]
     [(words, address)] = getaddresses([sent])
-    assert (str(make_header(decode_header(words))), address) == (name.strip(), "reports@example.com")
+    assert (str(make_header(decode_header(words))), address) == (
+        f"Northwind Academy via {name.strip()}",
+        "reports@example.com",
+    )
 
 
 def test_files_are_made_for_an_address_that_few_servers_take(tmp_path: Path) -> None:

@@ -195,8 +195,36 @@ def test_the_figures_are_kept_as_sent(ledger):
     """The next report can show what has changed since."""
     ledger.claim("s1", NOVEMBER, message_id="<1@x>", figures='{"a": 1.0}', at=NOW)
     finish(ledger, "sent")
-    assert ledger.last_sent("s1", DECEMBER.end_at) == ("2026-11", '{"a": 1.0}')
-    assert ledger.last_sent("s1", NOVEMBER.end_at) is None
+    assert ledger.last_sent("s1", DECEMBER) == ("2026-11", '{"a": 1.0}')
+    assert ledger.last_sent("s1", NOVEMBER) is None
+
+
+def test_a_quiet_period_is_settled_and_is_not_the_one_that_was_sent(ledger):
+    """It is not due again, and the next report tells what is new since the last full one."""
+    ledger.claim("s1", NOVEMBER, message_id="<1@x>", figures="{}", at=NOW)
+    finish(ledger, "sent")
+    claim(ledger, DECEMBER)
+    finish(ledger, "quiet", DECEMBER)
+    ledger.record("s1", [DECEMBER.following], "quiet", NOW)
+    assert ledger.newest()["s1"].period == "2027-01"
+    assert ledger.last_sent("s1", DECEMBER.following.following) == ("2026-11", "{}")
+    assert claim(ledger, DECEMBER, "<2@x>") is None
+    assert claim(ledger, DECEMBER.following, "<3@x>") == "<3@x>"  # nobody got a mail, so it can be asked for by name
+
+
+def test_a_deferred_period_may_turn_out_quiet(ledger):
+    """What was refused for now is not sent later, where nothing is new after all."""
+    claim(ledger)
+    finish(ledger, "deferred")
+    ledger.record("s1", [NOVEMBER], "quiet", NOW)
+    assert ledger.delivery("s1", "2026-11").status == "quiet"
+
+
+def test_a_period_that_ends_later_today_is_not_before_itself(ledger):
+    """A report that is sent again after its reader moved west is compared with the one before it."""
+    claim(ledger)
+    finish(ledger, "sent")
+    assert ledger.last_sent("s1", periods.parse("2026-11", "America/Los_Angeles")) is None
 
 
 def test_instants_are_read_as_they_were_written(ledger):

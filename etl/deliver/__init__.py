@@ -100,6 +100,7 @@ def send(
     lookup: settings.SecretLookup,
     clock: Callable[[], datetime],
     resend: bool = False,
+    sent_status: Literal["sent", "quiet"] = "sent",
     pauses: tuple[float, ...] = PAUSES,
 ) -> bool:
     """Send a landed ``message.eml`` once. Return True if it was sent now, False if it had been sent before.
@@ -108,6 +109,7 @@ def send(
     (at least one) under the same Message-ID, and then left to the next run. A DeliveryError reports any other outcome:
     deferred, refused for good, in doubt, or at work in another run. ``figures`` is the JSON text that the ledger keeps.
     With ``resend``, a message that was sent, refused or in doubt is sent once more, under a new Message-ID.
+    ``sent_status`` is the ledger's word for a message that was sent: ``quiet`` for a short one that has no figures of its own.
     """
     what = f"the report {subscription_id} {period.name}"
     # These come before the claim, so that an error in them leaves no claim behind.
@@ -132,6 +134,7 @@ def send(
         status, error = _IN_DOUBT
         try:
             status, error = _outcome(server, _stamp(parsed, message_id, now), what)
+            status = sent_status if status == "sent" else status
         finally:  # whatever ends the attempt, the claim must not look as if it were still at work
             reason = error.reason if error else None
             state.finish(subscription_id, period, status, message_id=message_id, at=clock(), error=reason)
@@ -261,7 +264,7 @@ def _sent_before(what: str, delivery: Delivery | None, now: datetime) -> bool:
     """Return False for a period that was sent; raise if it failed for good, is in doubt, or is at work in another run."""
     if delivery and delivery.status == "failed":
         raise RefusedDelivery(what, delivery.error or "no reason kept")
-    if delivery and delivery.status != "sent":
+    if delivery and delivery.status not in ("sent", "quiet"):
         since = delivery.claimed_at or now
         if delivery.status == "claimed" and (delivery.completed_at or since < now - LONGEST_ATTEMPT):
             raise DoubtfulDelivery(what, delivery.message_id or "")
@@ -270,7 +273,8 @@ def _sent_before(what: str, delivery: Delivery | None, now: datetime) -> bool:
 
 
 _Outcome = tuple[
-    Literal["claimed", "sent", "deferred", "failed"], DeferredDelivery | UnusableServer | RefusedDelivery | None
+    Literal["claimed", "sent", "quiet", "deferred", "failed"],
+    DeferredDelivery | UnusableServer | RefusedDelivery | None,
 ]
 _IN_DOUBT: _Outcome = ("claimed", None)
 

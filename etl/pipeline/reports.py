@@ -211,21 +211,26 @@ def land_figures(context: Context, reports: Iterable[Report], today: date) -> No
     records: dict[tuple[datetime, datetime], Mapping[str, int]] = {}  # counting them reads every event of the period
     with context.warehouse() as opened:
         for report in reports:
-            former = _former_period(context, report)
+            former, sent = _sent_before(context, report)
             bounds = report.period.start_at, report.period.end_at
             if bounds not in records:
                 records[bounds] = statistics.received(opened, report.period)
-            background = statistics.Background(waivers, today, mail_sources, former, records[bounds])
+            background = statistics.Background(waivers, today, mail_sources, former, records[bounds], sent)
             statistics.land_figures(
                 opened, context.landing, context.settings, report.subscription, report.period, background
             )
 
 
-def _former_period(context: Context, report: Report) -> Period | None:
-    """Return the newest period that ended before the report's and whose report was sent."""
-    name = report.subscription["subscription_id"]
-    sent = context.state.last_sent(name, report.period.end_at)
-    return periods.parse(sent[0], report.subscription["timezone"]) if sent else None
+def _sent_before(context: Context, report: Report) -> tuple[Period, Figures] | tuple[None, None]:
+    """Return the newest earlier period whose report was sent, with its figures as sent; None twice where there is none.
+
+    The period ends when it ended then, though the subscription may have moved to another time zone since.
+    """
+    found = context.state.last_sent(report.subscription["subscription_id"], report.period)
+    if found is None:
+        return None, None
+    name, sent = found[0], figures.parse(found[1].encode())
+    return periods.parse(name, sent["period"]["timezone"]), sent
 
 
 def landed_report(context: Context, subscription_id: str, period: str) -> Report:
@@ -295,7 +300,7 @@ def _landed_report(context: Context, report: Report, request: ReportRequest, fol
     name, mail, link = report.subscription["subscription_id"], context.settings.mail, None
     if mail.unsubscribe_url and not request.test_to:
         link = mail.unsubscribe_url.format(token=deliver.unsubscribe_token(name, context.hash_key))
-    options = MailOptions(sender=mail.sender, reply_to=mail.reply_to, unsubscribe_url=link)
+    options = MailOptions(mail.sender, mail.reply_to, link, is_short_when_quiet=mail.when_quiet == "short")
     path = _figures_path(context, name, report.period.name)
     return landed.LandedReport(report.name, context.landing.url, path, folder / report.folder, options)
 
@@ -322,8 +327,7 @@ def _finish(
         _send_test(context, folder, request.test_to)
         done.append("sent as a test")
     if request.send:
-        has_left = _send(context, report, outcome.figures, folder, resend=request.resend)
-        done.append("sent" if has_left else "was sent before")
+        done.append(_send(context, report, outcome.figures, folder, resend=request.resend))
     if not output:
         shutil.rmtree(folder)
     return done
@@ -353,13 +357,18 @@ def _address_key(context: Context, report: Report) -> str:
     return deliver.address_key(report.subscription["email"], context.hash_key)
 
 
-def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> bool:
-    """Send a rendered report once; return True where it was sent now, False where it was sent before.
+def _send(context: Context, report: Report, document: Figures, folder: Path, *, resend: bool) -> str:
+    """Send a rendered report once, as ``[mail] when_quiet`` says where nothing is new; return in words what was done.
 
     An address that the mail server refuses for good gets no more mail, until a resend to it succeeds.
     """
     _require_mailable(context, report, document, resend=resend)
     name, key = report.subscription["subscription_id"], _address_key(context, report)
+    mail, is_quiet = context.settings.mail, document["news"]["is_quiet"]
+    if is_quiet and mail.when_quiet == "skip" and not resend:
+        context.state.record(name, [report.period], "quiet", now_utc())
+        return "not sent, because nothing is new"
+    is_short = is_quiet and mail.when_quiet == "short"
     try:
         has_left = deliver.send(
             (folder / "message.eml").read_bytes(),
@@ -367,17 +376,19 @@ def _send(context: Context, report: Report, document: Figures, folder: Path, *, 
             subscription_id=name,
             period=report.period,
             figures=figures.for_ledger(document),
-            mail=context.settings.mail,
+            mail=mail,
             lookup=context.lookup,
             clock=now_utc,
             resend=resend,
+            sent_status="quiet" if is_short else "sent",
         )
     except RefusedAddress as error:
         context.state.refuse_address(key, Refusal(name, error.reason, now_utc()))
         raise
-    if has_left:
-        context.state.accept_address(key)
-    return has_left
+    if not has_left:
+        return "was sent before"
+    context.state.accept_address(key)
+    return "sent in short, because nothing is new" if is_short else "sent"
 
 
 def _send_test(context: Context, folder: Path, address: str) -> None:

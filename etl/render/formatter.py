@@ -43,6 +43,19 @@ class Formatter:
         pattern = self.locale.percent_formats[None].pattern.replace("##0", "##0.0")
         return format_percent(rounded, format=pattern, locale=self.locale)
 
+    def signed(self, count: int) -> str:
+        """Return a change with its sign: +1,204 or a minus and 5."""
+        return _with_sign(count, self.number(abs(count)))
+
+    def signed_percent(self, change: float) -> str:
+        """Return a relative change in per cent with its sign: +52.4%."""
+        return _with_sign(change, self.percent(abs(change)))
+
+    def points(self, change: float) -> str:
+        """Return the difference of two rates (0..1) in percentage points with its sign and one decimal: +12.3."""
+        points = (Decimal(str(abs(change))) * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
+        return _with_sign(change, format_decimal(points, format="#,##0.0", locale=self.locale))
+
     def day(self, day: str) -> str:
         """Return a local date (``2026-11-30``) as text: 30 Nov 2026."""
         return format_date(date.fromisoformat(day), "medium", self.locale)
@@ -83,6 +96,10 @@ def formatter(locale: str, timezone: str) -> Formatter:
     except (UnknownLocaleError, ValueError):
         parsed = Locale("en")
     return Formatter(parsed if parsed.language == "en" else Locale("en"), zone(timezone))
+
+
+def _with_sign(value: float, text: str) -> str:
+    return f"{'+' if value > 0 else '−' if value < 0 else ''}{text}"
 
 
 def without_controls(text: str) -> str:

@@ -14,7 +14,7 @@ from etl import mailbox
 from etl.errors import AnalyticsError
 from etl.figures import Figures, Subscription
 from etl.render.formatter import formatter, without_controls
-from etl.render.page import context, environment
+from etl.render.page import Row, context, environment
 
 MOST_BYTES = 5_000_000  # of both attachments together: many servers refuse 10 MB, and base64 adds a third
 MOST_LISTED = 25  # certificates in the mail's table: Gmail cuts a mail at 102 KB
@@ -24,11 +24,15 @@ _ADDRESSED = ("From", "To", "Reply-To")
 
 @dataclass(frozen=True)
 class MailOptions:
-    """The sender, the reply address, and the URL that unsubscribes this one subscription with one click."""
+    """The sender, the reply address, and the URL that unsubscribes this one subscription with one click.
+
+    With ``is_short_when_quiet`` the mail of a period in which nothing was new is short and has no attachments.
+    """
 
     sender: str
     reply_to: str | None = None
     unsubscribe_url: str | None = None
+    is_short_when_quiet: bool = False
 
 
 class _MailPolicy(EmailPolicy):
@@ -54,13 +58,16 @@ class _MailPolicy(EmailPolicy):
 def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) -> EmailMessage:
     """Return the mail: a text part, an HTML part, and both files if they have at most 5 MB together.
 
+    It comes from the issuer by name, and from the configured sender's address.
+
     Serialise it with its own policy (``as_bytes()``) and send those bytes. Other policies encode a long
     List-Unsubscribe header, and unsubscribing with one click then fails.
     """
-    is_attached = len(report_pdf) + len(csv) <= MOST_BYTES
-    words = _words(figures, mail, is_attached)
+    is_short = mail.is_short_when_quiet and figures["news"]["is_quiet"]
+    is_attached = not is_short and len(report_pdf) + len(csv) <= MOST_BYTES
+    words = _words(figures, mail, is_attached=is_attached, is_short=is_short)
     made = EmailMessage(policy=_MailPolicy(linesep="\r\n"))
-    _address(made, figures["subscription"], mail)
+    _address(made, figures["subscription"], mail, " ".join(words["from"].split()))
     made["Subject"] = " ".join(words["subject"].split())
     made.set_content(words["text"], cte="quoted-printable")
     made.add_alternative(words["html"], subtype="html", cte="quoted-printable")
@@ -72,27 +79,39 @@ def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) 
     return made
 
 
-def _words(figures: Figures, mail: MailOptions, is_attached: bool) -> dict[str, str]:
-    """Return subject, text and HTML of the mail. The CSS of the HTML is inlined, as mail programs need it."""
+def _words(figures: Figures, mail: MailOptions, *, is_attached: bool, is_short: bool) -> dict[str, str]:
+    """Return the sender's name, subject, text and HTML of the mail. The CSS is inlined, as mail programs need it."""
     formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     seen = context(figures, formats) | {
         "issuer_name": without_controls(figures["issuer"]["name"])[:_LONGEST_NAME],
+        "platform": mailbox.parse(mail.sender).display_name,
         "contact": mail.reply_to or mail.sender,
         "unsubscribe_url": mail.unsubscribe_url,
         "is_attached": is_attached,
+        "is_short": is_short,
         "most_listed": MOST_LISTED,
     }
+    seen["certificates"] = sorted(seen["certificates"], key=_need)
     plain, marked = environment(formats, is_html=False), environment(formats, is_html=True)
     inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
     return {
+        "from": plain.get_template("mail.from.j2").render(seen),
         "subject": plain.get_template("mail.subject.j2").render(seen),
         "text": plain.get_template("mail.txt.j2").render(seen),
         "html": inliner.inline(marked.get_template("mail.html.j2").render(seen)),
     }
 
 
-def _address(made: EmailMessage, subscription: Subscription, mail: MailOptions) -> None:
-    made["From"] = mailbox.parse(mail.sender)
+def _need(certificate: Row) -> tuple[bool, int, int]:
+    """Return the key that orders the mail's table: first what can gain the most claims, last what has no recipients."""
+    todos = certificate["todos"]
+    to_share = todos.get("remind_to_share", 0)
+    return not certificate["recipients_count"], to_share - sum(todos.values()), -to_share
+
+
+def _address(made: EmailMessage, subscription: Subscription, mail: MailOptions, name: str) -> None:
+    sender = mailbox.parse(mail.sender)
+    made["From"] = Address(name, sender.username, sender.domain)
     try:
         made["To"] = mailbox.parse_address(subscription["email"])
     except ValueError:

@@ -82,8 +82,11 @@ def _columns(trend: list[Trend]) -> list[Row]:
 
 
 def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: tuple[str, ...]) -> Row:
-    """Return a certificate with the rows that its page shows: at most ``MOST_ROWS`` bounced, and the head of each reminder."""
-    bounced = [row for row in rows if row["is_bounced"]]
+    """Return a certificate with the rows that its page shows: at most ``MOST_ROWS`` bounced, and the head of each reminder.
+
+    The new ones come first.
+    """
+    bounced = sorted((row for row in rows if row["is_bounced"]), key=lambda row: "bounced" not in row["new"].split())
     shares = sorted(certificate["shares"].items(), key=lambda share: (-share[1], share[0]))
     segments = _segments(shares, ring_colours)
     has_rates, reasons = _has_rates(certificate), certificate["machine_reasons"]
@@ -95,14 +98,19 @@ def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: 
         "machine_rules": {"opened": _rules(reasons["opened"]), "clicked": _rules(reasons["clicked"])},
         "bounced_rows": bounced[:MOST_ROWS],
         "is_long": len(bounced) > MOST_BESIDE,
-        "reminders": [_reminder(todo, rows) for todo in _REMINDERS if todo in certificate["todos"]],
+        "reminders": [
+            _reminder(todo, rows, certificate["new_todos"].get(todo, 0))
+            for todo in _REMINDERS
+            if todo in certificate["todos"]
+        ],
     }
 
 
-def _reminder(todo: str, rows: list[Recipient]) -> Row:
-    """Return a reminder with the recipients that it names; the list has the others."""
+def _reminder(todo: str, rows: list[Recipient], new_count: int) -> Row:
+    """Return a reminder with the recipients that it names, the new ones first; the list has the others."""
     chosen = [row for row in rows if row["todo"] == todo]
-    return {"todo": todo, "recipients_count": len(chosen), "rows": chosen[:MOST_NAMED]}
+    named = sorted(chosen, key=lambda row: not row["is_new_todo"])[:MOST_NAMED]
+    return {"todo": todo, "recipients_count": len(chosen), "new_count": new_count, "rows": named}
 
 
 def _has_rates(counts: Counts | Domain) -> bool:
@@ -166,7 +174,19 @@ def environment(formats: Formatter, *, is_html: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "percent", "day", "short_day", "days", "month", "local_day", "moment"):
+    for name in (
+        "number",
+        "percent",
+        "day",
+        "short_day",
+        "days",
+        "month",
+        "local_day",
+        "moment",
+        "signed",
+        "signed_percent",
+        "points",
+    ):
         made.filters[name] = getattr(formats, name)
     made.filters["width"] = _width
     return made

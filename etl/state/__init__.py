@@ -21,12 +21,13 @@ from etl.errors import ConfigurationError, StateError, refusal_of
 from etl.periods import Period
 from etl.state import tables
 
-Status = Literal["baseline", "superseded", "claimed", "deferred", "sent", "failed"]
+Status = Literal["baseline", "superseded", "quiet", "claimed", "deferred", "sent", "failed"]
 """The status of a period in the ledger.
 
-``baseline`` and ``superseded`` periods are not sent automatically. A ``claimed`` one is being sent, or in doubt: it is in doubt
-once it has an end (``completed_at``), or when no attempt can last so long. A
-``deferred`` one was refused for now, and the next run tries again. The others are ``sent``, or ``failed``: refused for good.
+``baseline`` and ``superseded`` periods are not sent automatically. In a ``quiet`` one nothing was new: a short mail was sent,
+or none where it has no Message-ID, and the report before stays the one that was sent last. A ``claimed`` one is being sent, or
+in doubt: it is in doubt once it has an end (``completed_at``), or when no attempt can last so long. A ``deferred`` one was
+refused for now, and the next run tries again. The others are ``sent``, or ``failed``: refused for good.
 """
 
 _UNSENT = ("baseline", "superseded", "deferred")
@@ -118,6 +119,7 @@ class State:
             attempts=1,
         )
         is_free = (_DELIVERY.status != "claimed") | _is_in_doubt(killed_before or at + timedelta.resolution)
+        is_skipped = (_DELIVERY.status == "quiet") & _DELIVERY.message_id.is_(None)
         deferred = sa.case((_DELIVERY.status == "deferred", _DELIVERY.message_id))
         statement = new.on_conflict_do_update(
             index_elements=tables.DELIVERIES.primary_key.columns,
@@ -128,7 +130,7 @@ class State:
                 "completed_at": None,
                 "error": None,
             },
-            where=_DELIVERY.status.in_(_UNSENT) | ((_DELIVERY.message_id == takes_over) & is_free),
+            where=_DELIVERY.status.in_(_UNSENT) | is_skipped | ((_DELIVERY.message_id == takes_over) & is_free),
         ).returning(_DELIVERY.message_id)
         with self._transaction() as connection:
             return connection.execute(statement).scalar()
@@ -137,7 +139,7 @@ class State:
         self,
         subscription_id: str,
         period: Period,
-        status: Literal["claimed", "sent", "deferred", "failed"],
+        status: Literal["claimed", "sent", "quiet", "deferred", "failed"],
         *,
         message_id: str,
         at: datetime,
@@ -156,7 +158,7 @@ class State:
         self,
         subscription_id: str,
         periods: Iterable[Period],
-        status: Literal["baseline", "superseded"],
+        status: Literal["baseline", "superseded", "quiet"],
         at: datetime,
     ) -> None:
         """Record periods that are not sent automatically. Existing rows stay as they are, except deferred ones."""
@@ -191,10 +193,14 @@ class State:
         """
         return self._deliveries(_is_in_doubt(claimed_before))
 
-    def last_sent(self, subscription_id: str, before: datetime) -> tuple[str, str] | None:
-        """Return name and figures (JSON text) of the latest sent period that ended before an instant, or None."""
+    def last_sent(self, subscription_id: str, before: Period) -> tuple[str, str] | None:
+        """Return name and figures (JSON text) of the latest sent period that ended before the end of another, or None.
+
+        If a subscription moved west, the same period ends later today than when it was sent. It is not before itself.
+        """
         row = _DELIVERY
-        wanted = (row.subscription_id == subscription_id) & (row.status == "sent") & (row.period_end < before)
+        is_earlier = (row.period_end < before.end_at) & (row.period != before.name)
+        wanted = (row.subscription_id == subscription_id) & (row.status == "sent") & is_earlier
         statement = sa.select(row.period, row.figures).where(wanted).order_by(row.period_end.desc()).limit(1)
         with self._transaction() as connection:
             found = connection.execute(statement).first()

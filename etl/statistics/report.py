@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from etl.figures import Figures, ListedSubscription
 from etl.landing import Landing
 from etl.periods import Period, midnight
 from etl.settings import Settings
-from etl.statistics import analysis
+from etl.statistics import analysis, moved, news
 from etl.statistics.coverage import Waivers, claim_logs_begin, mail_logs_begin, quality, received
 from etl.statistics.metric_catalogue import METRIC_CATALOGUE_VERSION, bounds_of, with_shares
 from etl.warehouse import Row, Warehouse
@@ -31,7 +31,8 @@ class Background:
     """What a report's figures depend on beside the warehouse and the configuration.
 
     ``mail_sources`` are the names of the sources that are mail logs. ``former`` is the period whose report was sent
-    before, if any. ``records`` are those of ``received``, which reports of the same period may share.
+    before, if any, and ``sent`` are its figures as they were sent. ``records`` are those of ``received``, which reports
+    of the same period may share.
     """
 
     waivers: Waivers
@@ -39,6 +40,7 @@ class Background:
     mail_sources: Collection[str]
     former: Period | None = None
     records: Mapping[str, int] | None = None
+    sent: Figures | None = None
 
 
 def land_figures(
@@ -70,19 +72,22 @@ def figures(
     issuer = warehouse.rows("issuer", issuer_id=subscription["issuer_id"])
     if not issuer:
         raise UnknownName("issuer", subscription["issuer_id"])
+    if background.sent and background.sent["issuer"]["issuer_id"] != subscription["issuer_id"]:
+        background = replace(background, former=None, sent=None)
     scope = bounds_of(settings, period.end_at, subscription["issuer_id"])
     begin = mail_logs_begin(warehouse, settings, background.mail_sources)
     parts = scope | {"mail_logs_begin_at": begin and midnight(begin, "UTC")}
     todos = parts | {"remind_before_at": period.end_at - REMINDED_AFTER}
     former = background.former
-    listed = todos | {"since_at": former and former.end_at}
+    listed = todos | _since(former)
     claims_begin = claim_logs_begin(warehouse, settings, background.mail_sources)
     claims = {"claim_logs_begin_at": claims_begin and midnight(claims_begin, "UTC")}
     catalogue_rows = with_shares(warehouse, warehouse.rows("certificate_figures", **parts), period.last, scope)
     recipients = _with_channels(warehouse, warehouse.rows("reported_recipients", **listed), scope)
-    certificates = _with_todos(warehouse, _with_reasons(warehouse, catalogue_rows, scope), todos)
+    certificates = _with_todos(warehouse, _with_reasons(warehouse, catalogue_rows, scope), listed)
+    certificates = _with_news(warehouse, certificates, background, listed)
     records = background.records or received(warehouse, period)
-    document: Figures = _as_text(
+    document: Row = _as_text(
         {
             "metric_catalogue_version": METRIC_CATALOGUE_VERSION,
             "subscription": {name: subscription[name] for name in documents.Subscription.__annotations__},
@@ -94,7 +99,7 @@ def figures(
             ),
             "since": former and former.name,
             "totals": warehouse.rows("totals", **parts)[0],
-            "todos": warehouse.rows("todo_totals", **todos),
+            "todos": warehouse.rows("todo_totals", **listed),
             "peer_rule": analysis.PEER_RULE,
             "domains": analysis.domains(warehouse, scope),
             "trend": analysis.trend(warehouse, scope, claims, period),
@@ -102,15 +107,61 @@ def figures(
             "recipients": recipients if subscription["detail"] == "recipients" else _without_addresses(recipients),
         }
     )
-    return document
+    document["news"] = _as_text(_news(warehouse, document, period, background, scope, parts))
+    return cast("Figures", document)
+
+
+def _since(former: Period | None) -> Row:
+    """Return the bounds of what is new: the end of the report sent before, and who was too young to be reminded in it."""
+    end = former and former.end_at
+    return {"since_at": end, "remind_before_since_at": end and end - REMINDED_AFTER}
+
+
+def _news(warehouse: Warehouse, document: Row, period: Period, background: Background, scope: Row, parts: Row) -> Row:
+    """Return what is new since the report that was sent before, and what moved since the period before."""
+    former, sent = background.former, background.sent
+    compared = news.comparisons(warehouse, scope, period, document["quality"])
+    found: Row = {
+        "sent": former and _described(former),
+        "is_quiet": False,
+        "changes": {},
+        "restated": [],
+        "former": None if compared is None else _described(period.previous),
+        "tests_count": len(compared or ()),
+        "moved": moved.moved(compared or ()),
+    }
+    if former and sent and news.is_comparable(sent):
+        end = {"period_end": former.end_at}
+        found["changes"] = news.changes(document["totals"], sent["totals"])
+        found["restated"] = news.restated(warehouse, sent, former.last, parts | end, scope | end)
+        found["is_quiet"] = news.is_quiet(document, found["restated"], sent)
+    return found
+
+
+def _with_news(warehouse: Warehouse, rows: list[Row], background: Background, bounds: Row) -> list[Row]:
+    """Return rows of certificates with what is new in each since the report that was sent before."""
+    sent = background.sent if news.is_comparable(background.sent) else None
+    bounced = {row["certificate_id"]: row["new_bounced_count"] for row in warehouse.rows("certificate_news", **bounds)}
+    before = news.sent_certificates(sent) if sent else {}
+    return [
+        row
+        | {
+            "new_bounced_count": bounced.get(row["certificate_id"], 0),
+            "changes": news.changes(row, before.get(row["certificate_id"], {})) if sent else {},
+        }
+        for row in rows
+    ]
 
 
 def _with_todos(warehouse: Warehouse, rows: list[Row], bounds: Row) -> list[Row]:
-    """Return rows of certificates with the number of recipients that each thing to do concerns."""
+    """Return rows of certificates with the number of recipients that each thing to do concerns, and how many are new."""
     todos: dict[str, dict[str, int]] = defaultdict(dict)
+    new: dict[str, dict[str, int]] = defaultdict(dict)
     for row in warehouse.rows("todo_counts", **bounds):
         todos[row["certificate_id"]][row["todo"]] = row["recipients_count"]
-    return [row | {"todos": todos[row["certificate_id"]]} for row in rows]
+        if row["new_count"]:
+            new[row["certificate_id"]][row["todo"]] = row["new_count"]
+    return [row | {"todos": todos[row["certificate_id"]], "new_todos": new[row["certificate_id"]]} for row in rows]
 
 
 def _with_analysis(

@@ -1,10 +1,10 @@
 -- reported_recipients: a report's list of recipients, from which every printed count can be recounted.
 --
 -- Grain   one row per recipient in scope
--- Reads   listed_recipients, recipient_outcomes, recipient_states, recipient_todos
--- Params  since_at TIMESTAMP or NULL, the end of the report sent before; and those of recipient_todos
+-- Reads   listed_recipients, recipient_outcomes, recipient_states, recipient_todos, recipient_news
+-- Params  those of recipient_outcomes and of recipient_news
 -- Counts  times are a person's first, but delivered_at and bounced_at are the last of their kind. is_bounced says that the
---         outcome is bounced, also where nothing says that the mail was sent. new names what happened since since_at
+--         outcome is bounced, also where nothing says that the mail was sent.
 SELECT
     listed_recipients.certificate_id,
     listed_recipients.recipient_id,
@@ -15,16 +15,8 @@ SELECT
     recipient_outcomes.outcome,
     recipient_outcomes.is_before_logs,
     recipient_todos.todo,
-    CONCAT_WS(
-        ' ',
-        CASE WHEN recipient_states.last_bounced_at >= CAST(:since_at AS TIMESTAMP) THEN 'bounced' END,
-        CASE WHEN recipient_states.opened_at >= CAST(:since_at AS TIMESTAMP) THEN 'opened' END,
-        CASE WHEN recipient_states.clicked_at >= CAST(:since_at AS TIMESTAMP) THEN 'clicked' END,
-        CASE WHEN recipient_states.claimed_at >= CAST(:since_at AS TIMESTAMP) THEN 'claimed' END,
-        CASE WHEN recipient_states.downloaded_at >= CAST(:since_at AS TIMESTAMP) THEN 'downloaded' END,
-        CASE WHEN recipient_states.shared_at >= CAST(:since_at AS TIMESTAMP) THEN 'shared' END,
-        CASE WHEN recipient_states.added_to_profile_at >= CAST(:since_at AS TIMESTAMP) THEN 'added' END
-    ) AS new,
+    recipient_news.is_new_todo,
+    recipient_news.new,
     recipient_states.sent_at,
     recipient_states.last_delivered_at AS delivered_at,
     recipient_states.last_bounced_at AS bounced_at,
@@ -47,6 +39,8 @@ INNER JOIN recipient_outcomes
     ON listed_recipients.recipient_id = recipient_outcomes.recipient_id
 INNER JOIN recipient_states
     ON listed_recipients.recipient_id = recipient_states.recipient_id
+INNER JOIN recipient_news
+    ON listed_recipients.recipient_id = recipient_news.recipient_id
 LEFT JOIN recipient_todos
     ON listed_recipients.recipient_id = recipient_todos.recipient_id
 ORDER BY listed_recipients.certificate_id NULLS LAST, listed_recipients.recipient_id NULLS LAST

@@ -7,7 +7,8 @@
 SELECT
     todo,
     CAST(SUM(recipients_count) AS BIGINT) AS recipients_count,
-    COUNT(*) AS certificates_count
+    COUNT(*) AS certificates_count,
+    CAST(SUM(new_count) AS BIGINT) AS new_count
 FROM todo_counts
 GROUP BY todo
 ORDER BY CASE WHEN todo = 'remind_to_share' THEN 1 ELSE 0 END ASC, SUM(recipients_count) DESC, todo ASC NULLS LAST
