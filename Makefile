@@ -1,5 +1,5 @@
 # The README's two commands first; each target sets up what it needs.
-.PHONY: demo test install lint bench fuzz sample airflow system-packages clean
+.PHONY: demo test install lint bench fuzz catalogues sample airflow system-packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,6 +33,13 @@ bench: install  ## speed and memory beside the bare libraries, on the same data 
 
 fuzz: install  ## 100,000 damaged files of all formats, held against a plain parser; some 25 minutes
 	@PYTHONPATH=. $(BIN)/python tests/fuzz.py
+
+catalogues: install  ## the sentences of the templates in each file of report_templates/locale, for translators
+	@$(BIN)/pybabel --quiet extract -F pyproject.toml --no-location -o .venv/report.pot .
+	@for catalogue in report_templates/locale/*.po; do \
+		$(BIN)/pybabel --quiet update -i .venv/report.pot -o $$catalogue -l $$(basename $$catalogue .po) --no-wrap --ignore-obsolete --no-fuzzy-matching; \
+		sed -i '/^"\(Project-Id-Version\|Report-Msgid\|POT-\|PO-\|Last-\|Language-Team\|Generated\)/d' $$catalogue; \
+	done
 
 sample: install  ## the report of the demo in docs/sample/, from the demo's figures
 	@test -d .demo/landing/reports || $(MAKE) --no-print-directory demo

@@ -12,6 +12,7 @@ from babel.dates import format_date, format_interval, format_skeleton
 from babel.numbers import format_decimal, format_percent
 
 from etl.periods import zone
+from etl.render.languages import ENGLISH, is_written
 
 NO_RATE = "–"
 
@@ -30,6 +31,11 @@ class Formatter:
     def language(self) -> str:
         """The language tag of the words and numbers, such as ``en-GB``."""
         return str(self.locale).replace("_", "-")
+
+    @property
+    def direction(self) -> str:
+        """The direction in which the language is written: ``ltr`` or ``rtl``."""
+        return str(self.locale.text_direction)
 
     def number(self, count: int) -> str:
         """Return a count with the locale's digit grouping: 1,204."""
@@ -89,13 +95,13 @@ class Formatter:
 def formatter(locale: str, timezone: str) -> Formatter:
     """Return the formatter of a BCP 47 locale and an IANA zone.
 
-    Reports are written in English, so a locale of another language falls back to ``en``.
+    A locale whose language has no catalogue of translations falls back to ``en``: words and numbers are of one language.
     """
     try:
         parsed = Locale.parse(locale, sep="-")
     except (UnknownLocaleError, ValueError):
-        parsed = Locale("en")
-    return Formatter(parsed if parsed.language == "en" else Locale("en"), zone(timezone))
+        parsed = Locale(ENGLISH)
+    return Formatter(parsed if is_written(parsed) else Locale(ENGLISH), zone(timezone))
 
 
 def _with_sign(value: float, text: str) -> str:

@@ -14,6 +14,7 @@ from etl import resources
 from etl.figures import CertificateFigures, Counts, Domain, Figures, Parts, Recipient, Trend
 from etl.render.colours import palette
 from etl.render.formatter import Formatter, formatter, without_controls
+from etl.render.languages import translations
 from etl.render.logo import judged
 
 TEMPLATES = resources.folder("report_templates")
@@ -27,6 +28,10 @@ FEWEST_FOR_RATES = 5  # recipients: a rate over fewer says nothing, so the repor
 
 Row = dict[str, Any]
 
+# The methods of Formatter that the templates use as filters.
+_FILTERS = (
+    "number", "percent", "day", "short_day", "days", "month", "local_day", "moment", "signed", "signed_percent", "points",
+)  # fmt: skip
 _LEAST_DIFFERENCE = 0.005  # half a point: a second rate that differs by less says nothing
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
 
@@ -62,6 +67,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         "other_todos": figures["todos"][MOST_TODOS:],
         "palette": colours,
         "language": formats.language,
+        "direction": formats.direction,
         "logo": judged(figures["issuer"]["logo"]).shown,
     }
 
@@ -173,20 +179,10 @@ def environment(formats: Formatter, *, is_html: bool) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
-    for name in (
-        "number",
-        "percent",
-        "day",
-        "short_day",
-        "days",
-        "month",
-        "local_day",
-        "moment",
-        "signed",
-        "signed_percent",
-        "points",
-    ):
+    made.install_gettext_translations(translations(formats.locale.language), newstyle=True)  # type: ignore[attr-defined]
+    for name in _FILTERS:
         made.filters[name] = getattr(formats, name)
     made.filters["width"] = _width
     return made
