@@ -172,10 +172,23 @@ def test_a_page_lists_bounces_and_the_head_of_each_reminder() -> None:
     """A page lists at most 36 bounced recipients and two of each reminder, and says how many more there are."""
     usual = figures("usual")
     many = [usual["recipients"][0]] * 60 + [usual["recipients"][1]] * 50
-    certificate = usual["certificates"][0] | {"bounced_count": 50}
+    certificate = usual["certificates"][0] | {"bounced_count": 50, "todos": {"remind_to_share": 60}}
     page = html(usual | {"certificates": [certificate], "recipients": many})
     assert (page.count("noor@contoso.example"), page.count("maria.lopez@gmial.com")) == (2, 36)
     assert "and 58 more" in page and "36 of 50 bounced addresses shown" in page
+
+
+def test_a_summary_names_no_recipient(tmp_path: Path) -> None:
+    """Page, PDF and mail of a summary have all counts and no recipient, and lists of an earlier report are removed."""
+    render(figures("usual"), tmp_path, mail=MAIL)
+    render(figures("summary"), tmp_path, mail=MAIL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["message.eml", "report.html", "report.pdf"]
+    page, mailed = (tmp_path / "report.html").read_text(), mail("summary")
+    pdf_text = "".join(one.extract_text() for one in PdfReader(tmp_path / "report.pdf").pages)
+    words = [page, pdf_text, *(part.get_content() for part in mailed.walk() if part.get_content_maintype() == "text")]
+    for row in figures("usual")["recipients"]:
+        assert not any(row["email"] in text or row["name"] in text or "recipients.csv" in text for text in words)
+    assert "18: 12 hard, 4 soft, 2 block" in page
 
 
 @pytest.mark.parametrize("colour", [None, "#0f766e", "#ffd400", "#ffffff", "not a colour"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from etl.figures import Figures
 from etl.render.logo import judged
 from etl.render.mail import MailOptions, message
-from etl.render.page import html
+from etl.render.page import html, is_summary
 from etl.render.pdf import to_pdf
 from etl.render.table import recipients_csv, recipients_xlsx
 
@@ -24,20 +24,19 @@ __all__ = ["MailOptions", "html", "message", "recipients_csv", "recipients_xlsx"
 def render(figures: Figures, folder: Path, *, mail: MailOptions) -> list[str]:
     """Write the five files of one report into a folder, and create the folder if it is missing. Return warnings.
 
-    The files are report.html, report.pdf, recipients.csv, recipients.xlsx and message.eml. All are rendered before the first is
-    written, and each is replaced in one step. Raise an AnalyticsError if no mail can be sent to the subscription's
-    address.
+    The files are report.html, report.pdf, message.eml and, unless the subscription is for a summary, recipients.csv and
+    recipients.xlsx. All are rendered before the first is written, and each is replaced in one step. Raise an AnalyticsError
+    if no mail can be sent to the subscription's address.
     """
     page = html(figures)
-    report_pdf, table = to_pdf(page), recipients_csv(figures)
-    files = {
-        "report.html": page.encode(),
-        "report.pdf": report_pdf,
-        "recipients.csv": table,
-        "recipients.xlsx": recipients_xlsx(figures),
-        "message.eml": message(figures, report_pdf, table, mail).as_bytes(),
-    }
+    report_pdf = to_pdf(page)
+    lists = {"recipients.csv": recipients_csv, "recipients.xlsx": recipients_xlsx}
+    tables = {} if is_summary(figures) else {name: made(figures) for name, made in lists.items()}
+    mailed = message(figures, report_pdf, tables.get("recipients.csv"), mail)
+    files = {"report.html": page.encode(), "report.pdf": report_pdf, **tables, "message.eml": mailed.as_bytes()}
     folder.mkdir(parents=True, exist_ok=True)
+    for name in lists.keys() - tables.keys():
+        (folder / name).unlink(missing_ok=True)  # of a report from before the subscription asked for a summary
     for name, content in files.items():
         _write(folder / name, content)
     left_out = judged(figures["issuer"]["logo"]).left_out

@@ -15,6 +15,8 @@ from etl.periods import zone
 from etl.render.languages import ENGLISH, is_written
 
 NO_RATE = "–"
+_LEFT_TO_RIGHT = "\u200e"  # a mark without a width
+_LONGEST_SHORT_DAY = 8
 
 # Control characters, line breaks, and the marks that change the direction of the text after them.
 _CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -41,34 +43,40 @@ class Formatter:
         """Return a count with the locale's digit grouping: 1,204."""
         return format_decimal(count, locale=self.locale)
 
+    def _directed(self, text: str) -> str:
+        """Return a number with a sign so that right-to-left text around it leaves the sign on its side."""
+        return f"{_LEFT_TO_RIGHT}{text}{_LEFT_TO_RIGHT}" if self.direction == "rtl" else text
+
     def percent(self, rate: float | Decimal | None) -> str:
         """Return a rate (0..1) in per cent with one decimal, rounded half up; for None a dash, never 0 %."""
         if rate is None:
             return NO_RATE
         rounded = Decimal(str(rate)).quantize(Decimal("0.001"), ROUND_HALF_UP)
         pattern = self.locale.percent_formats[None].pattern.replace("##0", "##0.0")
-        return format_percent(rounded, format=pattern, locale=self.locale)
+        return self._directed(format_percent(rounded, format=pattern, locale=self.locale))
 
     def signed(self, count: int) -> str:
         """Return a change with its sign: +1,204 or a minus and 5."""
-        return _with_sign(count, self.number(abs(count)))
+        return self._directed(_with_sign(count, self.number(abs(count))))
 
     def signed_percent(self, change: float) -> str:
         """Return a relative change in per cent with its sign: +52.4%."""
-        return _with_sign(change, self.percent(abs(change)))
+        return self._directed(_with_sign(change, self.percent(abs(change)).strip(_LEFT_TO_RIGHT)))
 
     def points(self, change: float) -> str:
         """Return the difference of two rates (0..1) in percentage points with its sign and one decimal: +12.3."""
         points = (Decimal(str(abs(change))) * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
-        return _with_sign(change, format_decimal(points, format="#,##0.0", locale=self.locale))
+        return self._directed(_with_sign(change, format_decimal(points, format="#,##0.0", locale=self.locale)))
 
     def day(self, day: str) -> str:
         """Return a local date (``2026-11-30``) as text: 30 Nov 2026."""
         return format_date(date.fromisoformat(day), "medium", self.locale)
 
     def short_day(self, day: str) -> str:
-        """Return a local date without its year: 30 Nov."""
-        return format_skeleton("MMMd", date.fromisoformat(day), locale=self.locale)
+        """Return a local date without its year: 30 Nov; 30/11 in languages without short names of months."""
+        longest = format_skeleton("MMMd", date(2026, 9, 30), locale=self.locale)
+        form = "MMMd" if len(longest) <= _LONGEST_SHORT_DAY else "Md"
+        return format_skeleton(form, date.fromisoformat(day), locale=self.locale)
 
     def days(self, first: str, last: str) -> str:
         """Return a range of local dates, with a month or year that both share written once."""

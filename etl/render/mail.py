@@ -55,8 +55,8 @@ class _MailPolicy(EmailPolicy):
         return self.fold(name, value).encode("utf-8", "surrogateescape")
 
 
-def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) -> EmailMessage:
-    """Return the mail: a text part, an HTML part, and both files if they have at most 5 MB together.
+def message(figures: Figures, report_pdf: bytes, csv: bytes | None, mail: MailOptions) -> EmailMessage:
+    """Return the mail: a text part, an HTML part, and the files if they have at most 5 MB together.
 
     It comes from the issuer by name, and from the configured sender's address.
 
@@ -64,7 +64,7 @@ def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) 
     List-Unsubscribe header, and unsubscribing with one click then fails.
     """
     is_short = mail.is_short_when_quiet and figures["news"]["is_quiet"]
-    is_attached = not is_short and len(report_pdf) + len(csv) <= MOST_BYTES
+    is_attached = not is_short and len(report_pdf) + len(csv or b"") <= MOST_BYTES
     words = _words(figures, mail, is_attached=is_attached, is_short=is_short)
     made = EmailMessage(policy=_MailPolicy(linesep="\r\n"))
     _address(made, figures["subscription"], mail, " ".join(words["from"].split()))
@@ -74,7 +74,9 @@ def message(figures: Figures, report_pdf: bytes, csv: bytes, mail: MailOptions) 
     if is_attached:
         name = f"certificate-statistics-{figures['period']['name']}.pdf"
         made.add_attachment(report_pdf, maintype="application", subtype="pdf", filename=name)
-        made.add_attachment(csv, maintype="text", subtype="csv", filename="recipients.csv", params={"charset": "utf-8"})
+        if csv is not None:
+            params = {"charset": "utf-8"}
+            made.add_attachment(csv, maintype="text", subtype="csv", filename="recipients.csv", params=params)
     _fix_boundaries(made, words["html"])
     return made
 

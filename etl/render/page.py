@@ -47,7 +47,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
     """Return the variables of a report's templates: the figures, and the rows, colours and language made from them."""
     colours = palette(figures["issuer"]["color"])
     rows = defaultdict(list)
-    for recipient in figures["recipients"]:
+    for recipient in [] if is_summary(figures) else figures["recipients"]:
         rows[recipient["certificate_id"]].append(recipient)
     certificates = [
         _page(one, rows[one["certificate_id"]], colours.ring) | {"anchor": f"certificate-{number}"}
@@ -66,10 +66,16 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         "first_todos": figures["todos"][:MOST_TODOS],
         "other_todos": figures["todos"][MOST_TODOS:],
         "palette": colours,
+        "is_summary": is_summary(figures),
         "language": formats.language,
         "direction": formats.direction,
         "logo": judged(figures["issuer"]["logo"]).shown,
     }
+
+
+def is_summary(figures: Figures) -> bool:
+    """Tell whether the report shows no recipients: it then comes without lists."""
+    return figures["subscription"]["detail"] == "summary"
 
 
 def _by_need(certificates: list[CertificateFigures]) -> list[CertificateFigures]:
@@ -105,18 +111,18 @@ def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: 
         "bounced_rows": bounced[:MOST_ROWS],
         "is_long": len(bounced) > MOST_BESIDE,
         "reminders": [
-            _reminder(todo, rows, certificate["new_todos"].get(todo, 0))
+            _reminder(todo, certificate["todos"][todo], certificate["new_todos"].get(todo, 0), rows)
             for todo in _REMINDERS
             if todo in certificate["todos"]
         ],
     }
 
 
-def _reminder(todo: str, rows: list[Recipient], new_count: int) -> Row:
+def _reminder(todo: str, count: int, new_count: int, rows: list[Recipient]) -> Row:
     """Return a reminder with the recipients that it names, the new ones first; the list has the others."""
     chosen = [row for row in rows if row["todo"] == todo]
     named = sorted(chosen, key=lambda row: not row["is_new_todo"])[:MOST_NAMED]
-    return {"todo": todo, "recipients_count": len(chosen), "new_count": new_count, "rows": named}
+    return {"todo": todo, "recipients_count": count, "new_count": new_count, "rows": named}
 
 
 def _has_rates(counts: Counts | Domain) -> bool:
