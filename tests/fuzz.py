@@ -104,7 +104,11 @@ def record_count(form: str, text: str) -> int:
 
 
 def documents(text: str) -> Iterator[Any]:
-    """Yield every object and array that a plain parser finds, the outermost first."""
+    """Yield every object and array that a plain parser finds, the outermost first.
+
+    Comment lines hold none. A comma before a closing bracket is forgiven, as the project does.
+    """
+    text = re.sub(r",(?=[ \t\r\n]*[}\]])", " ", re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE))
     position = 0
     while found := re.compile(r"[{\[]").search(text, position):
         try:
@@ -164,7 +168,7 @@ def failures(form: str, files: Sequence[bytes], folder: Path) -> tuple[list[str]
 def _is_on_its_line(text: str, line: int, reason: str, raw: str) -> bool:
     """Tell whether the text that does not parse begins on that line, or the file is one document, of which all is line 1.
 
-    A line with escapes may hold a record in a string, which cannot be found there.
+    A record that stood in a string, with escapes, cannot be found there.
     """
     lines = text.split("\n")
     if not 1 <= line <= len(lines):
@@ -174,6 +178,7 @@ def _is_on_its_line(text: str, line: int, reason: str, raw: str) -> bool:
         reason != "does not parse"
         or line == 1
         or "\\" in lines[line - 1]
+        or ("\\" in text and begun is not None and begun[0][:20] not in text)
         or (begun[0] if begun else "")[:20] in lines[line - 1]
     )
 

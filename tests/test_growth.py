@@ -90,7 +90,6 @@ BEGINNINGS = (
 MACROS = {
     "address": "address(word)",
     "redacted": "redacted(word)",
-    "redacted_link": "redacted_link(word)",
     "host": "host(word)",
     "is_opt_out": "is_opt_out(word)",
     "unwrapped": "unwrapped(word)",

@@ -2,7 +2,8 @@
 --
 -- Grain   one row per event
 -- Reads   records
--- Counts  events with another name than transactional_email_status are ignored. Times have no zone and are UTC. Events have no
+-- Counts  a batch without events is a record that the format rejects. Events with another name than transactional_email_status
+--         are ignored. Times have no zone and are UTC. Events have no
 --         id. A soft bounce is deferred, because it is tried again. The provider did not try where it cancelled sending (skip_*,
 --         err_skip_letter, err_spam_skipped, err_spam_removed, err_unsubscribed).
 --         godocs.unisender.ru/web-api-ref#callback-format
@@ -22,7 +23,7 @@ payloads AS (
         UNNEST(
             CASE
                 WHEN users IS NULL THEN [record]
-                ELSE CAST(FLATTEN(LIST_TRANSFORM(users, LAMBDA batch: batch.events)) AS VARCHAR[])
+                ELSE CAST(FLATTEN(LIST_TRANSFORM(users, LAMBDA batch: COALESCE(batch.events, [record]))) AS VARCHAR[])
             END
         ) AS record
     FROM batches

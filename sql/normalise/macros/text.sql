@@ -69,9 +69,9 @@ CREATE OR REPLACE MACRO first_fields(fields) AS
         LIST_TRANSFORM(fields, lambda field : field.key), RANGE(CAST(LEN(fields) AS BIGINT)), LIST_TRANSFORM(fields, lambda field : field.value)
     )));
 
--- Return whether a record is a form's body.
+-- Return whether a record is a form's body. In one, quotes are coded; a JSON document after it is a record of its own.
 CREATE OR REPLACE MACRO is_form(record) AS
-    REGEXP_MATCHES(record, '^\s*[\w.%+*-]+=');
+    REGEXP_MATCHES(record, '^\s*[\w.%+*-]+=') AND NOT REGEXP_MATCHES(record, '\{\s*"');
 
 -- Remove the prefix "smtp;" or "sent (" from the MTA's reply, so that it begins with its code.
 CREATE OR REPLACE MACRO reply(word) AS
