@@ -43,6 +43,10 @@ class Formatter:
         pattern = self.locale.percent_formats[None].pattern.replace("##0", "##0.0")
         return format_percent(rounded, format=pattern, locale=self.locale)
 
+    def whole_percent(self, rate: float) -> str:
+        """Return a rate that is a rule, such as a limit, in whole per cent."""
+        return format_percent(rate, locale=self.locale)
+
     def day(self, day: str) -> str:
         """Return a local date (``2026-11-30``) as text: 30 Nov 2026."""
         return format_date(date.fromisoformat(day), "medium", self.locale)
