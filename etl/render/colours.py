@@ -12,6 +12,7 @@ LEAST_SHADES_APART = 1.4  # their contrast, so that they differ in greyscale too
 
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
+_WASHED = 0.08  # of the warning in the wash under it
 Colour = tuple[int, int, int]
 
 # Orange warns best. Whatever the issuer's hue is, one of these is far enough from it.
@@ -49,7 +50,7 @@ def palette(issuer_colour: str | None) -> Palette:
     chosen = issuer_colour if re.fullmatch(r"#[0-9a-fA-F]{6}", issuer_colour or "") else None
     main = next(shade for shade in _shades(_parse(chosen or BLUE)) if _contrast(shade, _WHITE) >= LEAST_CONTRAST)
     warning = _warning(main)
-    tints = (_tinted(main, 0.45), _tinted(main, 0.10), _tinted(main, 0.04), warning, _tinted(warning, 0.08))
+    tints = (_tinted(main, 0.45), _tinted(main, 0.10), _tinted(main, 0.04), warning, _tinted(warning, _WASHED))
     return Palette(_text(main), *map(_text, tints))
 
 
@@ -64,7 +65,7 @@ def _warning(main: Colour) -> Colour:
     return next(
         shade
         for shade in _shades(base)
-        if _contrast(shade, _WHITE) >= LEAST_CONTRAST and _contrast(shade, main) >= LEAST_SHADES_APART
+        if _contrast(shade, _tinted(shade, _WASHED)) >= LEAST_CONTRAST and _contrast(shade, main) >= LEAST_SHADES_APART
     )
 
 

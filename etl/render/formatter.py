@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.core import UnknownLocaleError
+from babel.core import UnknownLocaleError, get_global, parse_locale
 from babel.dates import format_date, format_interval, format_skeleton
 from babel.numbers import format_decimal, format_percent
 
@@ -87,6 +87,16 @@ def formatter(locale: str, timezone: str) -> Formatter:
     except (UnknownLocaleError, ValueError):
         parsed = Locale("en")
     return Formatter(parsed if parsed.language == "en" else Locale("en"), zone(timezone))
+
+
+def prints_on_letter(locale: str, timezone: str) -> bool:
+    """Tell whether a report is printed on Letter paper: its locale or its time zone is of the US or Canada."""
+    try:
+        territory = parse_locale(locale, sep="-")[1]
+    except ValueError:
+        territory = None
+    place = get_global("zone_aliases").get(timezone, timezone)
+    return not {territory, get_global("zone_territories").get(place)}.isdisjoint({"US", "CA"})
 
 
 def without_controls(text: str) -> str:

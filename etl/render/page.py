@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from etl import resources
 from etl.figures import CertificateFigures, Counts, Domain, Figures, Parts, Recipient, Trend
 from etl.render.colours import NETWORKS, OTHERS, palette
-from etl.render.formatter import Formatter, formatter, without_controls
+from etl.render.formatter import Formatter, formatter, prints_on_letter, without_controls
 from etl.render.logo import judged
 
 TEMPLATES = resources.folder("report_templates")
@@ -63,6 +63,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         "most_bounced": MOST_BOUNCED,
         "first_todos": figures["todos"][:MOST_TODOS],
         "other_todos": figures["todos"][MOST_TODOS:],
+        "is_letter": prints_on_letter(figures["subscription"]["locale"], figures["subscription"]["timezone"]),
         "palette": colours,
         "language": formats.language,
         "logo": judged(figures["issuer"]["logo"]).shown,
