@@ -1,10 +1,13 @@
 """Promises of a report to an issuer: its page, its PDF, its CSV and its mail."""
 
 import base64
+import colorsys
 import csv
 import dataclasses
 import email
 import io
+import itertools
+import math
 import re
 import socket
 import struct
@@ -27,7 +30,7 @@ from pypdf import PdfReader
 
 from etl.errors import AnalyticsError
 from etl.render import MailOptions, html, message, recipients_csv, recipients_xlsx, render, to_pdf
-from etl.render.colours import contrast_with_white, palette
+from etl.render.colours import NETWORKS, OTHERS, contrast, palette
 from etl.render.formatter import formatter
 from etl.render.logo import MOST_SECONDS, judged
 from etl.render.mail import MOST_BYTES
@@ -194,8 +197,73 @@ def test_a_summary_names_no_recipient(tmp_path: Path) -> None:
 @pytest.mark.parametrize("colour", [None, "#0f766e", "#ffd400", "#ffffff", "not a colour"])
 def test_colour_can_be_read(colour: str | None) -> None:
     """Whatever the issuer's colour is, it has a contrast of at least 4.5 : 1 with white."""
-    assert contrast_with_white(palette(colour).main) >= 4.5
+    assert contrast(palette(colour).main, "#ffffff") >= 4.5
     assert (palette(colour).main == colour) == (colour == "#0f766e")
+
+
+def perceived(colour: str) -> tuple[float, float, float]:
+    """Return a colour in OKLab (Ottosson, 2020), in which distances are as people see them."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    long = (0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue) ** (1 / 3)
+    middle = (0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue) ** (1 / 3)
+    short = (0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue) ** (1 / 3)
+    return (
+        0.2104542553 * long + 0.7936177850 * middle - 0.0040720468 * short,
+        1.9779984951 * long - 2.4285922050 * middle + 0.4505937099 * short,
+        0.0259040371 * long + 0.7827717662 * middle - 0.8086757660 * short,
+    )
+
+
+def test_warning_is_far_from_the_issuers_colour() -> None:
+    """Whatever an issuer's hue is, a warning can be read and told from it by its hue, and in greyscale by its shade."""
+    for hue, lightness, saturation in itertools.product(range(360), (0.2, 0.4, 0.7), (0.3, 1)):
+        parts = colorsys.hls_to_rgb(hue / 360, lightness, saturation)
+        made = palette("#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in parts)))
+        assert contrast(made.warning, made.warning_wash) >= 4.5
+        assert contrast(made.warning, made.main) >= 1.4, made
+        assert math.dist(perceived(made.warning), perceived(made.main)) >= 0.1, made
+
+
+def test_a_warning_has_more_than_its_colour() -> None:
+    """Where over 5 % of the sent bounced, the count has a sign, and a sentence says what it means; elsewhere neither."""
+    usual = figures("usual")
+    assert not {"Warning:", "More than 5% of the sent mails bounced."} & set(signs("usual"))
+    first, second = usual["certificates"]
+    many = {"certificates": [first | {"bounced_of_sent_rate": 0.0501}, second | {"bounced_of_sent_rate": 0.5}]}
+    assert signs("usual", **many) == ["Warning:"] * 2 + ["Warning:"] * 2  # its row, the sentence; the mail's alike
+    assert signs("usual", domains=[usual["domains"][1] | {"bounced_of_sent_rate": 0.06}]) == ["Warning:"] * 2
+    assert len(signs("not_final")) == 1 + 2 + 1  # the banner of the first page, of both certificates, of the mail
+
+
+def signs(name: str, **changes: Any) -> list[str]:
+    """Return the signs of a report's page and mail, by the words that stand for them."""
+    body = mail(name, **changes).get_body(("html",))
+    assert body
+    return re.findall('class="sign"[^>]* aria-label="([^"]*)"', html(figures(name, **changes)) + body.get_content())
+
+
+def test_networks_have_colours_of_their_own() -> None:
+    """A network has the same colour in every report. Any two, and the others, differ in greyscale too."""
+    colours = [*NETWORKS.values(), OTHERS]
+    assert all(contrast(one, other) >= 1.2 for one, other in itertools.combinations(colours, 2))
+    blue, red = (html(figures("usual", issuer={"color": colour})) for colour in ("#1d4ed8", "#b91c1c"))
+    painted = re.compile(r'style="background:(#\w+)"></span>(\w+)')
+    assert painted.findall(blue) == painted.findall(red)
+    assert {name.lower(): colour for colour, name in painted.findall(blue)}.items() <= NETWORKS.items()
+
+
+def test_ring_has_five_slices_and_the_others() -> None:
+    """However many networks there are, the ring has at most six slices; the table and the alternative text have figures."""
+    usual = figures("usual")
+    shares = {name: 20 - n for n, name in enumerate([*NETWORKS, "other"])} | {"orkut": 99}
+    page = html(usual | {"certificates": [usual["certificates"][0] | {"shares": shares}]})
+    [ring] = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"\s+alt="([^"]*)"', page)
+    drawn = re.findall(r'aria-roledescription="arc mark"[^>]* fill="(#\w+)"', base64.b64decode(ring[0]).decode())
+    assert drawn == [*list(NETWORKS.values())[:5], OTHERS]
+    others = 99 + sum(20 - n for n in range(5, 11))
+    assert ring[1].endswith(f"X 20, QR code 19, Facebook 18, Phone’s share menu 17, E-mail 16, others {others}.")
+    assert len(re.findall('class="swatch" style', page)) == 12
 
 
 def test_logo_is_shown() -> None:

@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.core import UnknownLocaleError
+from babel.core import UnknownLocaleError, get_global, parse_locale
 from babel.dates import format_date, format_interval, format_skeleton
 from babel.numbers import format_decimal, format_percent
 
@@ -68,6 +68,10 @@ class Formatter:
         points = (Decimal(str(abs(change))) * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
         return self._directed(_with_sign(change, format_decimal(points, format="#,##0.0", locale=self.locale)))
 
+    def whole_percent(self, rate: float) -> str:
+        """Return a rate that is a rule, such as a limit, in whole per cent."""
+        return format_percent(rate, locale=self.locale)
+
     def day(self, day: str) -> str:
         """Return a local date (``2026-11-30``) as text: 30 Nov 2026."""
         return format_date(date.fromisoformat(day), "medium", self.locale)
@@ -114,6 +118,16 @@ def formatter(locale: str, timezone: str) -> Formatter:
 
 def _with_sign(value: float, text: str) -> str:
     return f"{'+' if value > 0 else '−' if value < 0 else ''}{text}"
+
+
+def prints_on_letter(locale: str, timezone: str) -> bool:
+    """Tell whether a report is printed on Letter paper: its locale or its time zone is of the US or Canada."""
+    try:
+        territory = parse_locale(locale, sep="-")[1]
+    except ValueError:
+        territory = None
+    place = get_global("zone_aliases").get(timezone, timezone)
+    return not {territory, get_global("zone_territories").get(place)}.isdisjoint({"US", "CA"})
 
 
 def without_controls(text: str) -> str:

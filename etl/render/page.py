@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etl import resources
 from etl.figures import CertificateFigures, Counts, Domain, Figures, Parts, Recipient, Trend
-from etl.render.colours import palette
-from etl.render.formatter import Formatter, formatter, without_controls
+from etl.render.colours import NETWORKS, OTHERS, palette
+from etl.render.formatter import Formatter, formatter, prints_on_letter, without_controls
 from etl.render.languages import translations
 from etl.render.logo import judged
 
@@ -24,13 +24,15 @@ MOST_PAGED = 20  # certificates of which each has its page; of more, only those 
 MOST_NAMED = 2  # recipients of each reminder
 _REMINDERS = ("remind_to_open", "remind_to_claim", "remind_to_share")
 MOST_TODOS = 3  # on the first page; the others are named in a line
+MOST_BOUNCED = 0.05  # of the sent: above it Amazon SES puts a sender under review, and the report warns
+MOST_SLICES = 5  # networks of the ring with a slice of their own
 FEWEST_FOR_RATES = 5  # recipients: a rate over fewer says nothing, so the report prints only counts
 
 Row = dict[str, Any]
 
 # The methods of Formatter that the templates use as filters.
 _FILTERS = (
-    "number", "percent", "day", "short_day", "days", "month", "local_day", "moment", "signed", "signed_percent", "points",
+    "number", "percent", "whole_percent", "day", "short_day", "days", "month", "local_day", "moment", "signed", "signed_percent", "points",
 )  # fmt: skip
 _LEAST_DIFFERENCE = 0.005  # half a point: a second rate that differs by less says nothing
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
@@ -50,7 +52,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
     for recipient in [] if is_summary(figures) else figures["recipients"]:
         rows[recipient["certificate_id"]].append(recipient)
     certificates = [
-        _page(one, rows[one["certificate_id"]], colours.ring) | {"anchor": f"certificate-{number}"}
+        _page(one, rows[one["certificate_id"]]) | {"anchor": f"certificate-{number}"}
         for number, one in enumerate(_by_need(figures["certificates"]), start=1)
     ]
     with_recipients = [one for one in certificates if one["recipients_count"]]
@@ -59,12 +61,14 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         "certificates": certificates,
         "listed": [one | {"has_page": is_short or one["changed_count"] > 0} for one in with_recipients],
         "empty": [one for one in certificates if not one["recipients_count"]],
-        "domains": [one | {"has_rates": _has_rates(one)} for one in figures["domains"]],
+        "domains": [_domain(one) for one in figures["domains"]],
         "trend": _columns(figures["trend"]),
         "totals": figures["totals"] | {"has_rates": _has_rates(figures["totals"]), "known": _known(figures["totals"])},
         "fewest_for_rates": FEWEST_FOR_RATES,
+        "most_bounced": MOST_BOUNCED,
         "first_todos": figures["todos"][:MOST_TODOS],
         "other_todos": figures["todos"][MOST_TODOS:],
+        "is_letter": prints_on_letter(figures["subscription"]["locale"], figures["subscription"]["timezone"]),
         "palette": colours,
         "is_summary": is_summary(figures),
         "language": formats.language,
@@ -93,20 +97,23 @@ def _columns(trend: list[Trend]) -> list[Row]:
     ]
 
 
-def _page(certificate: CertificateFigures, rows: list[Recipient], ring_colours: tuple[str, ...]) -> Row:
+def _page(certificate: CertificateFigures, rows: list[Recipient]) -> Row:
     """Return a certificate with the rows that its page shows: at most ``MOST_ROWS`` bounced, and the head of each reminder.
 
     The new ones come first.
     """
     bounced = sorted((row for row in rows if row["is_bounced"]), key=lambda row: "bounced" not in row["new"].split())
     shares = sorted(certificate["shares"].items(), key=lambda share: (-share[1], share[0]))
-    segments = _segments(shares, ring_colours)
+    networks = _networks(shares)
+    slices = _slices(networks)
     has_rates, reasons = _has_rates(certificate), certificate["machine_reasons"]
     return certificate | {
         "has_rates": has_rates,
         "known": _known(certificate),
-        "shares": segments,
-        "ring": _ring(segments) if segments and has_rates else None,
+        "has_many_bounces": _has_many_bounces(certificate),
+        "shares": networks,
+        "slices": slices,
+        "ring": _ring(slices) if slices and has_rates else None,
         "machine_rules": {"opened": _rules(reasons["opened"]), "clicked": _rules(reasons["clicked"])},
         "bounced_rows": bounced[:MOST_ROWS],
         "is_long": len(bounced) > MOST_BESIDE,
@@ -130,6 +137,15 @@ def _has_rates(counts: Counts | Domain) -> bool:
     return not 0 < counts["recipients_count"] < FEWEST_FOR_RATES
 
 
+def _has_many_bounces(counts: CertificateFigures | Domain) -> bool:
+    """Tell whether a warning is due: too many of the sent bounced, among enough recipients to tell."""
+    return _has_rates(counts) and (counts["bounced_of_sent_rate"] or 0) > MOST_BOUNCED
+
+
+def _domain(domain: Domain) -> Row:
+    return domain | {"has_rates": _has_rates(domain), "has_many_bounces": _has_many_bounces(domain)}
+
+
 def _known(parts: Parts) -> dict[str, float]:
     """Return the rates among those whose mail the logs can know, where they differ by over half a point."""
     rates = {
@@ -146,14 +162,28 @@ def _known(parts: Parts) -> dict[str, float]:
     }
 
 
-def _segments(shares: list[tuple[str, int]], colours: tuple[str, ...]) -> list[Row]:
-    """Return the segments of the ring chart, largest first. Segments beyond the last colour all have that colour."""
+def _networks(shares: list[tuple[str, int]]) -> list[Row]:
+    """Return the networks with a slice and a colour of their own, largest first, then those of the others' slice and colour."""
     total = sum(count for _, count in shares)
-    painted = colours + colours[-1:] * len(shares)
-    return [
-        {"channel": channel, "count": count, "part": Decimal(count) / total, "colour": colour}
-        for (channel, count), colour in zip(shares, painted, strict=False)
+    own = [channel for channel, _ in shares if channel in NETWORKS][:MOST_SLICES]
+    networks: list[Row] = [
+        {
+            "channel": channel,
+            "count": count,
+            "part": Decimal(count) / total,
+            "is_other": channel not in own,
+            "colour": NETWORKS[channel] if channel in own else OTHERS,
+        }
+        for channel, count in shares
     ]
+    return sorted(networks, key=lambda one: one["is_other"])
+
+
+def _slices(networks: list[Row]) -> list[Row]:
+    """Return the slices of the ring: at most ``MOST_SLICES`` networks, and the others together, with no channel."""
+    others = sum(one["count"] for one in networks if one["is_other"])
+    own = [one for one in networks if not one["is_other"]]
+    return [*own, {"channel": None, "count": others, "colour": OTHERS}] if others else own
 
 
 def _rules(counts: dict[str, int]) -> list[Row]:
@@ -162,11 +192,11 @@ def _rules(counts: dict[str, int]) -> list[Row]:
     return [{"name": name, "count": count} for name, count in ranked]
 
 
-def _ring(segments: list[Row]) -> str:
-    """Return the ring chart of shares as the data URL of an SVG. The page itself has the labels, beside the chart."""
+def _ring(slices: list[Row]) -> str:
+    """Return the ring chart of shares as the data URL of an SVG. The page has its figures, beside it and as its alternative."""
     chart = json.loads((TEMPLATES / "charts" / "ring.vl.json").read_text())
     chart["data"]["values"] = [
-        {"position": i, "count": one["count"], "colour": one["colour"]} for i, one in enumerate(segments)
+        {"position": i, "count": one["count"], "colour": one["colour"]} for i, one in enumerate(slices)
     ]
     svg = vl_convert.vegalite_to_svg(chart, allowed_base_urls=[])
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
