@@ -16,6 +16,7 @@ from etl.render.languages import ENGLISH, is_written
 
 NO_RATE = "–"
 _LEFT_TO_RIGHT = "\u200e"  # a mark without a width
+_MAY_BREAK = "\u200b"  # likewise; the line may end at it
 _LONGEST_SHORT_DAY = 8
 
 # Control characters, line breaks, and the marks that change the direction of the text after them.
@@ -80,7 +81,7 @@ class Formatter:
         """Return a local date without its year: 30 Nov; 30/11 in languages without short names of months."""
         longest = format_skeleton("MMMd", date(2026, 9, 30), locale=self.locale)
         form = "MMMd" if len(longest) <= _LONGEST_SHORT_DAY else "Md"
-        return format_skeleton(form, date.fromisoformat(day), locale=self.locale)
+        return format_skeleton(form, date.fromisoformat(day), locale=self.locale).replace("/", f"/{_MAY_BREAK}")
 
     def days(self, first: str, last: str) -> str:
         """Return a range of local dates, with a month or year that both share written once."""

@@ -32,7 +32,8 @@ Row = dict[str, Any]
 
 # The methods of Formatter that the templates use as filters.
 _FILTERS = (
-    "number", "percent", "whole_percent", "day", "short_day", "days", "month", "local_day", "moment", "signed", "signed_percent", "points",
+    "number", "percent", "whole_percent", "day", "short_day", "days", "month", "local_day", "moment",
+    "signed", "signed_percent", "points",
 )  # fmt: skip
 _LEAST_DIFFERENCE = 0.005  # half a point: a second rate that differs by less says nothing
 _FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
