@@ -5,8 +5,12 @@ left out and listed with its reason. The other rows are kept. A kept row is list
 was left out, as a logo that is too large.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import hmac
+import json
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cache
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -15,12 +19,12 @@ import duckdb
 import pyarrow as pa
 from pyarrow import parquet
 
+from etl import mailbox, settings, sql
 from etl import scratch as temporary
-from etl import settings
 from etl.errors import RegistryError
 from etl.landing import Counts, Landing, Manifest
 from etl.normalise import spreadsheets
-from etl.normalise.session import bind, connected, relation
+from etl.normalise.session import FOLDER, bind, connected, relation
 
 HEADERS = {
     "issuers": ("issuer_id", "name", "logo", "color"),
@@ -52,28 +56,49 @@ def normalise_registry(
     limits: settings.Normalise,
     *,
     hash_key: str,
-    forgotten: Iterable[str],
+    forgotten: Collection[str],
     replace: bool = False,
 ) -> Manifest:
     """Normalise the newest landed registry, and publish it as valid.
 
     In the manifest ``counts.event`` is the number of rows kept, ``counts.reject`` of those left out, and ``counts.ignored``
-    of the forgotten recipients. ``tables`` has the same for each table. ``warnings`` say what the loaded version's list did
-    not have. Raise a RegistryError if a table or column is missing, or, unless ``replace``, if a table has under 90 % of the
-    rows of the loaded version.
+    of the forgotten recipients. ``tables`` has the same for each table, and ``fingerprint`` is that of the files. ``warnings``
+    say what the loaded version's list did not have. Raise a RegistryError if a table or column is missing, or, unless
+    ``replace``, if a table has under 90 % of the rows of the loaded version.
     """
     manifest = landing.newest("registry")
     if manifest is None:
         raise RegistryError("no registry was landed; pull it first")
     loaded = landing.loaded("registry")
     classified = _classified(landing, limits, manifest, hash_key=hash_key, forgotten=list(forgotten))
-    classified = classified.model_copy(update={"warnings": _warnings(landing, classified, loaded)})
+    known = fingerprint(manifest, hash_key=hash_key, forgotten=forgotten)
+    warnings = _warnings(landing, classified, loaded)
+    classified = classified.model_copy(update={"fingerprint": known, "warnings": warnings})
     landing.publish(classified)
     if not replace and loaded:
         _require_kept_share(classified.tables, _kept_rows(landing, loaded))
     valid = classified.model_copy(update={"status": "valid"})
     landing.publish(valid)
     return valid
+
+
+def fingerprint(manifest: Manifest, *, hash_key: str, forgotten: Collection[str]) -> str:
+    """Return a keyed hash of all that the tables of a landed registry follow from.
+
+    That is: the bytes of its files, the key of the hashes of addresses, the forgotten ids, and the rules.
+    """
+    files = sorted((raw.origin, raw.sha256) for raw in manifest.raw)
+    known = json.dumps([files, sorted(forgotten), _rules()])
+    return hmac.new(hash_key.encode(), known.encode(), sha256).hexdigest()
+
+
+@cache
+def _rules() -> str:
+    """Return a hash of what decides about a row: our SQL and Python, DuckDB's version and the known time zones."""
+    folders = (sql.ROOT / FOLDER / "registry", sql.ROOT / FOLDER / "macros", Path(__file__).parent)
+    files = (file for folder in folders for file in sorted(folder.iterdir()) if file.suffix in (".sql", ".py"))
+    texts = [file.read_text() for file in (*files, Path(mailbox.__file__))]
+    return sha256(json.dumps([texts, duckdb.__version__, sorted(available_timezones())]).encode()).hexdigest()
 
 
 def _classified(
