@@ -16,8 +16,6 @@ from pathlib import Path
 from zoneinfo import available_timezones
 
 import duckdb
-import pyarrow as pa
-from pyarrow import parquet
 
 from etl import mailbox, settings, sql
 from etl import scratch as temporary
@@ -115,9 +113,7 @@ def _classified(
         for raw in manifest.raw:
             path = stack.enter_context(landing.local(landing.path("registry", raw.path)))
             encodings[raw.origin] = _read(connection, raw.origin, path)
-        assumed = [table for table, encoding in encodings.items() if encoding.is_assumed]
-        schema = pa.schema([("registry_table", pa.string())])
-        connection.from_arrow(pa.table([assumed], schema)).create("assumed_encodings")
+        bind(connection, assumed_encodings=[table for table, encoding in encodings.items() if encoding.is_assumed])
         tables = _write(connection, folder)
     counts = Counts(**{name: sum(getattr(each, name) for each in tables.values()) for name in Counts.model_fields})
     places = {"events": f"{version}/tables", "rejects": f"{version}/rejects.parquet", "tables": tables}
@@ -140,8 +136,8 @@ def _kept_rows(landing: Landing, loaded: Manifest) -> dict[str, int]:
     """Return how many rows of each table a version has. Manifests of release 0.1 do not say; its tables do."""
     if loaded.tables or loaded.events is None:
         return {table: counts.event for table, counts in loaded.tables.items()}
-    with landing.local(landing.path("registry", loaded.events)) as folder:
-        return {table: parquet.read_metadata(folder / f"{table}.parquet").num_rows for table in HEADERS}
+    with landing.local(landing.path("registry", loaded.events)) as folder, duckdb.connect() as connection:
+        return {table: len(connection.read_parquet(str(folder / f"{table}.parquet"))) for table in HEADERS}
 
 
 def _warnings(landing: Landing, manifest: Manifest, loaded: Manifest | None) -> tuple[str, ...]:
@@ -164,8 +160,9 @@ def _listed(landing: Landing, manifest: Manifest) -> list[tuple[int, str, str | 
     """Return a version's list: line, table, id, reason, and whether the row is kept, as it never was in release 0.1."""
     if manifest.rejects is None:
         return []
-    with landing.local(landing.path("registry", manifest.rejects)) as file:
-        rows = parquet.read_table(file).to_pylist()
+    with landing.local(landing.path("registry", manifest.rejects)) as file, duckdb.connect() as connection:
+        listed = connection.read_parquet(str(file))
+        rows = [dict(zip(listed.columns, row, strict=True)) for row in listed.fetchall()]
     return [(row["line"], row["registry_table"], row["id"], row["reason"], row.get("is_kept", False)) for row in rows]
 
 
@@ -176,6 +173,8 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> spre
     ``unreadable`` is the reason why a row cannot be read, and ``noticed`` why a row that is kept is listed. Only optional
     columns may be missing; they are NULL.
     """
+    import pyarrow as pa  # noqa: PLC0415  # takes half a second, and DuckDB then imports pandas: for a changed registry only
+
     try:
         with spreadsheets.opened(path, HEADERS[table]) as content:
             _require_columns(table, content.header)

@@ -9,16 +9,15 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-import psycopg
 from sqlalchemy import URL, Connection, CursorResult, TextClause, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from etl import settings, sql
 from etl.errors import ConfigurationError, WarehouseError, refusal_of
-from etl.warehouse import duckdb, postgres
 
 Row = dict[str, Any]
 
@@ -49,6 +48,8 @@ class Engine(Protocol):
     """The operations that differ between engines."""
 
     NAME: str
+    ERRORS: tuple[type[Exception], ...]
+    """The errors of a statement: those that SQLAlchemy wraps, and those of the driver that reach us as they are."""
 
     def connect(self, url: URL) -> Connection:
         """Open the database, or raise the driver's own error."""
@@ -66,7 +67,8 @@ class Engine(Protocol):
         """Make Parquet files readable under a name, with at least those columns."""
 
 
-_ENGINES: dict[str, Engine] = {"duckdb": duckdb, "postgresql": postgres}
+_ENGINES = {"duckdb": "etl.warehouse.duckdb", "postgresql": "etl.warehouse.postgres"}
+"""The module of each engine by the URL's backend. It is imported for a URL only, because drivers take long to import."""
 
 
 class Warehouse:
@@ -243,7 +245,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
         try:
             opened.prepare(key_fingerprint)
             yield opened
-        except (DBAPIError, psycopg.Error) as error:
+        except engine.ERRORS as error:
             reason = refusal_of(error, url.password)
             raise WarehouseError(
                 f"the warehouse gave up ({reason}); nothing was changed, mend the cause and run again"
@@ -253,9 +255,10 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
 def _engine(address: str) -> tuple[URL, Engine]:
     try:
         url = make_url(address)
-        return url, _ENGINES[url.get_backend_name()]
+        module = _ENGINES[url.get_backend_name()]
     except (ArgumentError, KeyError, ValueError):  # ValueError: a port that is no number
         raise ConfigurationError(f"warehouse.url must begin with one of {', '.join(_ENGINES)}") from None
+    return url, cast("Engine", import_module(module))
 
 
 def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:
