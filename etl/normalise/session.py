@@ -21,7 +21,7 @@ from etl import mailbox, settings, sql
 from etl.errors import QueryError
 
 FOLDER = "normalise"
-_MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "registry")
+_MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "sendgrid", "registry")
 
 Value = bool | str | date | list[str]
 
