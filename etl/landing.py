@@ -56,7 +56,8 @@ class Counts(BaseModel):
 class Manifest(BaseModel):
     """One version of a prefix: its raw files, and, from the stage normalise on, its Parquet files and counts.
 
-    The registry's manifest has its counts for each of the ``tables``, too, and ``warnings`` for the person who maintains it.
+    The registry's manifest has its counts for each of the ``tables``, too, ``warnings`` for the person who maintains it, and
+    the ``fingerprint`` of all that its tables follow from.
 
     The status is first ``extracted``, then ``normalised``, then ``valid``: only a valid version may be loaded. A version
     that must not be loaded is ``refused``, and ``reason`` says why.
@@ -72,6 +73,7 @@ class Manifest(BaseModel):
     counts: Counts = Counts()
     tables: dict[str, Counts] = {}
     warnings: tuple[str, ...] = ()
+    fingerprint: str = ""
     status: Literal["extracted", "normalised", "valid", "refused"] = "extracted"
     reason: str | None = None
 

@@ -50,13 +50,27 @@ def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) ->
     warehouse.record_slice({**_held(warehouse, source, day), "last_error": reason})
 
 
+def keep_registry(warehouse: Warehouse, landing: Landing, fingerprint: str) -> Manifest | None:
+    """Publish the loaded registry as the newest where it has that fingerprint, and return its manifest; else None.
+
+    Its raw files become those that were landed last, which are the same, byte for byte. There is nothing new to warn of.
+    """
+    newest, loaded = landing.newest("registry"), landing.loaded("registry")
+    if not newest or not loaded or loaded.fingerprint != fingerprint or not warehouse.holds_registry(fingerprint):
+        return None
+    kept = loaded.model_copy(update={"raw": newest.raw, "warnings": ()})
+    landing.publish(kept)
+    landing.mark_loaded(kept)
+    return kept
+
+
 def load_registry(warehouse: Warehouse, landing: Landing) -> None:
     """Replace the registry in the warehouse with the one landed last; raise a RegistryError if that is not valid."""
     manifest = landing.newest("registry")
     if manifest is None or manifest.events is None or manifest.status != "valid":
         raise RegistryError("no registry was landed that could be loaded; pull it first")
     with landing.local(landing.path("registry", manifest.events)) as folder:
-        warehouse.replace_registry(folder)
+        warehouse.replace_registry(folder, manifest.fingerprint)
     landing.mark_loaded(manifest)
 
 

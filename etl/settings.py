@@ -105,6 +105,12 @@ def _with_token(url: str) -> str:
     return url
 
 
+def _without_repeats(names: list[str]) -> list[str]:
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"it names {repeated!r} twice; write each key once")
+    return names
+
+
 def _no_single_link(count: int) -> int:
     if count == 1:
         raise ValueError("1 makes every click a machine's; write at least 2, or 0 for off")
@@ -191,6 +197,7 @@ class Source(_Table):
     until: Day | None = None
     recipient_key: Key = "recipient_id"
     certificate_key: Key = "certificate_id"
+    metadata_keys: Annotated[list[Key], AfterValidator(_without_repeats)] = []
     may_be_empty: bool = False
     late_days: int = Field(default=2, ge=0, le=366)
     pixel_path: Annotated[str, AfterValidator(_path)] = "/px.gif"

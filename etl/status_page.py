@@ -4,7 +4,6 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.filesize import decimal
 
 from etl import resources
@@ -46,6 +45,8 @@ def text(status: Status) -> str:
 
 def html(status: Status) -> str:
     """Return the state as an HTML page: slices by source and day, rejects, reports and sizes."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  # only this page needs it
+
     environment = Environment(
         loader=FileSystemLoader(resources.folder("report_templates")),
         autoescape=True,

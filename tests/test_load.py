@@ -28,7 +28,7 @@ CASES = Path(__file__).parent / "cases" / "load"
 DAY = date(2026, 11, 2)
 TABLES = (
     "events", "failures", "identities", "slices", "issuers", "certificates", "recipients", "subscriptions",
-    "certificate_statistics", "certificate_shares", "figure_rules",
+    "certificate_statistics", "certificate_shares", "figure_rules", "registry_fingerprint",
 )  # fmt: skip
 
 Opener = Callable[[], AbstractContextManager[Warehouse]]

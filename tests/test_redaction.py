@@ -97,7 +97,7 @@ def test_no_form_is_landed_or_loaded(landing: Landing, tmp_path: Path) -> None:
     with raw.open("rb") as content:
         file = landing.store(prefix, "v1/raw/0000", content, origin="raw.json")
     landing.publish(Manifest(prefix=prefix, raw=(file,)))
-    source = settings.Source(format="sendgrid", files="")
+    source = settings.Source(format="sendgrid", files="", metadata_keys=["note", "deep"])
     manifest = normalise.normalise_slice(landing, settings.Normalise(), "mail", source, DAY, hash_key="k")
     assert (manifest.counts.event, manifest.counts.reject) == (2 * len(FORMS), len(FORMS))
     landing.publish(manifest.model_copy(update={"status": "valid"}))

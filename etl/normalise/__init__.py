@@ -91,7 +91,7 @@ def normalise_slice(
             except documents.UnreadableError as error:
                 raise UnreadableFile(name, day, file.origin, str(error)) from None
         connection = stack.enter_context(connected(limits, scratch))
-        bind(connection, source=name, load_date=day)
+        bind(connection, source=name, load_date=day, keeps_all_metadata=False)
         _stage(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key, in_order=False)
         counts = _write_parquet(connection, folder)
     normalised = manifest.model_copy(
@@ -134,6 +134,7 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
                 texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))
             except documents.UnreadableError as error:
                 unreadable[str(path)] = str(error)
+        bind(connection, keeps_all_metadata=True)
         _stage(connection, source, texts, scratch, before=today + timedelta(days=2), hash_key="", in_order=True)
         yield Explanation(
             events=rows(connection, "explained"),
@@ -161,7 +162,8 @@ def _stage(
     """
     time_limit = datetime.combine(before, time())
     bind(connection, is_pixel=FORMATS[source.format].is_pixel, pixel_path=source.pixel_path, time_limit=time_limit)
-    bind(connection, id_pointers=[_pointer(source.recipient_key), _pointer(source.certificate_key)], hash_key=hash_key)
+    keys = [source.recipient_key, source.certificate_key, *source.metadata_keys]
+    bind(connection, metadata_keys=keys, metadata_pointers=[_pointer(key) for key in keys], hash_key=hash_key)
     connection.execute(f"SET preserve_insertion_order = {in_order}")
     _stage_records(connection, source.format, texts, scratch)
     unparsed = relation(connection, "unparsed").fetchall()

@@ -5,22 +5,24 @@ left out and listed with its reason. The other rows are kept. A kept row is list
 was left out, as a logo that is too large.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import hmac
+import json
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cache
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from zoneinfo import available_timezones
 
 import duckdb
-import pyarrow as pa
-from pyarrow import parquet
 
+from etl import mailbox, settings, sql
 from etl import scratch as temporary
-from etl import settings
 from etl.errors import RegistryError
 from etl.landing import Counts, Landing, Manifest
 from etl.normalise import spreadsheets
-from etl.normalise.session import bind, connected, relation
+from etl.normalise.session import FOLDER, bind, connected, relation
 
 HEADERS = {
     "issuers": ("issuer_id", "name", "logo", "color"),
@@ -52,28 +54,49 @@ def normalise_registry(
     limits: settings.Normalise,
     *,
     hash_key: str,
-    forgotten: Iterable[str],
+    forgotten: Collection[str],
     replace: bool = False,
 ) -> Manifest:
     """Normalise the newest landed registry, and publish it as valid.
 
     In the manifest ``counts.event`` is the number of rows kept, ``counts.reject`` of those left out, and ``counts.ignored``
-    of the forgotten recipients. ``tables`` has the same for each table. ``warnings`` say what the loaded version's list did
-    not have. Raise a RegistryError if a table or column is missing, or, unless ``replace``, if a table has under 90 % of the
-    rows of the loaded version.
+    of the forgotten recipients. ``tables`` has the same for each table, and ``fingerprint`` is that of the files. ``warnings``
+    say what the loaded version's list did not have. Raise a RegistryError if a table or column is missing, or, unless
+    ``replace``, if a table has under 90 % of the rows of the loaded version.
     """
     manifest = landing.newest("registry")
     if manifest is None:
         raise RegistryError("no registry was landed; pull it first")
     loaded = landing.loaded("registry")
     classified = _classified(landing, limits, manifest, hash_key=hash_key, forgotten=list(forgotten))
-    classified = classified.model_copy(update={"warnings": _warnings(landing, classified, loaded)})
+    known = fingerprint(manifest, hash_key=hash_key, forgotten=forgotten)
+    warnings = _warnings(landing, classified, loaded)
+    classified = classified.model_copy(update={"fingerprint": known, "warnings": warnings})
     landing.publish(classified)
     if not replace and loaded:
         _require_kept_share(classified.tables, _kept_rows(landing, loaded))
     valid = classified.model_copy(update={"status": "valid"})
     landing.publish(valid)
     return valid
+
+
+def fingerprint(manifest: Manifest, *, hash_key: str, forgotten: Collection[str]) -> str:
+    """Return a keyed hash of all that the tables of a landed registry follow from.
+
+    That is: the bytes of its files, the key of the hashes of addresses, the forgotten ids, and the rules.
+    """
+    files = sorted((raw.origin, raw.sha256) for raw in manifest.raw)
+    known = json.dumps([files, sorted(forgotten), _rules()])
+    return hmac.new(hash_key.encode(), known.encode(), sha256).hexdigest()
+
+
+@cache
+def _rules() -> str:
+    """Return a hash of what decides about a row: our SQL and Python, DuckDB's version and the known time zones."""
+    folders = (sql.ROOT / FOLDER / "registry", sql.ROOT / FOLDER / "macros", Path(__file__).parent)
+    files = (file for folder in folders for file in sorted(folder.iterdir()) if file.suffix in (".sql", ".py"))
+    texts = [file.read_text() for file in (*files, Path(mailbox.__file__))]
+    return sha256(json.dumps([texts, duckdb.__version__, sorted(available_timezones())]).encode()).hexdigest()
 
 
 def _classified(
@@ -90,9 +113,7 @@ def _classified(
         for raw in manifest.raw:
             path = stack.enter_context(landing.local(landing.path("registry", raw.path)))
             encodings[raw.origin] = _read(connection, raw.origin, path)
-        assumed = [table for table, encoding in encodings.items() if encoding.is_assumed]
-        schema = pa.schema([("registry_table", pa.string())])
-        connection.from_arrow(pa.table([assumed], schema)).create("assumed_encodings")
+        bind(connection, assumed_encodings=[table for table, encoding in encodings.items() if encoding.is_assumed])
         tables = _write(connection, folder)
     counts = Counts(**{name: sum(getattr(each, name) for each in tables.values()) for name in Counts.model_fields})
     places = {"events": f"{version}/tables", "rejects": f"{version}/rejects.parquet", "tables": tables}
@@ -115,8 +136,8 @@ def _kept_rows(landing: Landing, loaded: Manifest) -> dict[str, int]:
     """Return how many rows of each table a version has. Manifests of release 0.1 do not say; its tables do."""
     if loaded.tables or loaded.events is None:
         return {table: counts.event for table, counts in loaded.tables.items()}
-    with landing.local(landing.path("registry", loaded.events)) as folder:
-        return {table: parquet.read_metadata(folder / f"{table}.parquet").num_rows for table in HEADERS}
+    with landing.local(landing.path("registry", loaded.events)) as folder, duckdb.connect() as connection:
+        return {table: len(connection.read_parquet(str(folder / f"{table}.parquet"))) for table in HEADERS}
 
 
 def _warnings(landing: Landing, manifest: Manifest, loaded: Manifest | None) -> tuple[str, ...]:
@@ -139,8 +160,9 @@ def _listed(landing: Landing, manifest: Manifest) -> list[tuple[int, str, str | 
     """Return a version's list: line, table, id, reason, and whether the row is kept, as it never was in release 0.1."""
     if manifest.rejects is None:
         return []
-    with landing.local(landing.path("registry", manifest.rejects)) as file:
-        rows = parquet.read_table(file).to_pylist()
+    with landing.local(landing.path("registry", manifest.rejects)) as file, duckdb.connect() as connection:
+        listed = connection.read_parquet(str(file))
+        rows = [dict(zip(listed.columns, row, strict=True)) for row in listed.fetchall()]
     return [(row["line"], row["registry_table"], row["id"], row["reason"], row.get("is_kept", False)) for row in rows]
 
 
@@ -151,6 +173,8 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> spre
     ``unreadable`` is the reason why a row cannot be read, and ``noticed`` why a row that is kept is listed. Only optional
     columns may be missing; they are NULL.
     """
+    import pyarrow as pa  # noqa: PLC0415  # takes half a second, and DuckDB then imports pandas: for a changed registry only
+
     try:
         with spreadsheets.opened(path, HEADERS[table]) as content:
             _require_columns(table, content.header)

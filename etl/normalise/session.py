@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import duckdb
-import pyarrow as pa
 from crawlerdetect import CrawlerDetect
 from duckdb.func import ARROW
 from duckdb.sqltypes import BOOLEAN, VARCHAR
@@ -22,7 +21,7 @@ from etl import mailbox, settings, sql
 from etl.errors import QueryError
 
 FOLDER = "normalise"
-_MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "registry")
+_MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "sendgrid", "registry")
 
 Value = bool | str | date | list[str]
 
@@ -108,6 +107,8 @@ def _are_crawlers() -> Callable[[Any], Any]:
     is_crawler = functools.lru_cache(maxsize=100_000)(CrawlerDetect().isCrawler)
 
     def over_column(column: Any) -> Any:
+        import pyarrow as pa  # noqa: PLC0415  # imports NumPy, half a second that only a column of agents is worth
+
         texts = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
         return pa.array([is_crawler(text) for text in texts.dictionary.to_pylist()], pa.bool_()).take(texts.indices)
 

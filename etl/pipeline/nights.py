@@ -66,7 +66,7 @@ class SliceResult:
 
 
 def pull_registry(context: Context, *, from_landing: bool = False, replace: bool = False) -> Manifest:
-    """Load the registry, as it is now, into the warehouse; return the manifest of that version.
+    """Load the registry, as it is now, into the warehouse unless it holds it; return the manifest of that version.
 
     With ``from_landing`` take the version that was landed before. A registry that lost too many rows is refused, unless
     ``replace``.
@@ -74,18 +74,27 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
     started = time.monotonic()
     with of_registry():
         if from_landing:
-            extract.reuse_registry(context.landing)
+            landed = extract.reuse_registry(context.landing)
         else:
-            extract.pull_registry(context.landing, context.settings.registry, context.lookup)
-        manifest = _normalised_registry(context, replace=replace)
-        with context.warehouse() as opened:
-            load.load_registry(opened, context.landing)
+            landed = extract.pull_registry(context.landing, context.settings.registry, context.lookup)
+        manifest = _unchanged_registry(context, landed)
+        if manifest is None:
+            manifest = _normalised_registry(context, replace=replace)
+            with context.warehouse() as opened:
+                load.load_registry(opened, context.landing)
         context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
     for warning in manifest.warnings:
         _log.warning("registry: %s", warning)
     counts = manifest.counts
     _log.info("registry: %d rows, %d left out in %.1f s", counts.event, counts.reject, time.monotonic() - started)
     return manifest
+
+
+def _unchanged_registry(context: Context, landed: Manifest) -> Manifest | None:
+    """Return the manifest of the loaded registry where the landed one would make the same tables, else None."""
+    known = registry.fingerprint(landed, hash_key=context.hash_key, forgotten=context.state.forgotten())
+    with context.warehouse() as opened:
+        return load.keep_registry(opened, context.landing, known)
 
 
 def _normalised_registry(context: Context, *, replace: bool) -> Manifest:

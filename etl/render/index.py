@@ -36,6 +36,7 @@ def write_index(folder: Path, failures: Mapping[Path, str]) -> Path:
         failures_count=len(failures),
         issuer={"name": "Certificate & Badge Analytics"},
         language="en",
+        direction="ltr",
         palette=palette(None),
         fonts=font_faces(),
         style=style(),

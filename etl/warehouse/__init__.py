@@ -4,21 +4,20 @@ Only this package knows a dialect. Everything in the warehouse follows from the 
 can be rebuilt from the landing at any time.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-import psycopg
 from sqlalchemy import URL, Connection, CursorResult, TextClause, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from etl import settings, sql
 from etl.errors import ConfigurationError, WarehouseError, refusal_of
-from etl.warehouse import duckdb, postgres
 
 Row = dict[str, Any]
 
@@ -49,6 +48,8 @@ class Engine(Protocol):
     """The operations that differ between engines."""
 
     NAME: str
+    ERRORS: tuple[type[Exception], ...]
+    """The errors of a statement: those that SQLAlchemy wraps, and those of the driver that reach us as they are."""
 
     def connect(self, url: URL) -> Connection:
         """Open the database, or raise the driver's own error."""
@@ -66,7 +67,8 @@ class Engine(Protocol):
         """Make Parquet files readable under a name, with at least those columns."""
 
 
-_ENGINES: dict[str, Engine] = {"duckdb": duckdb, "postgresql": postgres}
+_ENGINES = {"duckdb": "etl.warehouse.duckdb", "postgresql": "etl.warehouse.postgres"}
+"""The module of each engine by the URL's backend. It is imported for a URL only, because drivers take long to import."""
 
 
 class Warehouse:
@@ -106,12 +108,16 @@ class Warehouse:
         with self._writing():
             self._record(row)
 
-    def replace_registry(self, folder: Path) -> None:
+    def holds_registry(self, fingerprint: str) -> bool:
+        """Tell whether the registry was loaded from the version of that fingerprint, by the queries of today."""
+        return {"fingerprint": self._with_queries(fingerprint, _REGISTRY_TABLES)} in self.rows("held_registry")
+
+    def replace_registry(self, folder: Path, fingerprint: str) -> None:
         """Replace the registry with a folder's ``<table>.parquet``, and mark as stale the certificates it may concern.
 
-        A changed recipient may gain or lose events that could also match another recipient. Therefore the identities
-        that recipients of the changed certificates could match, before and after the change, decide which other
-        certificates are stale.
+        The fingerprint is that of the landed version. A changed recipient may gain or lose events that could also match
+        another recipient. Therefore the identities that recipients of the changed certificates could match, before and
+        after the change, decide which other certificates are stale.
         """
         self._stage({f"landed_{table}": (folder / f"{table}.parquet", (table,)) for table in _REGISTRY_TABLES})
         with self._writing():
@@ -123,11 +129,13 @@ class Warehouse:
             self._insert("touched_identities", "touched_identities", **EVERYTHING | {"only_stale": True})
             self._mark_touched(only_touched=True)
             self._delete("touched_identities", _ALL, {})
+            self._delete("registry_fingerprint", _ALL, {})
+            held = self._with_queries(fingerprint, _REGISTRY_TABLES)
+            self._insert("registry_fingerprint", "registry_fingerprint", fingerprint=held)
 
     def refresh(self, rules: str, **parameters: Any) -> None:
         """Recompute the stored figures of the stale certificates, or of all if the rules or their queries changed."""
-        queries = "".join(self._query(stem).text for stem in _FIGURES.values())
-        rules = f"{rules} {sha256(queries.encode()).hexdigest()}"
+        rules = self._with_queries(rules, _FIGURES.values())
         is_changed = {"rules": rules} not in self.rows("held_rules")
         with self._writing():
             if is_changed:
@@ -171,6 +179,11 @@ class Warehouse:
 
     def _query(self, stem: str) -> sql.Query:
         return sql.compose(stem, self._engine.NAME)
+
+    def _with_queries(self, origin: str, stems: Iterable[str]) -> str:
+        """Return what rows were made from, with a hash of the queries that make them."""
+        queries = "".join(self._query(stem).text for stem in stems)
+        return f"{origin} {sha256(queries.encode()).hexdigest()}"
 
     def _missing_tables(self) -> list[str]:
         existing = inspect(self._connection).get_table_names()
@@ -232,7 +245,7 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
         try:
             opened.prepare(key_fingerprint)
             yield opened
-        except (DBAPIError, psycopg.Error) as error:
+        except engine.ERRORS as error:
             reason = refusal_of(error, url.password)
             raise WarehouseError(
                 f"the warehouse gave up ({reason}); nothing was changed, mend the cause and run again"
@@ -242,9 +255,10 @@ def open(warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fi
 def _engine(address: str) -> tuple[URL, Engine]:
     try:
         url = make_url(address)
-        return url, _ENGINES[url.get_backend_name()]
+        module = _ENGINES[url.get_backend_name()]
     except (ArgumentError, KeyError, ValueError):  # ValueError: a port that is no number
         raise ConfigurationError(f"warehouse.url must begin with one of {', '.join(_ENGINES)}") from None
+    return url, cast("Engine", import_module(module))
 
 
 def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:

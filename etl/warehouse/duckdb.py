@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, CursorResult, NullPool, TextClause, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from etl.errors import WarehouseError
 
 NAME = "duckdb"
+ERRORS = (DBAPIError,)
 PATIENCE_SECONDS = 120
 
 _log = logging.getLogger(__name__)

@@ -7,11 +7,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 from pyarrow import csv
 from sqlalchemy import URL, Connection, CursorResult, NullPool, TextClause, create_engine
+from sqlalchemy.exc import DBAPIError
 
 NAME = "postgres"
+ERRORS = (DBAPIError, psycopg.Error)
 
 _INDEXES = {
     "events": ("(source, load_date)", "(identity_key)"),

@@ -4,7 +4,8 @@
 -- Reads   raw_events
 -- Counts  outcome is event, reject (reason says why) or ignored. Records that repeat an event_key are still events here; repeats
 --         finds them. Where several rules recognise a machine, the reason is the first of provider_flag, method, proxy_ua,
---         scanner_ua, crawler_ua. Free text is redacted. Only email holds an address, and email is not landed. A class that
+--         scanner_ua, crawler_ua. Free text is redacted. Only email holds an address, and email is not landed. Of the metadata
+--         a slice keeps the keys that its source names in metadata_keys, after the two of the ids. A class that
 --         the row's codes contradict is corrected. A deferred mail is soft, because it is tried again: there a code 5.1.x,
 --         which says that it never will be, is left out.
 WITH trimmed_records AS (
@@ -19,8 +20,8 @@ WITH trimmed_records AS (
 parsed_records AS (
     SELECT
         *,
-        texts(metadata) AS metadata_texts,
-        CASE WHEN metadata != '{}' THEN JSON_EXTRACT_STRING(metadata, GETVARIABLE('id_pointers')) END AS ids,
+        -- the values of recipient_key and certificate_key, then of metadata_keys
+        CASE WHEN metadata != '{}' THEN JSON_EXTRACT_STRING(metadata, GETVARIABLE('metadata_pointers')) END AS named_values,
         machine_agent(agent, event_type) AS agent_rule,
         unwrapped(link) AS unwrapped_link,
         reply(mta_response) AS reply_text,
@@ -31,8 +32,8 @@ parsed_records AS (
 identified_records AS (
     SELECT
         *,
-        COALESCE(nullif_blank(recipient_id), nullif_blank(ids[1])) AS known_recipient_id,
-        COALESCE(nullif_blank(certificate_id), nullif_blank(ids[2])) AS known_certificate_id,
+        COALESCE(nullif_blank(recipient_id), nullif_blank(named_values[1])) AS known_recipient_id,
+        COALESCE(nullif_blank(certificate_id), nullif_blank(named_values[2])) AS known_certificate_id,
         bare_id(message_id) AS known_message_id,
         CASE
             WHEN event_type NOT IN ('opened', 'clicked') AND NOT GETVARIABLE('is_pixel') THEN NULL
@@ -97,7 +98,11 @@ SELECT
     machine_rule AS machine_reason,
     COALESCE(is_suppressed, FALSE) AS is_suppressed,
     tag_list(redacted(tags)) AS tags,
-    redacted(COALESCE(metadata_texts, '{}')) AS metadata,
+    CASE
+        WHEN GETVARIABLE('keeps_all_metadata') THEN redacted(COALESCE(texts(metadata), '{}'))
+        WHEN LEN(GETVARIABLE('metadata_keys')) = 2 THEN '{}'
+        ELSE redacted(object_of(GETVARIABLE('metadata_keys')[3:], named_values[3:]))
+    END AS metadata,
     MD5(CONCAT_WS(
         CHR(31),
         COALESCE(known_recipient_id, ''), COALESCE(known_certificate_id, ''), COALESCE(known_message_id, ''),

@@ -35,7 +35,10 @@ parsed_events AS (
             "sg_message_id": "VARCHAR", "smtp-id": "VARCHAR", "useragent": "VARCHAR", "url": "VARCHAR", "type": "VARCHAR",
             "status": "VARCHAR", "reason": "VARCHAR", "response": "VARCHAR", "category": "VARCHAR",
             "sg_machine_open": "VARCHAR", "custom_args": "VARCHAR", "sg_message_id_created_at": "VARCHAR"
-        }')) AS event
+        }')) AS event,
+        -- Where no key that is read from the metadata is SendGrid's own, the whole record serves as metadata, which takes no time.
+        NOT GETVARIABLE('keeps_all_metadata')
+        AND NOT LIST_HAS_ANY(usual_sendgrid_keys() || rare_sendgrid_keys(), GETVARIABLE('metadata_keys')) AS keeps_record
     FROM payloads
 ),
 
@@ -45,15 +48,9 @@ named_events AS (
         LOWER(event.event) AS name,
         CASE
             WHEN is_pulled THEN object_text(event.custom_args)
-            WHEN event IS NOT NULL
-                THEN without(
-                    record,
-                    [
-                        'attempt', 'bounce_classification', 'category', 'email', 'event', 'ip', 'reason', 'response',
-                        'sg_content_type', 'sg_event_id', 'sg_machine_open', 'sg_message_id', 'smtp-id', 'status', 'timestamp',
-                        'tls', 'type', 'url', 'url_offset', 'useragent'
-                    ]
-                )
+            WHEN event IS NULL THEN NULL
+            WHEN keeps_record THEN record
+            ELSE without(record, usual_sendgrid_keys())
         END AS custom
     FROM parsed_events
 ),
@@ -63,17 +60,8 @@ stripped_events AS (
     SELECT
         * EXCLUDE (custom),
         CASE
-            WHEN REGEXP_MATCHES(custom, '"(anymail|asm|cert_err|marketing|mc_stats|newsletter|nlvx|phase_id|pool|post_type|send_at|sg_|singlesend|template|unique_args)')
-                THEN without(
-                    custom,
-                    [
-                        'anymail_id', 'asm_group_id', 'cert_err', 'marketing_campaign_id', 'marketing_campaign_name',
-                        'marketing_campaign_version', 'marketing_campaign_split_id', 'mc_stats', 'newsletter',
-                        'nlvx_campaign_id', 'nlvx_campaign_split_id', 'nlvx_user_id', 'phase_id', 'pool', 'post_type',
-                        'send_at', 'sg_template_id', 'sg_template_name', 'sg_user_id', 'singlesend_id', 'singlesend_name',
-                        'template', 'unique_args'
-                    ]
-                )
+            WHEN NOT keeps_record AND REGEXP_MATCHES(custom, '"(anymail|asm|cert_err|marketing|mc_stats|newsletter|nlvx|phase_id|pool|post_type|send_at|sg_|singlesend|template|unique_args)')
+                THEN without(custom, rare_sendgrid_keys())
             ELSE custom
         END AS custom
     FROM named_events

@@ -35,6 +35,10 @@ CREATE OR REPLACE MACRO texts(object) AS
         ELSE CAST(TO_JSON(MAP_FROM_ENTRIES(LIST_FILTER(entries(object), lambda entry : entry.value IS NOT NULL))) AS VARCHAR)
     END;
 
+-- Return the object of the keys that have a value.
+CREATE OR REPLACE MACRO object_of(keys, words) AS
+    COALESCE(CAST(TO_JSON(MAP_FROM_ENTRIES(LIST_FILTER(LIST_ZIP(keys, words), lambda pair : pair[2] IS NOT NULL))) AS VARCHAR), '{}');
+
 -- Say what an object lacks, and the first of the keys that have a value; NULL for any other text. No value is shown.
 CREATE OR REPLACE MACRO missing(thing, object) AS
     'no ' || thing || ' among its keys: ' || NULLIF(ARRAY_TO_STRING(LIST_TRANSFORM(
