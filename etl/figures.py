@@ -14,21 +14,21 @@ Detail = Literal["recipients", "summary"]
 
 
 class Subscription(TypedDict):
-    """The subscriber: address, frequency, time zone and language."""
+    """The subscriber: address, frequency, time zone and language. ``detail`` is recipients or summary."""
 
     subscription_id: str
     email: str
     frequency: Frequency
     timezone: str
     locale: str
+    detail: Detail
 
 
 class ListedSubscription(Subscription):
-    """A subscription as a row of the registry. ``detail`` is recipients or summary."""
+    """A subscription as a row of the registry."""
 
     issuer_id: str
     is_paused: bool
-    detail: Detail
 
 
 class Issuer(TypedDict):

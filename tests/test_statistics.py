@@ -392,8 +392,10 @@ def test_a_summary_holds_no_address_of_a_recipient(opened: Warehouse, landing: L
     usual, summary = (land(opened, landing, case | {"detail": detail}) for detail in ("recipients", "summary"))
     assert "ada@example.com" in json.dumps(usual["recipients"])
     assert "@" not in json.dumps(summary["recipients"])
-    assert {name: part for name, part in summary.items() if name != "recipients"} == {
-        name: part for name, part in usual.items() if name != "recipients"
+    assert summary["subscription"]["detail"] == "summary"
+    own = {"recipients", "subscription"}
+    assert {name: part for name, part in summary.items() if name not in own} == {
+        name: part for name, part in usual.items() if name not in own
     }
     assert sorted(row["name"] for row in summary["recipients"]) == ["", "Ada"]
 

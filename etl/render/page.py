@@ -80,7 +80,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
 
 def is_summary(figures: Figures) -> bool:
     """Tell whether the report shows no recipients: it then comes without lists."""
-    return figures["subscription"]["detail"] == "summary"
+    return figures["subscription"].get("detail") == "summary"  # figures of release 0.1 have none
 
 
 def _by_need(certificates: list[CertificateFigures]) -> list[CertificateFigures]:
