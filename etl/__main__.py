@@ -166,17 +166,7 @@ def nightly(
         raise ConfigurationError(f"--to lies over {LONGEST_SPAN.days} days after --day; bring fewer days at a time")
     context = pipeline.open_context(settings.from_environment)
     wanted = pipeline.slices_to_bring(context, source, day, last, from_landing=from_landing)
-    failures = 0
-    try:
-        brought = pipeline.pull_registry(context, from_landing=from_landing, replace=replace)
-        say(f"registry: {brought.counts.event} rows, {brought.counts.reject} left out")
-        for warning in brought.warnings:
-            say(f"warning: registry: {warning}")
-    except (ConfigurationError, LandingError):  # these would stop every slice too
-        raise
-    except AnalyticsError as error:
-        say(f"error: {error}")
-        failures += 1
+    failures = _bring_registry(context, from_landing=from_landing, replace=replace)
     with progress(len(wanted), "slices") as advance:
 
         def report(outcome: pipeline.SliceResult | AnalyticsError) -> None:
@@ -188,6 +178,59 @@ def nightly(
         )
     status_page.publish(context, datetime.now(UTC))
     return int(failures > 0)
+
+
+def _bring_registry(context: pipeline.Context, *, from_landing: bool, replace: bool) -> int:
+    """Load the registry, and print its rows and warnings; return 1 where it failed, so that the slices go on."""
+    try:
+        brought = pipeline.pull_registry(context, from_landing=from_landing, replace=replace)
+    except (ConfigurationError, LandingError):  # these would stop every slice too
+        raise
+    except AnalyticsError as error:
+        say(f"error: {error}")
+        return 1
+    say(f"registry: {brought.counts.event} rows, {brought.counts.reject} left out")
+    for warning in brought.warnings:
+        say(f"warning: registry: {warning}")
+    return 0
+
+
+@app.command()
+@_verb
+def rebuild(
+    first: Annotated[
+        date | None,
+        typer.Option("--from", parser=_day, metavar="DAY", help="The first UTC day; without it the oldest."),
+    ] = None,
+    to: Annotated[
+        date | None, typer.Option(parser=_day, metavar="DAY", help="The last UTC day; without it the newest.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Let a slice shrink, or become empty.")] = False,
+) -> int:
+    """Make the warehouse hold what the landing has: after a new release or format, in another engine, with another key.
+
+    Nothing is pulled. What the warehouse holds already is left alone, so a rebuild that was stopped goes on where it was.
+
+    Examples: [bold]python -m etl rebuild[/] or [bold]python -m etl rebuild --from 2026-11-01 --to 2026-11-30[/]
+    """
+    if first and to and to < first:
+        raise ConfigurationError("--to lies before --from; the days go forward")
+    context = pipeline.open_context(settings.from_environment)
+    wanted = pipeline.slices_to_rebuild(context, first, to)
+    if not wanted:
+        raise LandingError(context.landing.url, "it has no slice of those days")
+    failures = _bring_registry(context, from_landing=True, replace=replace)
+    with progress(len(wanted), "slices") as advance:
+
+        def report(outcome: pipeline.SliceResult | AnalyticsError | None) -> None:
+            if outcome:
+                say_outcome(outcome)
+            advance()
+
+        done = pipeline.rebuild(context, wanted, replace=replace, now=datetime.now(UTC), report=report)
+    say(f"rebuild: {done.loaded} slices loaded, {done.held} were loaded already, {done.failed} failed")
+    status_page.publish(context, datetime.now(UTC))
+    return int(failures + done.failed > 0)
 
 
 @app.command("statistics")

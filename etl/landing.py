@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -28,6 +28,7 @@ OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss", "oci"})
 _CHUNK = 1 << 18  # malloc reuses buffers of this size; larger ones get new pages from the system each time
 _PART = 16 << 20  # bytes of an object in memory at a time; S3 accepts at most 10,000 parts of one object
 _NEWEST, _LOADED = "newest.json", "loaded.json"
+_SLICES = "slices"
 
 
 class LandedFile(BaseModel):
@@ -61,6 +62,9 @@ class Manifest(BaseModel):
 
     The status is first ``extracted``, then ``normalised``, then ``valid``: only a valid version may be loaded. A version
     that must not be loaded is ``refused``, and ``reason`` says why.
+
+    ``rules`` and ``key`` are the fingerprints of the rules and of the hash key by which a slice was normalised. Where they
+    are those of today, its Parquet files can be loaded into any warehouse.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -76,11 +80,21 @@ class Manifest(BaseModel):
     fingerprint: str = ""
     status: Literal["extracted", "normalised", "valid", "refused"] = "extracted"
     reason: str | None = None
+    rules: str | None = None
+    key: str | None = None
 
 
 def slice_prefix(source: str, day: date) -> str:
     """Return the prefix of one slice."""
-    return f"slices/{source}/{day.isoformat()}"
+    return f"{_SLICES}/{source}/{day.isoformat()}"
+
+
+def _day(name: str) -> date | None:
+    """Return the day that a folder is named after, None for any other folder."""
+    with suppress(ValueError):
+        day = date.fromisoformat(name)
+        return day if day.isoformat() == name else None
+    return None
 
 
 class Landing:
@@ -113,6 +127,21 @@ class Landing:
     def loaded(self, prefix: str) -> Manifest | None:
         """Return the version that the warehouse holds, or None."""
         return self._manifest(prefix, _LOADED)
+
+    def slices(self) -> Iterator[tuple[str, date]]:
+        """Yield the source and the day of every slice of which something was landed, in the order of the days."""
+        found = [
+            (day, source)
+            for source in self._folders(_SLICES)
+            for day in map(_day, self._folders(_SLICES, source))
+            if day
+        ]
+        return ((source, day) for day, source in sorted(found))
+
+    def has_raw(self, manifest: Manifest) -> bool:
+        """Tell whether all raw files of a version are still there."""
+        with self._reached():
+            return all(self.filesystem.exists(self.path(manifest.prefix, file.path)) for file in manifest.raw)
 
     def publish(self, manifest: Manifest) -> None:
         """Make this the newest version of its prefix."""
@@ -242,6 +271,13 @@ class Landing:
         if manifest.prefix != prefix:
             raise DamagedFile(self.shown(path), "it is the manifest of another folder")
         return manifest
+
+    def _folders(self, *parts: str) -> list[str]:
+        """Return the names of what lies in a folder, none where there is no such folder."""
+        folder = self.path(*parts)
+        with self._reached():
+            entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
+        return [entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries]
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

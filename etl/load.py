@@ -1,8 +1,10 @@
 """The stage load: put a landed slice, or the landed registry, into the warehouse, whole or not at all."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
@@ -22,8 +24,45 @@ def load_slice(
     Raise NotLanded if there is no version, SliceError if it is not valid, and ShrunkenSlice if it has under half of the
     raw records, or of the events, that are loaded, unless ``replace``: then log how many are replaced by how few.
     """
-    prefix = slice_prefix(source, day)
-    manifest = landing.newest(prefix)
+    manifest = _loadable(warehouse, landing, source, day, replace=replace)
+    row = _row(manifest, source, day, loaded_at)
+    with ExitStack() as stack:
+        warehouse.replace_slice(row, _events(landing, manifest, stack))
+    landing.mark_loaded(manifest)
+    return manifest
+
+
+def load_slices(
+    warehouse: Warehouse,
+    landing: Landing,
+    slices: Sequence[tuple[str, date]],
+    *,
+    replace: bool,
+    loaded_at: datetime,
+) -> list[Manifest]:
+    """Load many slices in one transaction, as ``load_slice`` does one. Where one cannot be loaded, raise why, and load none."""
+    loadable = [_loadable(warehouse, landing, source, day, replace=replace) for source, day in slices]
+    with ExitStack() as stack:
+        warehouse.replace_slices(
+            [
+                (_row(manifest, source, day, loaded_at), _events(landing, manifest, stack))
+                for (source, day), manifest in zip(slices, loadable, strict=True)
+            ]
+        )
+    for manifest in loadable:
+        landing.mark_loaded(manifest)
+    return loadable
+
+
+def held_versions(warehouse: Warehouse) -> dict[tuple[str, date], str | None]:
+    """Return the landed version that the warehouse holds of each slice that is whole; None for a slice without events."""
+    held = warehouse.rows("held_slices", source=None, load_date=None)
+    return {(row["source"], row["load_date"]): row["version"] for row in held if row["status"] in WHOLE}
+
+
+def _loadable(warehouse: Warehouse, landing: Landing, source: str, day: date, *, replace: bool) -> Manifest:
+    """Return the newest landed version of a slice; raise what keeps it from being loaded."""
+    manifest = landing.newest(slice_prefix(source, day))
     if manifest is None:
         raise NotLanded(source, day)
     if manifest.status != "valid":
@@ -35,14 +74,14 @@ def load_slice(
     held = _held(warehouse, source, day)
     if held["status"] in WHOLE:
         _compare_size(source, day, manifest.counts, held, replace=replace)
-    row = _row(manifest, source, day, loaded_at)
-    if manifest.events is None:
-        warehouse.replace_slice(row, None)
-    else:
-        with landing.local(landing.path(prefix, manifest.events)) as folder:
-            warehouse.replace_slice(row, folder)
-    landing.mark_loaded(manifest)
     return manifest
+
+
+def _events(landing: Landing, manifest: Manifest, stack: ExitStack) -> Path | None:
+    """Return a local path of the events, which is there until the stack is closed; None for a version without events."""
+    if manifest.events is None:
+        return None
+    return stack.enter_context(landing.local(landing.path(manifest.prefix, manifest.events)))
 
 
 def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) -> None:
@@ -100,7 +139,15 @@ def _held(warehouse: Warehouse, source: str, day: date) -> Mapping[str, Any]:
 def _row(manifest: Manifest, source: str, day: date, loaded_at: datetime | None) -> dict[str, Any]:
     counts = {f"{name}_count": count for name, count in manifest.counts.model_dump().items()}
     status = "loaded" if manifest.raw else "empty"
-    return {"source": source, "load_date": day, "status": status, "last_error": None, **counts, "loaded_at": loaded_at}
+    return {
+        "source": source,
+        "load_date": day,
+        "status": status,
+        "last_error": None,
+        **counts,
+        "loaded_at": loaded_at,
+        "version": manifest.events,
+    }
 
 
 def _because(manifest: Manifest) -> str:

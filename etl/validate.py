@@ -7,7 +7,8 @@ Great Expectations takes seconds to import, so a process imports it with its fir
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import date, datetime, time, timedelta
 from html import escape
 from pathlib import Path
@@ -66,28 +67,79 @@ def validate_slice(landing: Landing, limits: settings.Validation, source: str, d
     A version without raw files is valid without a check. Raise NotLanded if there is no version, SliceError if it is
     not normalised, and RefusedSlice if it fails the suite.
     """
+    manifest = _normalised(landing, source, day)
+    if manifest.raw:
+        _require_valid(landing, limits, manifest, source, day)
+    return _published(landing, manifest)
+
+
+def validate_slices(landing: Landing, limits: settings.Validation, slices: Sequence[tuple[str, date]]) -> None:
+    """Check many slices at once, write one page beside each, and publish all as valid.
+
+    Publish none where any could fail ``validate_slice``, and raise a SliceError. The expectations here are at least as
+    strict as those of each slice.
+    """
+    manifests = {(source, day): _normalised(landing, source, day) for source, day in slices}
+    checked = {each: manifest for each, manifest in manifests.items() if manifest.raw}
+    if checked:
+        _require_all_valid(landing, limits, checked)
+    for manifest in manifests.values():
+        _published(landing, manifest)
+
+
+def _normalised(landing: Landing, source: str, day: date) -> Manifest:
+    """Return the newest landed version of a slice, with its events if it has any raw files."""
     manifest = landing.newest(slice_prefix(source, day))
     if manifest is None:
         raise NotLanded(source, day)
-    if manifest.raw:
-        if manifest.events is None:
-            raise SliceError(source, day, "the version landed last is not normalised; run the day again")
-        _require_valid(landing, limits, manifest, source, day)
+    if manifest.raw and manifest.events is None:
+        raise SliceError(source, day, "the version landed last is not normalised; run the day again")
+    return manifest
+
+
+def _published(landing: Landing, manifest: Manifest) -> Manifest:
     valid = manifest.model_copy(update={"status": "valid", "reason": None})
     landing.publish(valid)
     return valid
 
 
+def _require_all_valid(
+    landing: Landing, limits: settings.Validation, checked: Mapping[tuple[str, date], Manifest]
+) -> None:
+    names = sorted(f"{source} {day}" for source, day in checked)
+    heading = f"{len(names)} slices at once, {names[0]} to {names[-1]}"
+    for (source, day), manifest in checked.items():
+        minimum = _events_minimum(limits, manifest.counts)
+        if minimum is not None and manifest.counts.event < minimum:
+            raise SliceError(source, day, "it has too many rejects")
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(landing.local(landing.path(manifest.prefix, str(manifest.events))))
+            for manifest in checked.values()
+        ]
+        results = _run(heading, _common_expectations(limits, [one.counts for one in checked.values()]), files)
+    if not results.success:
+        source, day = next(iter(checked))
+        raise SliceError(source, day, f"of {heading}, at least one may not be valid")
+    page = _page(results, {}).encode()
+    for manifest in checked.values():
+        _keep_page(landing, manifest, page)
+
+
+def _keep_page(landing: Landing, manifest: Manifest, page: bytes) -> None:
+    version = str(manifest.events).split("/", 1)[0]
+    landing.write(landing.path(manifest.prefix, version, PAGE), page)
+
+
 def _require_valid(landing: Landing, limits: settings.Validation, manifest: Manifest, source: str, day: date) -> None:
     with landing.local(landing.path(manifest.prefix, str(manifest.events))) as parquet:
-        results = _run(f"{source} {day}", _expectations(limits, manifest.counts, day), parquet)
+        results = _run(f"{source} {day}", _expectations(limits, manifest.counts, day), [parquet])
     failures = {
         _sentence(result, manifest.counts): _query(result, landing, manifest)
         for result in results.results
         if not result.success
     }
-    version = str(manifest.events).split("/", 1)[0]
-    landing.write(landing.path(manifest.prefix, version, PAGE), _page(results, failures).encode())
+    _keep_page(landing, manifest, _page(results, failures).encode())
     if failures:
         raise RefusedSlice(source, day, list(failures), "; ".join(dict.fromkeys(failures.values())))
 
@@ -106,23 +158,9 @@ def _expectations(limits: settings.Validation, counts: Counts, day: date) -> lis
     before = datetime.combine(day + timedelta(days=2), time())
     return [
         *_few_rejects(limits, counts),
-        *(
-            gxe.ExpectColumnValuesToNotBeNull(column=column, meta={"failure": f"{column} missing"})
-            for column in NEVER_NULL
-        ),
+        *_words(),
         gxe.ExpectColumnValuesToBeUnique(column="event_key", meta={"failure": "event_key repeated"}),
-        *(
-            gxe.ExpectColumnValuesToBeInSet(
-                column=column, value_set=list(words), meta={"failure": f"{column} outside the vocabulary"}
-            )
-            for column, words in VOCABULARIES.items()
-        ),
-        gxe.ExpectColumnValuesToNotBeInSet(
-            column="event_type",
-            value_set=["unknown"],
-            mostly=round(1 - limits.unknown_rate_maximum, 9),
-            meta={"failure": "event_type unknown", "maximum": limits.unknown_rate_maximum},
-        ),
+        _few_unknown(limits.unknown_rate_maximum),
         *_explained_machines(),
         gxe.ExpectColumnValuesToBeBetween(
             column="occurred_at",
@@ -134,20 +172,63 @@ def _expectations(limits: settings.Validation, counts: Counts, day: date) -> lis
     ]
 
 
+def _common_expectations(limits: settings.Validation, counts: Sequence[Counts]) -> list[Any]:
+    """Return expectations over the events of many slices. Where they are met, each slice meets its own.
+
+    There are as many events as were normalised, and all unknown ones together are few enough for the smallest slice.
+    """
+    gxe = _great_expectations().expectations
+    events = [each.event for each in counts if each.event]
+    unknown = limits.unknown_rate_maximum * min(events, default=0) / max(1, sum(events))
+    earliest = datetime.combine(EARLIEST, time())
+    return [
+        gxe.ExpectTableRowCountToEqual(value=sum(events)),
+        *_words(),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["source", "load_date", "event_key"]),
+        _few_unknown(unknown),
+        *_explained_machines(),
+        gxe.ExpectColumnValuesToBeBetween(column="occurred_at", min_value=earliest),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="time_limit", column_B="occurred_at"),
+    ]
+
+
+def _words() -> Iterator[Any]:
+    """Expect a value where no query does without one, and only the words of each vocabulary."""
+    gxe = _great_expectations().expectations
+    for column in NEVER_NULL:
+        yield gxe.ExpectColumnValuesToNotBeNull(column=column, meta={"failure": f"{column} missing"})
+    for column, words in VOCABULARIES.items():
+        failure = {"failure": f"{column} outside the vocabulary"}
+        yield gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(words), meta=failure)
+
+
+def _few_unknown(maximum: float) -> Any:
+    return _great_expectations().expectations.ExpectColumnValuesToNotBeInSet(
+        column="event_type",
+        value_set=["unknown"],
+        mostly=round(1 - maximum, 9),
+        meta={"failure": "event_type unknown", "maximum": maximum},
+    )
+
+
 def _few_rejects(limits: settings.Validation, counts: Counts) -> Iterator[Any]:
     """Limit the rejects, by a minimum of events.
 
     The suite sees only the events. Every raw record is an event, a reject, a duplicate or ignored, so the minimum
     follows from the maximum of rejects.
     """
-    gxe = _great_expectations().expectations
-    maximum = _reject_rate_maximum(limits, counts)
-    if maximum is not None:
-        allowed = int(round(maximum * counts.raw, 6))
-        yield gxe.ExpectTableRowCountToBeBetween(
-            min_value=max(0, _understood(counts) - allowed),
-            meta={"failure": "rejects", "maximum": maximum, "rows": "rejects"},
+    minimum = _events_minimum(limits, counts)
+    if minimum is not None:
+        maximum = _reject_rate_maximum(limits, counts)
+        yield _great_expectations().expectations.ExpectTableRowCountToBeBetween(
+            min_value=minimum, meta={"failure": "rejects", "maximum": maximum, "rows": "rejects"}
         )
+
+
+def _events_minimum(limits: settings.Validation, counts: Counts) -> int | None:
+    """Return how many events a slice has at least if it has few enough rejects; None where it may have any number."""
+    maximum = _reject_rate_maximum(limits, counts)
+    return None if maximum is None else max(0, _understood(counts) - int(round(maximum * counts.raw, 6)))
 
 
 def _reject_rate_maximum(limits: settings.Validation, counts: Counts) -> float | None:
@@ -186,13 +267,14 @@ def _explained_machines() -> Iterator[Any]:
     )
 
 
-def _run(name: str, expectations: list[Any], parquet: Path) -> Any:
-    """Check a slice's Parquet, and return the results of Great Expectations."""
+def _run(name: str, expectations: list[Any], parquet: Sequence[Path]) -> Any:
+    """Check the Parquet of one or more slices, and return the results of Great Expectations."""
     gx = _great_expectations()
     with scratch.folder() as folder:
         database = folder / "slice.duckdb"
         with duckdb.connect(str(database)) as connection:
-            connection.read_parquet(_files(str(parquet))).create_view("events")
+            events = connection.read_parquet([_files(str(path)) for path in parquet])
+            events.project("*, load_date + INTERVAL 2 DAY AS time_limit").create_view("events")
         context = gx.get_context(mode="ephemeral", project_config=_silent(gx.data_context.types.base))
         datasource = context.data_sources.add_sql("slice", connection_string=f"duckdb:///{database}")
         event.listen(datasource.get_execution_engine().engine, "after_cursor_execute", _fetch_at_once)

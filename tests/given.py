@@ -42,7 +42,7 @@ _REGISTRY_COLUMNS = {
 }  # fmt: skip
 _SLICE = {
     "source": "mail", "status": "loaded", "last_error": None, "raw_count": 0, "event_count": 0, "reject_count": 0,
-    "ignored_count": 0, "duplicate_count": 0, "loaded_at": LOADED_AT,
+    "ignored_count": 0, "duplicate_count": 0, "loaded_at": LOADED_AT, "version": None,
 }  # fmt: skip
 _CREATED = datetime(2026, 1, 1)  # as Parquet holds it: naive UTC
 

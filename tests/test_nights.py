@@ -32,11 +32,14 @@ def errors(ran):
 
 
 def held(configuration):
-    """Return all rows of the warehouse, table by table, except the times of loading."""
+    """Return all rows of the warehouse, table by table, without the times of loading and the folders of landed versions."""
     with duckdb.connect(str(configuration.parent / "warehouse.duckdb"), read_only=True) as connection:
         tables = [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
         found = {name: connection.table(name) for name in sorted(tables)}
-        columns = {name: [column for column in table.columns if column != "loaded_at"] for name, table in found.items()}
+        columns = {
+            name: [column for column in table.columns if column not in ("loaded_at", "version")]
+            for name, table in found.items()
+        }
         return {
             name: sorted(map(repr, table.project(", ".join(columns[name])).fetchall())) for name, table in found.items()
         }

@@ -297,3 +297,36 @@ def channels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_share_link_has_its_channel(channels: dict[str, Any], case: dict[str, Any]) -> None:
     """A network's share page is distinguished from its posts, profiles and chats, and from hosts with similar names."""
     assert channels[case["case"]] == case["channel"]
+
+
+def payloads(form: str) -> list[bytes]:
+    """Return the raw payloads of the cases of a format."""
+    raw = [case["raw"] for case in yaml.safe_load((CASES / f"{form}.yaml").read_text()) if "raw" in case]
+    return [(one if isinstance(one, str) else json.dumps(one, default=str)).encode() for one in raw]
+
+
+@pytest.mark.parametrize("form", normalise.FORMATS)
+def test_slices_normalised_at_once_are_those_normalised_one_by_one(landing: Landing, form: str) -> None:
+    """A rebuild normalises many small slices at once: each has the events, rejects and time limit that it has alone."""
+    source, contents = settings.Source(format=form, files="*"), payloads(form)
+    days = [date(2026, 1, 30), date(2026, 11, 2), date(2026, 11, 3), date(2027, 6, 1), date(2027, 6, 2)]
+    for number, day in enumerate(days):
+        prefix, version = slice_prefix("mail", day), landing.fresh_version()
+        files = [] if number == 3 else [b"\n".join(contents[number % 2 :]), b"junk\n", *contents[: number + 2]]
+        raw = [
+            landing.store(prefix, f"{version}/raw/{place}", io.BytesIO(content), f"{place}")
+            for place, content in enumerate(files)
+        ]
+        landing.publish(Manifest(prefix=prefix, raw=tuple(raw)))
+    options = (landing, settings.Normalise(), "mail", source)
+    at_once = normalise.normalise_slices(*options, days, hash_key="k")
+    alone = [normalise.normalise_slice(*options, day, hash_key="k") for day in days]
+    assert [each.counts for each in at_once] == [each.counts for each in alone]
+    assert [content_of(landing, each) for each in at_once] == [content_of(landing, each) for each in alone]
+    assert len({str(each.counts) for each in alone}) > 2
+
+
+def content_of(landing: Landing, manifest: Manifest) -> list[list[str]]:
+    """Return the events and the rejects of a version, in an order of their own."""
+    found = [landing.path(manifest.prefix, path) for path in (manifest.events, manifest.rejects) if path]
+    return [sorted(map(repr, pa.parquet.read_table(path).to_pylist())) for path in found]

@@ -27,7 +27,7 @@ BOUND = {
     "period_end": date(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False, "only_touched": False,
     "credential_hosts": "", "count_share_links": False, "click_after_delivery_seconds": 5, "links_at_once": 3, "links_at_once_seconds": 2,
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
-    "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None,
+    "event_count": 0, "reject_count": 0, "ignored_count": 0, "duplicate_count": 0, "loaded_at": None, "version": None,
     "key_fingerprint": "k", "fingerprint": "f", "rules": "{}", "kind": "issuer", "name": "i1",
     "claim_logs_begin_at": date(2026, 11, 1), "boundaries": "2026-11-01 00:00:00,2026-12-01 00:00:00", "period_start": date(2026, 11, 1),
     "most_domains": 5, "peer_days": 7, "peer_recipients": 20, "first_date": DAY, "last_date": DAY,

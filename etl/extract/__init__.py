@@ -91,14 +91,16 @@ def has_more(landing: Landing, name: str, source: Source, day: date, *, today: d
 
 
 def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
-    """Publish the newest landed version again, or the loaded one where the newest was refused; return its manifest.
+    """Return the newest landed version, or publish the loaded one again where the newest was refused, and return it.
 
     Raise NotLanded where there is neither.
     """
-    manifest = _reusable(landing, slice_prefix(name, day))
+    newest = landing.newest(slice_prefix(name, day))
+    manifest = _reusable(landing, newest, slice_prefix(name, day))
     if manifest is None:
         raise NotLanded(name, day)
-    landing.publish(manifest)
+    if manifest != newest:
+        landing.publish(manifest)
     return manifest
 
 
@@ -107,15 +109,15 @@ def reuse_registry(landing: Landing) -> Manifest:
 
     Raise a RefusedRegistry where there is neither.
     """
-    manifest = _reusable(landing, "registry")
+    manifest = _reusable(landing, landing.newest("registry"), "registry")
     if manifest is None:
         raise RefusedRegistry("no registry was landed; run without --from-landing")
     landing.publish(manifest)
     return manifest
 
 
-def _reusable(landing: Landing, prefix: str) -> Manifest | None:
-    newest, loaded = landing.newest(prefix), landing.loaded(prefix)
+def _reusable(landing: Landing, newest: Manifest | None, prefix: str) -> Manifest | None:
+    loaded = landing.loaded(prefix)
     return loaded if loaded and (newest is None or newest.status == "refused") else newest
 
 

@@ -4,22 +4,26 @@ The rules are SQL (``sql/normalise/``). DuckDB runs it in this process, within t
 disk beyond that. Each format is a view over the records; the rules that all formats share are in ``classified.sql``.
 """
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from functools import cache
+from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from etl import mailbox, settings, sql
 from etl import scratch as temporary
-from etl import settings
 from etl.errors import ConfigurationError, NotLanded, UnreadableFile
 from etl.landing import Counts, Landing, Manifest, slice_prefix
 from etl.normalise import documents
-from etl.normalise.session import bind, connected, define, relation, rows, write
+from etl.normalise.session import FOLDER, bind, connected, define, keep, relation, rows, write
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,15 @@ FORMATS = {
 """All formats by name; the name is the stem of the SQL file."""
 
 
+@dataclass(frozen=True)
+class _File:
+    """A raw file of a slice: where it came from, its clean lines, and the day of the slice."""
+
+    origin: str
+    text: documents.Text
+    day: date
+
+
 def check_formats(sources: dict[str, settings.Source]) -> None:
     """Raise a ConfigurationError for the first source whose format is not in ``FORMATS``."""
     for name, source in sources.items():
@@ -63,6 +76,28 @@ def check_formats(sources: dict[str, settings.Source]) -> None:
             )
 
 
+def fingerprint_of_key(hash_key: str) -> str:
+    """Return a text that tells whether two hash keys are the same, and nothing else about them."""
+    return hashlib.sha256(b"fingerprint:" + hash_key.encode()).hexdigest()[:32]
+
+
+def fingerprint_of_rules(source: settings.Source) -> str:
+    """Return a text that changes with whatever may change the events of a source: its settings, our SQL and our code."""
+    own = (source.format, source.pixel_path, source.recipient_key, source.certificate_key, *source.metadata_keys)
+    return hashlib.sha256(f"{own} {_fingerprint_of_code(source.format)}".encode()).hexdigest()[:32]
+
+
+@cache
+def _fingerprint_of_code(form: str) -> str:
+    shared = sorted(path.stem for path in (sql.ROOT / FOLDER).glob("*.sql") if path.stem not in FORMATS)
+    macros = sorted(path.stem for path in (sql.ROOT / FOLDER / "macros").glob("*.sql"))
+    texts = [sql.read(FOLDER, stem).text for stem in (*shared, form)]
+    texts += [sql.read(f"{FOLDER}/macros", stem).text for stem in macros]
+    modules = [*sorted(Path(__file__).parent.glob("*.py")), Path(mailbox.__file__)]
+    texts += [module.read_text(encoding="utf-8") for module in modules] + [version("crawlerdetect")]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
 def normalise_slice(
     landing: Landing, limits: settings.Normalise, name: str, source: settings.Source, day: date, *, hash_key: str
 ) -> Manifest:
@@ -70,39 +105,84 @@ def normalise_slice(
 
     Raise NotLanded if the slice is not in the landing, and UnreadableFile if a file cannot be read or decompressed.
     """
+    [manifest] = normalise_slices(landing, limits, name, source, [day], hash_key=hash_key)
+    return manifest
+
+
+def normalise_slices(
+    landing: Landing,
+    limits: settings.Normalise,
+    name: str,
+    source: settings.Source,
+    days: Sequence[date],
+    *,
+    hash_key: str,
+) -> list[Manifest]:
+    """Normalise several slices of one source at once, as ``normalise_slice`` does one, and return their manifests.
+
+    What takes longest about a small slice is to plan the queries, which is done once for all. Where one slice fails, none is
+    published after it.
+    """
+    made_by = {"rules": fingerprint_of_rules(source), "key": fingerprint_of_key(hash_key)}
+    landed = [_landed(landing, name, day).model_copy(update=made_by) for day in days]
+    with ExitStack() as stack:
+        scratch = stack.enter_context(temporary.folder())
+        texts = [
+            _cleaned(landing, manifest, stack, name, day, FORMATS[source.format].layout, scratch)
+            for manifest, day in zip(landed, days, strict=True)
+        ]
+        if not any(texts):
+            return [_land(landing, manifest, None) for manifest in landed]
+        connection = stack.enter_context(connected(limits, scratch))
+        bind(connection, source=name, keeps_all_metadata=False)
+        staged = _stage(connection, source, list(chain(*texts)), scratch, hash_key=hash_key, in_order=False)
+        normalised = []
+        for manifest, day in zip(landed, days, strict=True):
+            own = [file for file in staged if file.day == day]
+            if own and len(own) < len(staged):
+                _narrow(connection, own, scratch)
+            bind(connection, load_date=day)
+            normalised.append(_land(landing, manifest, connection))
+        return normalised
+
+
+def _landed(landing: Landing, name: str, day: date) -> Manifest:
     manifest = landing.newest(slice_prefix(name, day))
     if manifest is None:
         raise NotLanded(name, day)
-    if not manifest.raw:
-        empty = manifest.model_copy(
-            update={"status": "normalised", "counts": Counts(), "events": None, "rejects": None}
-        )
-        landing.publish(empty)
-        return empty
-    version = landing.fresh_version()
-    with ExitStack() as stack:
-        scratch = stack.enter_context(temporary.folder())
-        folder = stack.enter_context(landing.local_folder(landing.path(manifest.prefix, version)))
-        texts = []
-        for file in manifest.raw:
-            path = stack.enter_context(landing.local(landing.path(manifest.prefix, file.path)))
-            try:
-                texts.append((file.origin, documents.clean(path, FORMATS[source.format].layout, scratch)))
-            except documents.UnreadableError as error:
-                raise UnreadableFile(name, day, file.origin, str(error)) from None
-        connection = stack.enter_context(connected(limits, scratch))
-        bind(connection, source=name, load_date=day, keeps_all_metadata=False)
-        _stage(connection, source, texts, scratch, before=day + timedelta(days=2), hash_key=hash_key, in_order=False)
-        counts = _write_parquet(connection, folder)
-    normalised = manifest.model_copy(
-        update={
-            "events": f"{version}/events.parquet",
-            "rejects": f"{version}/rejects.parquet",
-            "counts": counts,
-            "status": "normalised",
-            "reason": None,
-        }
-    )
+    return manifest
+
+
+def _cleaned(
+    landing: Landing,
+    manifest: Manifest,
+    stack: ExitStack,
+    name: str,
+    day: date,
+    layout: documents.Layout,
+    scratch: Path,
+) -> list[_File]:
+    """Return the clean lines of each raw file of a slice, which are there until the stack is closed."""
+    files = []
+    for raw in manifest.raw:
+        path = stack.enter_context(landing.local(landing.path(manifest.prefix, raw.path)))
+        try:
+            files.append(_File(raw.origin, documents.clean(path, layout, scratch), day))
+        except documents.UnreadableError as error:
+            raise UnreadableFile(name, day, raw.origin, str(error)) from None
+    return files
+
+
+def _land(landing: Landing, manifest: Manifest, connection: duckdb.DuckDBPyConnection | None) -> Manifest:
+    """Land the events and rejects of the staged slice, if it has any files, and publish and return its manifest."""
+    done: dict[str, Any] = {"status": "normalised", "reason": None, "counts": Counts(), "events": None, "rejects": None}
+    if manifest.raw and connection:
+        version = landing.fresh_version()
+        keep(connection, "repeats")
+        with landing.local_folder(landing.path(manifest.prefix, version)) as folder:
+            done["counts"] = _write_parquet(connection, folder)
+        done |= {"events": f"{version}/events.parquet", "rejects": f"{version}/rejects.parquet"}
+    normalised = manifest.model_copy(update=done)
     landing.publish(normalised)
     return normalised
 
@@ -128,14 +208,15 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
     Nothing is stored, and neither a landing nor a configuration is needed.
     """
     with temporary.folder() as scratch, connected(settings.Normalise(), scratch) as connection:
-        texts, unreadable = [], {}
+        files, unreadable = [], {}
         for path in paths:
             try:
-                texts.append((str(path), documents.clean(path, FORMATS[source.format].layout, scratch)))
+                files.append(_File(str(path), documents.clean(path, FORMATS[source.format].layout, scratch), today))
             except documents.UnreadableError as error:
                 unreadable[str(path)] = str(error)
         bind(connection, keeps_all_metadata=True)
-        _stage(connection, source, texts, scratch, before=today + timedelta(days=2), hash_key="", in_order=True)
+        _stage(connection, source, files, scratch, hash_key="", in_order=True)
+        keep(connection, "repeats")
         yield Explanation(
             events=rows(connection, "explained"),
             rejects=rows(connection, "rejects"),
@@ -147,53 +228,41 @@ def explain(paths: Sequence[Path], source: settings.Source, *, today: date) -> I
 def _stage(
     connection: duckdb.DuckDBPyConnection,
     source: settings.Source,
-    texts: Sequence[tuple[str, documents.Text]],
+    files: Sequence[_File],
     scratch: Path,
     *,
-    before: date,
     hash_key: str,
     in_order: bool,
-) -> None:
-    """Create the view ``staged`` (every record with its outcome) and the table ``repeats``.
+) -> Sequence[_File]:
+    """Create the view ``staged``: every record with its outcome. Return the files as they were read in the end.
 
     ``in_order`` keeps the records in the order of the files, which takes longer. JSON is first read as one document a line.
     If lines do not parse, documents may extend over several lines, share one, or lie beside damage: their files are then
     rewritten, and all files are read again.
     """
-    time_limit = datetime.combine(before, time())
-    bind(connection, is_pixel=FORMATS[source.format].is_pixel, pixel_path=source.pixel_path, time_limit=time_limit)
+    bind(connection, is_pixel=FORMATS[source.format].is_pixel, pixel_path=source.pixel_path, hash_key=hash_key)
     keys = [source.recipient_key, source.certificate_key, *source.metadata_keys]
-    bind(connection, metadata_keys=keys, metadata_pointers=[_pointer(key) for key in keys], hash_key=hash_key)
+    bind(connection, metadata_keys=keys, metadata_pointers=[_pointer(key) for key in keys])
     connection.execute(f"SET preserve_insertion_order = {in_order}")
-    _stage_records(connection, source.format, texts, scratch)
+    _stage_records(connection, source.format, files, scratch)
     unparsed = relation(connection, "unparsed").fetchall()
     untangled = [
-        (origin, documents.untangled(text, scratch) if (str(text.path),) in unparsed else text)
-        for origin, text in texts
+        replace(file, text=documents.untangled(file.text, scratch)) if (str(file.text.path),) in unparsed else file
+        for file in files
     ]
-    if untangled != texts:
+    if untangled != files:
         _stage_records(connection, source.format, untangled, scratch)
-    relation(connection, "repeats").create("repeats")
+    return untangled
 
 
-def _stage_records(
-    connection: duckdb.DuckDBPyConnection, form: str, texts: Sequence[tuple[str, documents.Text]], scratch: Path
-) -> None:
+def _stage_records(connection: duckdb.DuckDBPyConnection, form: str, files: Sequence[_File], scratch: Path) -> None:
     """Define the views of a format over the files, and write the classified records to a Parquet file.
 
-    A file is used because a table would be held in memory or spilled.
+    A Parquet file is used because a table would be held in memory or spilled.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
-    nothing, staged = folder / "nothing", folder / "staged.parquet"
-    nothing.touch()
-    bind(
-        connection,
-        files=[str(text.path) for _, text in texts] or [str(nothing)],
-        origins=[origin for origin, _ in texts] or [""],
-        one_line_files=[str(text.path) for _, text in texts if text.is_all_line_one],
-        copies=[str(text.path) for _, text in texts if text.shifts] or [""],
-        shift_files=[str(text.shifts) for _, text in texts if text.shifts] or [str(nothing)],
-    )
+    staged = folder / "staged.parquet"
+    _bind_files(connection, files, folder)
     for stem in ("lines", "shifts", "documents", "records", form):
         define(connection, stem)
     if FORMATS[form].is_pixel:
@@ -203,7 +272,33 @@ def _stage_records(
     for stem in ("raw_events", "classified"):
         define(connection, stem)
     write(connection, "staged", staged, compression="uncompressed")
-    connection.read_parquet(str(staged), file_row_number=True).create_view("staged")
+    connection.read_parquet(str(staged), file_row_number=True).create_view("staged_records")
+    connection.view("staged_records").create_view("staged")
+
+
+def _bind_files(connection: duckdb.DuckDBPyConnection, files: Sequence[_File], scratch: Path) -> None:
+    """Bind what the queries need to know of the files. An empty file stands for none."""
+    nothing = scratch / "nothing"
+    nothing.touch()
+    texts, limits = [file.text for file in files], {file.day + timedelta(days=2) for file in files}
+    bind(
+        connection,
+        files=[str(text.path) for text in texts] or [str(nothing)],
+        origins=[file.origin for file in files] or [""],
+        time_limits=[str(file.day + timedelta(days=2)) for file in files] or [""],
+        only_time_limit=datetime.combine(limits.pop(), time()) if len(limits) == 1 else None,
+        one_line_files=[str(text.path) for text in texts if text.is_all_line_one],
+        copies=[str(text.path) for text in texts if text.shifts] or [""],
+        shift_files=[str(text.shifts) for text in texts if text.shifts] or [str(nothing)],
+    )
+
+
+def _narrow(connection: duckdb.DuckDBPyConnection, files: Sequence[_File], scratch: Path) -> None:
+    """Narrow the staged records to those of some files, and so all views over them."""
+    _bind_files(connection, files, scratch)
+    for stem in ("lines", "shifts", "staged_of_files"):
+        define(connection, stem)
+    connection.view("staged_of_files").create_view("staged")
 
 
 def _write_parquet(connection: duckdb.DuckDBPyConnection, folder: Path) -> Counts:

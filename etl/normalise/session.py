@@ -23,7 +23,7 @@ from etl.errors import QueryError
 FOLDER = "normalise"
 _MACROS = ("text", "times", "json", "addresses", "links", "agents", "bounces", "sendgrid", "registry")
 
-Value = bool | str | date | list[str]
+Value = bool | str | date | list[str] | None
 
 
 @contextmanager
@@ -34,6 +34,7 @@ def connected(limits: settings.Normalise, scratch: Path) -> Iterator[duckdb.Duck
         options["threads"] = str(limits.threads)
     with duckdb.connect(config=options) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")  # a process of a pool looks interactive to DuckDB
         # The optimizer turns IN into a join, which loses the order of the files.
         connection.execute("SET disabled_optimizers = 'in_clause'")
         connection.create_function("crawler", _are_crawlers(), [VARCHAR], BOOLEAN, type=ARROW)
@@ -66,6 +67,11 @@ def define(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
     connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {stem} AS\n{_ready(connection, stem)}")
 
 
+def keep(connection: duckdb.DuckDBPyConnection, stem: str) -> None:
+    """Create a table named ``stem`` from the file of that stem."""
+    connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {stem} AS\n{_ready(connection, stem)}")
+
+
 def rows(connection: duckdb.DuckDBPyConnection, stem: str) -> Iterator[Any]:
     """Yield the rows of a SELECT, fetched from DuckDB in batches."""
     result = relation(connection, stem)
@@ -90,6 +96,8 @@ def _ready(connection: duckdb.DuckDBPyConnection, stem: str) -> str:
 
 def _literal(value: Value) -> str:
     """Return a value as a SQL literal of DuckDB."""
+    if value is None:
+        return "NULL"
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, list):

@@ -26,6 +26,7 @@ from etl.pipeline.nights import (
     slices_to_bring,
     validate_slice,
 )
+from etl.pipeline.rebuild import Rebuilt, rebuild, slices_to_rebuild
 from etl.pipeline.reports import (
     Plan,
     Report,
@@ -46,6 +47,7 @@ __all__ = [
     "FORMATS",
     "Context",
     "Plan",
+    "Rebuilt",
     "Report",
     "ReportRequest",
     "SliceResult",
@@ -80,9 +82,11 @@ __all__ = [
     "planned_reports",
     "pull_registry",
     "read_status_page",
+    "rebuild",
     "record_plan",
     "refresh",
     "slices_to_bring",
+    "slices_to_rebuild",
     "start_process",
     "undo_waiver",
     "unsubscribe",

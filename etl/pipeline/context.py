@@ -1,6 +1,5 @@
 """The context: the configuration, the landing, the state and the warehouse. Every step of the pipeline gets it."""
 
-import hashlib
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ class Context:
 
     def warehouse(self) -> AbstractContextManager[warehouse.Warehouse]:
         """Open the warehouse until the block ends. Keep the block short: DuckDB allows one process at a time."""
-        fingerprint = hashlib.sha256(b"fingerprint:" + self.hash_key.encode()).hexdigest()[:32]
+        fingerprint = normalise.fingerprint_of_key(self.hash_key)
         return warehouse.open(self.settings.warehouse, self.lookup, key_fingerprint=fingerprint)
 
     def waivers(self) -> list[tuple[str, date, str]]:

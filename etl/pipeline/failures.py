@@ -56,16 +56,21 @@ def recorded(context: Context, source: str, day: date, *, is_landed: bool) -> It
     try:
         yield
     except Exception as error:
-        failure = _failure(source, day, error)
-        if is_landed and isinstance(error, _REFUSING):
-            refuse_newest(context, slice_prefix(source, day), error.reason)
-        try:
-            record(context, source, day, _reason(failure))
-        except Exception as trouble:  # noqa: BLE001  # must not hide the failure of the step itself
-            _log.warning("%s %s: the reason could not be recorded: %s", source, day, refusal_of(trouble))
+        failure = settle(context, source, day, failure_of(source, day, error), is_landed=is_landed)
         if failure is error:
             raise
         raise failure from (error if is_defect(error) else None)
+
+
+def settle(context: Context, source: str, day: date, failure: AnalyticsError, *, is_landed: bool) -> AnalyticsError:
+    """Record the failure of a step in the warehouse, refuse the newest landed version as ``recorded`` does, and return it."""
+    if is_landed and isinstance(failure, _REFUSING):
+        refuse_newest(context, slice_prefix(source, day), failure.reason)
+    try:
+        record(context, source, day, _reason(failure))
+    except Exception as trouble:  # noqa: BLE001  # must not hide the failure of the step itself
+        _log.warning("%s %s: the reason could not be recorded: %s", source, day, refusal_of(trouble))
+    return failure
 
 
 @contextmanager
@@ -80,7 +85,8 @@ def of_registry() -> Iterator[None]:
         raise failure from (error if is_defect(error) else None)
 
 
-def _failure(source: str, day: date, error: Exception) -> AnalyticsError:
+def failure_of(source: str, day: date, error: Exception) -> AnalyticsError:
+    """Return an error of ours for whatever a step of a slice raised."""
     if isinstance(error, DamagedFile):
         return DamagedSlice(source, day, str(error))
     return error if isinstance(error, AnalyticsError) else SliceError(source, day, cure_of(error))

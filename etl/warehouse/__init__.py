@@ -26,7 +26,7 @@ _REGISTRY_TABLES = ("issuers", "certificates", "recipients", "subscriptions")
 _FIGURES = {"certificate_statistics": "metric_catalogue", "certificate_shares": "channel_shares"}
 """The tables of stored figures, each with the query that fills it."""
 
-_ADDED = {"subscriptions": {"detail": "VARCHAR DEFAULT 'recipients'"}}
+_ADDED = {"slices": {"version": "VARCHAR"}, "subscriptions": {"detail": "VARCHAR DEFAULT 'recipients'"}}
 """The columns that tables of release 0.1 lack, each with its type and the value of the rows that are there."""
 
 _OF_SLICE = "source = :source AND load_date = :load_date"
@@ -93,7 +93,7 @@ class Warehouse:
         In the same transaction, mark as stale the certificates that its former or its new identities may concern.
         """
         slice_of_row = {name: row[name] for name in ("source", "load_date")}
-        self._stage({"landed_events": (events, _SLICE_TABLES)} if events else {})
+        self._stage({"landed_events": ([events], _SLICE_TABLES)} if events else {})
         with self._writing():
             self._mark_touched(**slice_of_row)
             for table in _SLICE_TABLES:
@@ -102,6 +102,23 @@ class Warehouse:
                     self._insert(table, table)
             self._mark_touched(**slice_of_row)
             self._record(row)
+
+    def replace_slices(self, slices: Sequence[tuple[Mapping[str, Any], Path | None]]) -> None:
+        """Replace many slices whole, all or none: for each its row of ``slices`` and its events, as in ``replace_slice``.
+
+        In the same transaction, mark all certificates as stale: to find those that many slices concern takes longer than to
+        compute their figures again.
+        """
+        folders = [events for _, events in slices if events]
+        self._stage({"landed_events": (folders, _SLICE_TABLES)} if folders else {})
+        with self._writing():
+            for row, _ in slices:
+                for table in _SLICE_TABLES:
+                    self._delete(table, _OF_SLICE, {name: row[name] for name in ("source", "load_date")})
+                self._record(row)
+            for table in _SLICE_TABLES if folders else ():
+                self._insert(table, table)
+            self._insert("stale_certificates", "every_certificate")
 
     def record_slice(self, row: Mapping[str, Any]) -> None:
         """Replace a slice's row of ``slices``, and leave its events alone."""
@@ -119,7 +136,7 @@ class Warehouse:
         another recipient. Therefore the identities that recipients of the changed certificates could match, before and
         after the change, decide which other certificates are stale.
         """
-        self._stage({f"landed_{table}": (folder / f"{table}.parquet", (table,)) for table in _REGISTRY_TABLES})
+        self._stage({f"landed_{table}": ([folder / f"{table}.parquet"], (table,)) for table in _REGISTRY_TABLES})
         with self._writing():
             self._insert("stale_certificates", "changed_certificates")
             self._insert("touched_identities", "touched_identities", **EVERYTHING | {"only_stale": True})
@@ -165,13 +182,12 @@ class Warehouse:
         for table in sorted(sql.tables()):
             if set(self._columns(table)) != sql.columns(table):
                 raise WarehouseError(
-                    f"the warehouse's table {table} was made by another release; rebuild: empty the warehouse and run"
-                    " nightly --from-landing over all days"
+                    f"the warehouse's table {table} was made by another release; empty the warehouse, then run rebuild"
                 )
         if {"key_fingerprint": key_fingerprint} not in self.rows("held_key"):
             raise WarehouseError(
                 "the warehouse was made with another key of addresses; bring the former key back,"
-                " or rebuild: empty the warehouse and run nightly --from-landing over all days"
+                " or empty the warehouse, then run rebuild"
             )
 
     def _execute(self, statement: str, parameters: Mapping[str, Any]) -> CursorResult[Any]:
@@ -195,9 +211,9 @@ class Warehouse:
         with self._engine.single_writer(self._connection), self._connection.begin():
             yield
 
-    def _stage(self, landed: Mapping[str, tuple[Path, Sequence[str]]]) -> None:
-        for name, (path, tables) in landed.items():
-            files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    def _stage(self, landed: Mapping[str, tuple[Sequence[Path], Sequence[str]]]) -> None:
+        for name, (paths, tables) in landed.items():
+            files = [file for path in paths for file in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
             wanted = frozenset(column for table in tables for column in self._columns(table))
             self._engine.stage_parquet(self._connection, name, files, wanted)
         self._connection.commit()

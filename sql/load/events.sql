@@ -1,6 +1,6 @@
--- events: the narrow columns of a landed slice's events.
+-- events: the narrow columns of the events of landed slices.
 --
--- Grain   one row per event_key of the slice
+-- Grain   one row per event_key of a slice
 -- Reads   landed_events
 SELECT
     source,
@@ -19,4 +19,4 @@ SELECT
     link_channel,
     is_opt_out_link
 FROM landed_events
-ORDER BY identity_key NULLS LAST, event_key NULLS LAST
+ORDER BY source NULLS LAST, load_date NULLS LAST, identity_key NULLS LAST, event_key NULLS LAST

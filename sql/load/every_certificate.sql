@@ -1,6 +1,9 @@
--- every_certificate: all certificates, because a change of rules may change the figures of each.
+-- every_certificate: all certificates that are not stale yet, because a change may concern the figures of each.
 --
 -- Grain   one row per certificate
--- Reads   certificates
+-- Reads   certificates, stale_certificates
 SELECT certificate_id
 FROM certificates
+EXCEPT
+SELECT certificate_id
+FROM stale_certificates

@@ -1,4 +1,4 @@
--- failures: the mails of a landed slice that did not reach their recipients or were not wanted, with the reason.
+-- failures: the mails of landed slices that did not reach their recipients or were not wanted, with the reason.
 --
 -- Grain   one row per event_key of type bounced, rejected, deferred or complained
 -- Reads   landed_events
@@ -17,4 +17,4 @@ SELECT
     mta_response
 FROM landed_events
 WHERE event_type IN ('bounced', 'rejected', 'deferred', 'complained')
-ORDER BY identity_key NULLS LAST, event_key NULLS LAST
+ORDER BY source NULLS LAST, load_date NULLS LAST, identity_key NULLS LAST, event_key NULLS LAST

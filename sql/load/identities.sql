@@ -1,6 +1,6 @@
--- identities: the distinct identities in a landed slice's events, with their number of events.
+-- identities: the distinct identities in each landed slice's events, with their number of events.
 --
--- Grain   one row per identity_key of the slice
+-- Grain   one row per identity_key of a slice
 -- Reads   landed_events
 -- Counts  events without any id or address share one identity, which matches nobody
 SELECT
@@ -14,4 +14,4 @@ SELECT
     COUNT(*) AS event_count
 FROM landed_events
 GROUP BY source, load_date, identity_key
-ORDER BY identity_key NULLS LAST
+ORDER BY source NULLS LAST, load_date NULLS LAST, identity_key NULLS LAST

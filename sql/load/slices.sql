@@ -1,7 +1,7 @@
 -- slices: the state of one slice, as the loading stage gives it.
 --
 -- Grain   one row
--- Params  one per column; last_error and loaded_at may be NULL
+-- Params  one per column; last_error, loaded_at and version may be NULL
 SELECT
     CAST(:source AS VARCHAR) AS source,
     CAST(:load_date AS DATE) AS load_date,
@@ -12,4 +12,5 @@ SELECT
     CAST(:reject_count AS BIGINT) AS reject_count,
     CAST(:ignored_count AS BIGINT) AS ignored_count,
     CAST(:duplicate_count AS BIGINT) AS duplicate_count,
-    CAST(:loaded_at AS TIMESTAMP) AS loaded_at
+    CAST(:loaded_at AS TIMESTAMP) AS loaded_at,
+    CAST(:version AS VARCHAR) AS version

@@ -52,7 +52,7 @@ checked_records AS (
             WHEN is_ignored THEN NULL
             WHEN reject IS NOT NULL THEN reject
             WHEN event_type IS NULL THEN COALESCE(missing('event', record), 'no event type')
-            WHEN occurred_at IS NULL OR occurred_at < TIMESTAMP '2010-01-01' OR occurred_at >= GETVARIABLE('time_limit') THEN 'no usable time'
+            WHEN occurred_at IS NULL OR occurred_at < TIMESTAMP '2010-01-01' OR occurred_at >= time_limit(file) THEN 'no usable time'
             WHEN
                 event_type != 'unknown' AND NOT GETVARIABLE('is_pixel')
                 AND COALESCE(known_recipient_id, known_message_id, mail_address) IS NULL

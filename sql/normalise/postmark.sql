@@ -111,7 +111,7 @@ SELECT
     document,
     record,
     event IS NOT NULL AS is_readable,
-    COALESCE(page_type = 'Message' OR (step IS NOT NULL AND occurred_at >= GETVARIABLE('time_limit')), FALSE) AS is_ignored,
+    COALESCE(page_type = 'Message' OR (step IS NOT NULL AND occurred_at >= time_limit(file)), FALSE) AS is_ignored,
     event_type,
     occurred_at,
     CASE WHEN record_type IN ('Bounce', 'SpamComplaint') THEN COALESCE(event.ID, step.Details.BounceID) END AS event_key,

@@ -74,7 +74,7 @@ SELECT
     event IS NOT NULL AS is_readable,
     is_pulled AND (
         (name IS NULL AND event.sg_message_id_created_at IS NOT NULL) OR name = 'received'
-        OR epoch_time(event.timestamp, 1000000) >= GETVARIABLE('time_limit')
+        OR epoch_time(event.timestamp, 1000000) >= time_limit(file)
     ) AS is_ignored,
     CASE
         WHEN nullif_blank(name) IS NOT NULL THEN COALESCE(MAP {

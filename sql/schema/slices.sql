@@ -11,5 +11,6 @@ CREATE TABLE IF NOT EXISTS slices (
     reject_count BIGINT NOT NULL,  -- not understood; listed in the landing
     ignored_count BIGINT NOT NULL,  -- of kinds that the format ignores by name
     duplicate_count BIGINT NOT NULL,  -- repeats of an event_key within the slice
-    loaded_at TIMESTAMP  -- UTC; when the slice was loaded last
+    loaded_at TIMESTAMP,  -- UTC; when the slice was loaded last
+    version VARCHAR  -- the landed version that is loaded: where its events lie in the slice's folder; NULL without events
 )

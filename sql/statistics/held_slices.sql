@@ -13,7 +13,8 @@ SELECT
     reject_count,
     ignored_count,
     duplicate_count,
-    loaded_at
+    loaded_at,
+    version
 FROM slices
 WHERE
     source = COALESCE(:source, source)

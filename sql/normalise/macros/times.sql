@@ -35,3 +35,7 @@ CREATE OR REPLACE MACRO iso_time_or_date(word) AS
 -- Read Apache's and nginx's %t, such as 10/Oct/2025:13:55:36 +0200.
 CREATE OR REPLACE MACRO clf_time(word) AS
     MAKE_TIMESTAMP(EPOCH_US(TRY_STRPTIME(word, '%d/%b/%Y:%H:%M:%S %z')));
+
+-- Return the first instant that is too late for a record of a file. Where all files have the same, it costs no search.
+CREATE OR REPLACE MACRO time_limit(file) AS
+    COALESCE(CAST(GETVARIABLE('only_time_limit') AS TIMESTAMP), CAST(MAP(GETVARIABLE('files'), GETVARIABLE('time_limits'))[file] AS TIMESTAMP));
