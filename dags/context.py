@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow.configuration import conf
 from airflow.sdk import Connection
 
 if TYPE_CHECKING:
-    from airflow.sdk import CronDataIntervalTimetable
+    from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable
     from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
 
     from etl.pipeline import Context
@@ -17,15 +18,32 @@ BACKOFF: float = 2.0
 
 if not TYPE_CHECKING:
     try:
-        from airflow.sdk import CronDataIntervalTimetable
+        from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable
         from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
     except ImportError:  # Airflow 3.1
         from airflow.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
+        from airflow.timetables.assets import AssetOrTimeSchedule
         from airflow.timetables.interval import CronDataIntervalTimetable
 
         BACKOFF = True  # Airflow 3.1 has only a switch
 
-__all__ = ["BACKOFF", "AirflowFailException", "AirflowSkipException", "CronDataIntervalTimetable", "opened_context"]
+TAGS = ["certificate-analytics"]
+"""The tag that finds the DAGs of this project among others."""
+
+_CONFIGURED_OWNER = conf.get_mandatory_value("operators", "default_owner")
+OWNER = "data-engineering" if _CONFIGURED_OWNER == "airflow" else _CONFIGURED_OWNER
+"""The owner that Airflow shows: ``default_owner`` of ``[operators]`` in its configuration, where that names somebody."""
+
+__all__ = [
+    "BACKOFF",
+    "OWNER",
+    "TAGS",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "AssetOrTimeSchedule",
+    "CronDataIntervalTimetable",
+    "opened_context",
+]
 
 
 @contextmanager

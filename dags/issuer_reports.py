@@ -1,4 +1,4 @@
-"""Send each subscriber the report that is due, every hour. A run by hand makes the reports that its form names.
+"""Send each subscriber the report that is due, every hour and after each refresh of the figures. A run by hand makes the reports that its form names.
 
 - `due` ─► `figures` ─► for each batch: `report`
 - `due` ─► `nothing_is_late`
@@ -27,7 +27,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param, dag, task
 
-from dags.context import AirflowFailException, AirflowSkipException, CronDataIntervalTimetable, opened_context
+from dags.assets import REGISTRY, REPORTS, STATISTICS
+from dags.context import (
+    OWNER,
+    TAGS,
+    AirflowFailException,
+    AirflowSkipException,
+    AssetOrTimeSchedule,
+    CronDataIntervalTimetable,
+    opened_context,
+)
 
 if TYPE_CHECKING:
     from etl.pipeline import Context, Report, ReportRequest
@@ -76,7 +85,7 @@ def due(now: str, params: Any = None) -> Batch:
     return names_of(plan.reports)
 
 
-@task(pool="warehouse")
+@task(pool="warehouse", inlets=[STATISTICS, REGISTRY])
 def figures(wanted: Batch, now: str) -> list[Batch]:
     """Land the figures of the reports; list those that are still in the registry, in batches."""
     from etl import pipeline
@@ -90,8 +99,12 @@ def figures(wanted: Batch, now: str) -> list[Batch]:
     return [named[first::BATCHES] for first in range(min(BATCHES, len(named)))]
 
 
-@task(map_index_template="{{ task.op_kwargs.batch | map('join', ' ') | join(', ') }}")
-def report(batch: Batch, params: Any = None) -> None:
+@task(
+    map_index_template="{{ task.op_kwargs.batch | map('join', ' ') | join(', ') }}",
+    outlets=[REPORTS],
+    doc_md="Render and send the reports of a batch, one after the other.",  # expand, unlike a call, takes no docstring
+)
+def report(batch: Batch, params: Any = None, outlet_events: Any = None) -> None:
     """Render and send the reports of a batch, one after the other."""
     from etl import errors, pipeline
 
@@ -103,6 +116,7 @@ def report(batch: Batch, params: Any = None) -> None:
         failed = pipeline.make_reports(context, reports, request_of(context, params), None, log_outcome)
     if failed:
         raise AirflowFailException(f"{failed} of {len(batch)} reports failed; see above")
+    outlet_events[REPORTS].extra = {"reports": len(batch)}
 
 
 @task(pool="warehouse")
@@ -119,11 +133,13 @@ def nothing_is_late(now: str) -> None:
 
 
 @dag(
-    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    dag_display_name="Issuer reports",
+    tags=[*TAGS, "reports"],
+    schedule=AssetOrTimeSchedule(timetable=CronDataIntervalTimetable("0 * * * *", timezone="UTC"), assets=[STATISTICS]),
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 0},
+    default_args={"retries": 0, "owner": OWNER},
     params=FORM,
     doc_md=__doc__,
 )

@@ -37,9 +37,10 @@ import logging
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, Param, dag, task, task_group
+from airflow.sdk import Param, dag, task, task_group
 
-from dags.context import BACKOFF, AirflowFailException, CronDataIntervalTimetable, opened_context
+from dags.assets import RAW_SLICES, REGISTRY, STATISTICS, WAREHOUSE_EVENTS
+from dags.context import BACKOFF, OWNER, TAGS, AirflowFailException, CronDataIntervalTimetable, opened_context
 
 NETWORK: dict[str, Any] = {
     "retries": 3,
@@ -47,7 +48,6 @@ NETWORK: dict[str, Any] = {
     "retry_exponential_backoff": BACKOFF,
 }
 BY_SLICE: dict[str, Any] = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
-WAREHOUSE_EVENTS = Asset("warehouse_events")
 FORM = {
     "day": Param(
         None, type=["null", "string"], format="date", description="UTC. Empty: the logical date's, if it is over."
@@ -81,26 +81,28 @@ def slices(params: Any = None, dag_run: Any = None) -> Slices:
     return [{"source": source, "day": str(each)} for source, each in wanted]
 
 
-@task(pool="warehouse", show_return_value_in_logs=False, **NETWORK)
-def registry(params: Any = None) -> None:
+@task(pool="warehouse", show_return_value_in_logs=False, outlets=[REGISTRY], **NETWORK)
+def registry(params: Any = None, outlet_events: Any = None) -> None:
     """Pull the latest registry: issuers, certificates, recipients and subscriptions."""
     from etl import pipeline
 
     with opened_context() as context:
-        pipeline.pull_registry(context, from_landing=params["from_landing"], replace=params["replace"])
+        pulled = pipeline.pull_registry(context, from_landing=params["from_landing"], replace=params["replace"])
+    outlet_events[REGISTRY].extra = {"rows": pulled.counts.event, "left_out": pulled.counts.reject}
 
 
-@task(show_return_value_in_logs=False, **BY_SLICE, **NETWORK)
-def extract(source: str, day: str, params: Any = None) -> None:
+@task(show_return_value_in_logs=False, outlets=[RAW_SLICES], **BY_SLICE, **NETWORK)
+def extract(source: str, day: str, params: Any = None, outlet_events: Any = None) -> None:
     """Land the raw records of the slice."""
     from etl import pipeline
 
     with opened_context() as context:
         options = {"from_landing": params["from_landing"], "replace": params["replace"]}
-        pipeline.extract_slice(context, source, date.fromisoformat(day), **options)
+        landed = pipeline.extract_slice(context, source, date.fromisoformat(day), **options)
+    outlet_events[RAW_SLICES].extra = landed.facts()
 
 
-@task(show_return_value_in_logs=False, **BY_SLICE)
+@task(show_return_value_in_logs=False, inlets=[RAW_SLICES], **BY_SLICE)
 def normalise(source: str, day: str) -> None:
     """Turn the raw records of the slice into events."""
     from etl import pipeline
@@ -118,24 +120,25 @@ def validate(source: str, day: str) -> None:
         pipeline.validate_slice(context, source, date.fromisoformat(day))
 
 
-@task(pool="warehouse", show_return_value_in_logs=False, **BY_SLICE)
-def load(source: str, day: str, params: Any = None) -> None:
+@task(pool="warehouse", show_return_value_in_logs=False, outlets=[WAREHOUSE_EVENTS], **BY_SLICE)
+def load(source: str, day: str, params: Any = None, outlet_events: Any = None) -> None:
     """Load the slice into the warehouse."""
     from etl import pipeline
 
     with opened_context() as context:
         now = datetime.now(UTC)
-        pipeline.load_slice(context, source, date.fromisoformat(day), replace=params["replace"], now=now)
+        loaded = pipeline.load_slice(context, source, date.fromisoformat(day), replace=params["replace"], now=now)
+    outlet_events[WAREHOUSE_EVENTS].extra = loaded.facts(now)
 
 
-@task(pool="warehouse", trigger_rule="all_done", outlets=[WAREHOUSE_EVENTS])
+@task(pool="warehouse", trigger_rule="all_done", inlets=[WAREHOUSE_EVENTS, REGISTRY], outlets=[STATISTICS])
 def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
-    """Refresh the stored figures, and emit an asset event with the row count of each day and source."""
+    """Refresh the stored figures, and emit an asset event with the row count of each day and source, and how far the data reach."""
     from etl import pipeline
 
     with opened_context() as context:
         pipeline.refresh(context)
-        outlet_events[WAREHOUSE_EVENTS].extra = pipeline.event_counts(context, slices_of(wanted))
+        outlet_events[STATISTICS].extra = pipeline.night_facts(context, slices_of(wanted), datetime.now(UTC))
 
 
 @task(pool="warehouse", trigger_rule="all_done")
@@ -181,11 +184,13 @@ def bring(source: str, day: str) -> None:
 
 
 @dag(
+    dag_display_name="Nightly events",
+    tags=[*TAGS, "events"],
     schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 0},
+    default_args={"retries": 0, "owner": OWNER},
     params=FORM,
     doc_md=__doc__,
 )

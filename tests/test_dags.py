@@ -259,11 +259,59 @@ def test_failing_source_does_not_leave_the_run_green(installation, nights):
 
 
 def test_asset_event_counts_rows(installation, nights):
-    """Each night leaves an asset event with the number of rows in the warehouse, by day and source."""
-    events = installation.ask("assets/events?order_by=timestamp")["asset_events"]
-    counted = {day: rows for event in reversed(events) for day, rows in event["extra"].items()}
+    """Each night leaves an event of the figures: rows by day and source, and how far the data reach."""
+    events = _events(installation, "certificate_statistics")
+    counted = {day: rows for event in events for day, rows in event["rows"].items()}
     assert counted[FIRST]["sendgrid"] > 0 < counted[FIRST]["recipient_view"]
     assert counted[SECOND]["sendgrid"] == 0 < counted[SECOND]["recipient_view"]
+    assert events[0]["whole_through"] == FIRST
+    assert events[0]["lag_hours"] > 0
+
+
+@pytest.mark.parametrize(
+    ("asset", "names"),
+    [
+        ("certificate_registry", {"rows", "left_out"}),
+        ("raw_slices", {"source", "day", "files", "bytes"}),
+        ("warehouse_events", {"source", "day", "rows", "reject_share", "lag_hours"}),
+    ],
+)
+def test_each_load_leaves_its_counts(installation, nights, asset, names):
+    """Whoever watches an asset sees how much came, how much of it was rejected, and how late."""
+    events = _events(installation, asset)
+    assert [names - event.keys() for event in events] == [set()] * len(events) != []
+
+
+def test_assets_show_who_leaves_and_who_reads_them(installation):
+    """The lineage leads from the registry and the raw slices by the warehouse and its figures to the reports."""
+    assets = {asset["name"]: asset for asset in installation.ask("assets?limit=100")["assets"]}
+
+    def tasks(asset, kind):
+        return [task["task_id"] for task in assets[asset][f"{kind}_tasks"]]
+
+    assert {name: (tasks(name, "producing"), sorted(tasks(name, "consuming"))) for name in assets} == {
+        "certificate_registry": (["registry"], ["figures", "statistics"]),
+        "raw_slices": (["slice.extract"], ["slice.normalise"]),
+        "warehouse_events": (["slice.load"], ["statistics"]),
+        "certificate_statistics": (["statistics"], ["figures"]),
+        "issuer_reports": (["report"], []),
+    }
+
+
+@pytest.mark.parametrize("dag", DAGS)
+def test_dags_can_be_found_by_tag_and_owner(installation, dag):
+    """Among the DAGs of others these have a tag, a name to read, an owner, and every task a sentence."""
+    found = installation.ask(f"dags/{dag}/details")
+    assert "certificate-analytics" in {tag["name"] for tag in found["tags"]}
+    assert found["owners"] == ["analysts"]
+    assert found["dag_display_name"] == dag.replace("_", " ").capitalize()
+    assert [name for name, task in _tasks(installation, dag).items() if not task["doc_md"]] == []
+
+
+def test_refreshed_figures_start_the_reports(installation, nights):
+    """A report whose data became whole need not wait for the next hour."""
+    runs = installation.finished("issuer_reports")
+    assert {run["run_type"] for run in runs} >= {"asset_triggered"}
 
 
 def test_due_report_is_sent_once(hours, mails):
@@ -343,6 +391,12 @@ def _tasks(installation: Installation, dag: str) -> dict[str, dict[str, Any]]:
     return {task["task_id"]: task for task in installation.ask(f"dags/{dag}/tasks")["tasks"]}
 
 
+def _events(installation: Installation, asset: str) -> list[dict[str, Any]]:
+    """Return what the events of an asset say, the newest first."""
+    events = installation.ask("assets/events?limit=100&order_by=-timestamp")["asset_events"]
+    return [event["extra"] for event in events if event["name"] == asset]
+
+
 def _first_file(folder: Path) -> Path:
     return min((folder / "sendgrid" / SECOND.replace("-", "/")).iterdir())
 
@@ -368,6 +422,7 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "3",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'metadata.db'}",
+        "AIRFLOW__OPERATORS__DEFAULT_OWNER": "analysts",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 
-from etl import extract, load, normalise, statistics, validate
+from etl import extract, load, normalise, periods, statistics, validate
 from etl.errors import (
     AnalyticsError,
     ConfigurationError,
@@ -56,6 +57,22 @@ class SliceResult:
         return (
             f"{counts.event} events, {counts.duplicate} duplicates, {counts.reject} rejects, {counts.ignored} ignored"
         )
+
+    def facts(self, now: datetime | None = None) -> dict[str, str | int | float]:
+        """Return the result as names and values: what was landed, or what was loaded at an aware instant.
+
+        The lag is the hours from the end of the slice's day to that instant.
+        """
+        of = {"source": self.source, "day": str(self.day)}
+        if now is None:
+            return {**of, "files": self.files, "bytes": self.bytes}
+        share = self.counts.reject / self.counts.raw if self.counts.raw else 0.0
+        return {
+            **of,
+            "rows": self.counts.event,
+            "reject_share": round(share, 4),
+            "lag_hours": _hours_since(self.day, now),
+        }
 
     def log(self) -> "SliceResult":
         """Log the result with its seconds, and a warning for everything unusual; return the result."""
@@ -256,12 +273,26 @@ def refresh(context: Context) -> None:
     _log.info("statistics: the stored figures are up to date, in %.1f s", time.monotonic() - started)
 
 
-def event_counts(context: Context, slices: Sequence[tuple[str, date]]) -> dict[str, dict[str, int]]:
-    """Return the number of events that the warehouse holds of each given slice, by day and source."""
+def night_facts(context: Context, slices: Sequence[tuple[str, date]], now: datetime) -> dict[str, Any]:
+    """Return what a night leaves: the events of its slices by day and source, and how far the data reach at an aware instant.
+
+    The lag is the hours since the end of the last whole day. It is None while no day is whole, or once every source has ended.
+    """
     counts: dict[str, dict[str, int]] = {}
     for (source, day), row in _listed(context, slices).items():
         counts.setdefault(str(day), {})[source] = row.get("event_count", 0)
-    return counts
+    with context.warehouse() as opened:
+        through = statistics.whole_through(opened, context.settings, context.waivers())
+    reached = None if through in (None, statistics.FOR_EVER) else through
+    return {
+        "rows": counts,
+        "whole_through": str(reached) if reached else None,
+        "lag_hours": _hours_since(reached, now) if reached else None,
+    }
+
+
+def _hours_since(day: date, now: datetime) -> float:
+    return round((now - periods.period_end(day)) / timedelta(hours=1), 1)
 
 
 def not_loaded(context: Context, slices: Iterable[tuple[tuple[str, date], bool]]) -> dict[str, str]:
