@@ -133,7 +133,7 @@ def load(source: str, day: str, params: Any = None, outlet_events: Any = None) -
 
 @task(pool="warehouse", trigger_rule="all_done", inlets=[WAREHOUSE_EVENTS, REGISTRY], outlets=[STATISTICS])
 def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
-    """Refresh the stored figures, and emit an asset event with the row count of each day and source, and how far the data reach."""
+    """Refresh the stored figures, and emit an asset event: rows by day and source, and how far the data reach."""
     from etl import pipeline
 
     with opened_context() as context:

@@ -29,11 +29,12 @@ from etl import periods, settings, state
 
 ROOT = Path(__file__).parent.parent
 FIRST, SECOND, AFTER = "2025-03-03", "2025-03-04", "2025-03-05"
-DAGS = ("nightly_events", "issuer_reports")
+DAGS = ("nightly_events", "issuer_reports", "data_retention")
 PATIENCE_SECONDS = 900
 NETWORK_TASKS = {"registry", "slice.extract"}
 WAREHOUSE_TASKS = {
     "slices", "registry", "slice.load", "statistics", "night_is_whole", "due", "figures", "nothing_is_late",
+    "expire",
 }  # fmt: skip
 CONFIGURATION = """
 [landing]
@@ -137,7 +138,7 @@ class Installation:
             return False
 
     def is_up(self) -> bool:
-        """Tell whether both DAGs are parsed."""
+        """Tell whether all DAGs are parsed."""
         return {dag["dag_id"] for dag in self.ask("dags")["dags"]} >= set(DAGS)
 
 
@@ -209,7 +210,7 @@ def repaired(installation: Installation, nights: list[dict[str, Any]]) -> list[d
 
 def test_files_are_parsed_without_stage_or_configuration(installation):
     """Airflow parses the files again and again, so parsing imports no stage and opens no connection."""
-    dags = "import sys, dags.nightly_events, dags.issuer_reports; sys.exit(any(name.startswith('etl') for name in sys.modules))"
+    dags = "import sys, dags.nightly_events, dags.issuer_reports, dags.data_retention; sys.exit(any(name.startswith('etl') for name in sys.modules))"
     environment = installation.environment | {"PYTHONPATH": f"{ROOT}", "ANALYTICS_CONFIG": "/nowhere"}
     subprocess.run([sys.executable, "-c", dags], env=environment, check=True)
 
@@ -385,6 +386,13 @@ def test_day_that_no_run_tried_makes_the_next_run_red(installation, repaired):
     assert f"has the date of the night of {AFTER} but would load {FIRST}" in installation.log(held, "slices")
     assert [run["state"] for run in following] == ["failed"]
     assert f"sendgrid {AFTER}: no run has tried it; run that day" in installation.log(following[0], "night_is_whole")
+
+
+def test_retention_by_hand_only_says_what_it_would_remove(installation, repaired):
+    """With the box of the form ticked nothing is removed, and the log names each kind."""
+    run = installation.by_hand("data_retention", dry_run=True)
+    assert run["state"] == "success"
+    assert "retention (dry run): raw 0 files" in installation.log(run, "expire")
 
 
 def _tasks(installation: Installation, dag: str) -> dict[str, dict[str, Any]]:

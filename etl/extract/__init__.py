@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from etl.errors import ConfigurationError, NotLanded, RefusedRegistry
+from etl.errors import ConfigurationError, ExpiredRaw, NotLanded, RefusedRegistry
 from etl.extract import (
     api,
     brevo,
@@ -93,11 +93,13 @@ def has_more(landing: Landing, name: str, source: Source, day: date, *, today: d
 def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
     """Publish the newest landed version again, or the loaded one where the newest was refused; return its manifest.
 
-    Raise NotLanded where there is neither.
+    Raise NotLanded where there is neither, and ExpiredRaw where its raw files are gone.
     """
     manifest = _reusable(landing, slice_prefix(name, day))
     if manifest is None:
         raise NotLanded(name, day)
+    if manifest.raw_expired_on:
+        raise ExpiredRaw(name, day, manifest.raw_expired_on)
     landing.publish(manifest)
     return manifest
 

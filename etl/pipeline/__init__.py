@@ -39,6 +39,7 @@ from etl.pipeline.reports import (
     record_plan,
     unsubscribe,
 )
+from etl.pipeline.retention import Retention, described, expire
 from etl.pipeline.status import Status, keep_status_page, nights_status, read_status_page
 from etl.pipeline.waivers import list_waivers, undo_waiver, waive
 
@@ -48,6 +49,7 @@ __all__ = [
     "Plan",
     "Report",
     "ReportRequest",
+    "Retention",
     "SliceResult",
     "Status",
     "alert",
@@ -55,6 +57,8 @@ __all__ = [
     "cure_of",
     "day_of_run",
     "days",
+    "described",
+    "expire",
     "explain",
     "extract_slice",
     "findings",

@@ -26,7 +26,6 @@ from etl.pipeline.failures import of_registry, recorded, refuse_newest
 from etl.settings import Source
 from etl.warehouse import Row, Warehouse
 
-SWEPT_AFTER = timedelta(days=1)
 NIGHT_STARTS = "02:00:00"
 """The time of day, in UTC, of a scheduled run's logical date."""
 
@@ -97,7 +96,7 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
         manifest = _normalised_registry(context, replace=replace)
         with context.warehouse() as opened:
             load.load_registry(opened, context.landing)
-        context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
+        context.landing.sweep("registry", before=_swept_before(context, now_utc()))
     for warning in manifest.warnings:
         _log.warning("registry: %s", warning)
     counts = manifest.counts
@@ -213,8 +212,12 @@ def load_slice(context: Context, name: str, day: date, *, replace: bool, now: da
     with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
         manifest = load.load_slice(opened, context.landing, name, day, replace=replace, loaded_at=now)
         oddities = _oddities(context, opened, name, day)
-    context.landing.sweep(prefix, before=now - SWEPT_AFTER)
+    context.landing.sweep(prefix, before=_swept_before(context, now))
     return _result("load", name, day, manifest, started, oddities)
+
+
+def _swept_before(context: Context, now: datetime) -> datetime:
+    return now - timedelta(days=context.settings.retention.superseded_days)
 
 
 def _oddities(context: Context, opened: Warehouse, name: str, day: date) -> list[str]:
