@@ -1,9 +1,11 @@
 """The pipeline's context for tasks. It turns the pipeline's final errors into failures of Airflow."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import structlog
 from airflow.configuration import conf
 from airflow.sdk import Connection
 
@@ -50,17 +52,32 @@ __all__ = [
 def opened_context() -> Iterator["Context"]:
     """Read the configuration and open the state. Call this only within a task.
 
-    If the block raises an error that a retry cannot change, the task fails at once, whatever its retries.
+    If the block raises an error that a retry cannot change, the task fails at once, whatever its retries. The reason is
+    the last line of the log that is an error.
     """
     from etl import pipeline
 
     pipeline.start_process()
+    processors = structlog.get_config()["processors"]
+    if _reason_alone not in processors:
+        processors.insert(0, _reason_alone)
     try:
         yield pipeline.open_context(_password)
     except Exception as error:
         if pipeline.is_final(error):
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(error)) from (None if pipeline.is_expected(error) else error)
         raise
+
+
+def _reason_alone(_logger: Any, _method: str, event: Any) -> Any:
+    """Make Airflow log an expected failure as its reason alone, without the frames of the stack: they help nobody."""
+    from etl import pipeline
+
+    error = sys.exc_info()[1]
+    is_expected = pipeline.is_expected(error) or (isinstance(error, AirflowFailException) and error.__cause__ is None)
+    if is_expected and event.pop("exc_info", None):
+        event["event"] = str(error)
+    return event
 
 
 def _password(secret: str) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from dags.alerts import WATCHED
 from dags.context import OWNER, TAGS, CronDataIntervalTimetable, opened_context
 
 FORM = {
@@ -24,7 +25,7 @@ FORM = {
 }
 
 
-@task(pool="warehouse", show_return_value_in_logs=False)
+@task(pool="warehouse", show_return_value_in_logs=False, **WATCHED)
 def expire(params: Any = None) -> None:
     """Remove what has reached its age. No load runs meanwhile, because they share a pool."""
     from etl import pipeline

@@ -5,11 +5,12 @@ step does, and what is retried, recorded, refused or mailed.
 """
 
 from etl.normalise import FORMATS, explain
-from etl.pipeline.alerts import alert
+from etl.pipeline.alerts import alert, alert_green, alert_red
 from etl.pipeline.checks import findings
 from etl.pipeline.context import Context, open_context, start_process
-from etl.pipeline.failures import cure_of, is_defect, is_final
+from etl.pipeline.failures import cure_of, is_defect, is_expected, is_final
 from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
+from etl.pipeline.night_request import NightRequest, night_request
 from etl.pipeline.nights import (
     SliceResult,
     bring,
@@ -46,6 +47,7 @@ from etl.pipeline.waivers import list_waivers, undo_waiver, waive
 __all__ = [
     "FORMATS",
     "Context",
+    "NightRequest",
     "Plan",
     "Report",
     "ReportRequest",
@@ -53,6 +55,8 @@ __all__ = [
     "SliceResult",
     "Status",
     "alert",
+    "alert_green",
+    "alert_red",
     "bring",
     "cure_of",
     "day_of_run",
@@ -63,6 +67,7 @@ __all__ = [
     "extract_slice",
     "findings",
     "is_defect",
+    "is_expected",
     "is_final",
     "keep_status_page",
     "land_figures",
@@ -76,6 +81,7 @@ __all__ = [
     "never_tried",
     "newly_missing",
     "night_facts",
+    "night_request",
     "nights_status",
     "normalise_slice",
     "not_loaded",
