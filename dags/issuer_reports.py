@@ -1,4 +1,4 @@
-"""Send each subscriber the report that is due, every hour. A run by hand makes the reports that its form names.
+"""Send each subscriber the report that is due, every hour and after each refresh of the figures. A run by hand makes the reports that its form names.
 
 - `due` ─► `figures` ─► for each batch: `report`
 - `due` ─► `nothing_is_late`
@@ -18,7 +18,7 @@ the form says so: *test_to* to that address, *resend* to their subscribers, even
 
 **Tasks stay grey?** The pool is missing: `airflow pools set warehouse 1 "tasks that open the warehouse"`
 
-**To be notified** of red or late runs, set an `on_failure_callback` or a `DeadlineAlert` in a cluster policy.
+**Who is told**: `[alerts] mail` of the configuration, once for each cause and once when it is over.
 """  # noqa: E501
 
 import logging
@@ -27,7 +27,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param, dag, task
 
-from dags.context import AirflowFailException, AirflowSkipException, CronDataIntervalTimetable, opened_context
+from dags.alerts import WATCHED
+from dags.assets import REGISTRY, REPORTS, STATISTICS
+from dags.context import (
+    OWNER,
+    TAGS,
+    AirflowFailException,
+    AirflowSkipException,
+    AssetOrTimeSchedule,
+    CronDataIntervalTimetable,
+    opened_context,
+)
 
 if TYPE_CHECKING:
     from etl.pipeline import Context, Report, ReportRequest
@@ -62,7 +72,7 @@ def names_of(reports: "tuple[Report, ...] | list[Report]") -> Batch:
     return [[report.subscription["subscription_id"], report.period.name] for report in reports]
 
 
-@task(pool="warehouse")
+@task(pool="warehouse", **WATCHED)
 def due(now: str, params: Any = None) -> Batch:
     """List the reports to make; record baselines and superseded periods."""
     from etl import pipeline
@@ -76,7 +86,7 @@ def due(now: str, params: Any = None) -> Batch:
     return names_of(plan.reports)
 
 
-@task(pool="warehouse")
+@task(pool="warehouse", inlets=[STATISTICS, REGISTRY], **WATCHED)
 def figures(wanted: Batch, now: str) -> list[Batch]:
     """Land the figures of the reports; list those that are still in the registry, in batches."""
     from etl import pipeline
@@ -90,40 +100,53 @@ def figures(wanted: Batch, now: str) -> list[Batch]:
     return [named[first::BATCHES] for first in range(min(BATCHES, len(named)))]
 
 
-@task(map_index_template="{{ task.op_kwargs.batch | map('join', ' ') | join(', ') }}")
-def report(batch: Batch, params: Any = None) -> None:
+@task(
+    map_index_template="{{ task.op_kwargs.batch | map('join', ' ') | join(', ') }}",
+    outlets=[REPORTS],
+    doc_md="Render and send the reports of a batch, one after the other.",  # expand, unlike a call, takes no docstring
+    **WATCHED,
+)
+def report(batch: Batch, params: Any = None, outlet_events: Any = None) -> None:
     """Render and send the reports of a batch, one after the other."""
     from etl import errors, pipeline
 
+    reasons: list[str] = []
+
     def log_outcome(outcome: Any) -> None:
+        if isinstance(outcome, errors.AnalyticsError):
+            reasons.append(str(outcome))
         log.log(logging.ERROR if isinstance(outcome, errors.AnalyticsError) else logging.INFO, "%s", outcome)
 
     with opened_context() as context:
         reports = [pipeline.landed_report(context, name, period) for name, period in batch]
         failed = pipeline.make_reports(context, reports, request_of(context, params), None, log_outcome)
     if failed:
-        raise AirflowFailException(f"{failed} of {len(batch)} reports failed; see above")
+        raise AirflowFailException(f"{failed} of {len(batch)} reports failed: {'; '.join(reasons)}")
+    outlet_events[REPORTS].extra = {"reports": len(batch)}
 
 
 @task(pool="warehouse")
 def nothing_is_late(now: str) -> None:
-    """Fail once for each missing slice that holds reports back."""
-    from etl import pipeline
+    """Fail once for each missing slice that holds reports back. Publish the state page, and mail what is new in it."""
+    from etl import pipeline, status_page
 
     with opened_context() as context:
         missing = pipeline.newly_missing(context, datetime.fromisoformat(now))
+        status_page.publish(context, datetime.now(UTC))
     for each in missing:
         log.error("%s", each)
     if missing:
-        raise AirflowFailException("reports are held back until the slices above come, or are waived")
+        raise AirflowFailException(f"reports are held back until these come, or are waived: {'; '.join(missing)}")
 
 
 @dag(
-    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    dag_display_name="Issuer reports",
+    tags=[*TAGS, "reports"],
+    schedule=AssetOrTimeSchedule(timetable=CronDataIntervalTimetable("0 * * * *", timezone="UTC"), assets=[STATISTICS]),
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 0},
+    default_args={"retries": 0, "owner": OWNER},
     params=FORM,
     doc_md=__doc__,
 )

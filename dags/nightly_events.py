@@ -14,8 +14,9 @@
 | `statistics` | the warehouse cannot be opened | clear the task |
 | `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded | clear the red tasks before it; the tasks after those run again. A day that *no run has tried* was skipped: backfill it, then clear this task |
 
-A run loads the day of its logical date, also if triggered by hand; *day* in the form goes first. Without either, or with a logical date of today, it
-loads the last day that is over. Any task may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
+A run loads the day of its logical date, also if triggered by hand; *First day* in the form goes first. Without either, or with a logical date of today, it
+loads the last day that is over. With *Last day* **one run loads many days**, a mapped task for each day and source, and *sources* limits it to some.
+`slices` refuses days that go backwards, lie ahead or before `since`, over 400 of them, and unknown sources, before anything runs. Any task may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
 
 **A slice that is only unusual**, in its volume, duplicates or events without a recipient, is loaded with a warning in the log of `load`.
 
@@ -30,27 +31,51 @@ A backfill skips a day whose run is in flight, which loads it itself; if it did 
 Without `--reprocess-behavior completed` (or `failed`), days that were run before are skipped. `--dag-run-conf '{"from_landing": true}'` reads
 the landing again and pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the runs. After *database is locked*, run it again: SQLite was busy.
 
-**To be notified** of red or late runs, set an `on_failure_callback` or a `DeadlineAlert` in a cluster policy.
+**Who is told**: `[alerts] mail` of the configuration, once for each cause and once when it is over: red tasks, and slices that miss
+`deadline_hours`, which `issuer_reports` looks for every hour. Give this DAG no `DeadlineAlert` on `DAGRUN_QUEUED_AT`: in Airflow 3.3.2 its runs cannot be cleared then.
 """  # noqa: E501
 
 import logging
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, Param, dag, task, task_group
+from airflow.configuration import conf
+from airflow.sdk import Param, dag, task, task_group
 
-from dags.context import BACKOFF, AirflowFailException, CronDataIntervalTimetable, opened_context
+from dags.alerts import WATCHED
+from dags.assets import RAW_SLICES, REGISTRY, STATISTICS, WAREHOUSE_EVENTS
+from dags.context import BACKOFF, OWNER, TAGS, AirflowFailException, CronDataIntervalTimetable, opened_context
 
+if TYPE_CHECKING:
+    from etl.pipeline import NightRequest
+
+MOST_SLICES: int = conf.getint("core", "max_map_length")
 NETWORK: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(minutes=1),
     "retry_exponential_backoff": BACKOFF,
 }
 BY_SLICE: dict[str, Any] = {"map_index_template": "{{ task.op_kwargs.source }} {{ task.op_kwargs.day }}"}
-WAREHOUSE_EVENTS = Asset("warehouse_events")
 FORM = {
     "day": Param(
-        None, type=["null", "string"], format="date", description="UTC. Empty: the logical date's, if it is over."
+        None,
+        type=["null", "string"],
+        format="date",
+        title="First day",
+        description="UTC. Empty: the logical date's, if it is over.",
+    ),
+    "to": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Last day",
+        description="UTC, at most 400 days on. Empty: the first day alone.",
+    ),
+    "sources": Param(
+        None,
+        type=["null", "array"],
+        items={"type": "string", "pattern": "^[a-z][a-z0-9_]*$"},
+        description="One name a line. Empty: every source.",
     ),
     "replace": Param(default=False, type="boolean", description="Let a slice, or the registry, shrink."),
     "from_landing": Param(default=False, type="boolean", description="Pull nothing; read again what was landed."),
@@ -62,45 +87,58 @@ Slices = list[dict[str, str]]
 """Slices, each as its source and its day, in the form that XCom carries."""
 
 
-def day_of(dag_run: Any, params: Any) -> date:
-    """Return the day that a run loads."""
+def asked(dag_run: Any, params: Any) -> "NightRequest":
+    """Return the days and sources that a run loads: those of the form, else the day of its logical date."""
     from etl import periods, pipeline
 
     wanted = periods.parse_day(params["day"]) if params["day"] else None
-    return pipeline.day_of_run(wanted, dag_run.logical_date, dag_run.run_after)
+    if params["to"] and not wanted:
+        raise AirflowFailException("a last day is named, but no first day; name both, or leave both out")
+    day = pipeline.day_of_run(wanted, dag_run.logical_date, dag_run.run_after)
+    return pipeline.night_request(day, params["to"], params["sources"])
 
 
-@task(pool="warehouse")
+@task(pool="warehouse", **WATCHED)
 def slices(params: Any = None, dag_run: Any = None) -> Slices:
-    """List the slices of the day, one for each source, and earlier slices that may have more records by now."""
+    """List the slices of each day and source, and earlier slices that may have more records by now. Refuse nonsense."""
     from etl import pipeline
 
     with opened_context() as context:
-        day = day_of(dag_run, params)
-        wanted = pipeline.slices_to_bring(context, None, day, day, from_landing=params["from_landing"])
+        request = asked(dag_run, params)
+        if params["day"] or params["sources"]:
+            request.check(context, datetime.now(UTC).date())
+        wanted = pipeline.slices_to_bring(
+            context, request.sources, request.first, request.last, from_landing=params["from_landing"]
+        )
+    if len(wanted) > MOST_SLICES:
+        raise AirflowFailException(
+            f"these are {len(wanted):,} slices, and Airflow runs at most {MOST_SLICES:,} at once; name fewer days or sources"
+        )
     return [{"source": source, "day": str(each)} for source, each in wanted]
 
 
-@task(pool="warehouse", show_return_value_in_logs=False, **NETWORK)
-def registry(params: Any = None) -> None:
+@task(pool="warehouse", show_return_value_in_logs=False, outlets=[REGISTRY], **NETWORK, **WATCHED)
+def registry(params: Any = None, outlet_events: Any = None) -> None:
     """Pull the latest registry: issuers, certificates, recipients and subscriptions."""
     from etl import pipeline
 
     with opened_context() as context:
-        pipeline.pull_registry(context, from_landing=params["from_landing"], replace=params["replace"])
+        pulled = pipeline.pull_registry(context, from_landing=params["from_landing"], replace=params["replace"])
+    outlet_events[REGISTRY].extra = {"rows": pulled.counts.event, "left_out": pulled.counts.reject}
 
 
-@task(show_return_value_in_logs=False, **BY_SLICE, **NETWORK)
-def extract(source: str, day: str, params: Any = None) -> None:
+@task(show_return_value_in_logs=False, outlets=[RAW_SLICES], **BY_SLICE, **NETWORK)
+def extract(source: str, day: str, params: Any = None, outlet_events: Any = None) -> None:
     """Land the raw records of the slice."""
     from etl import pipeline
 
     with opened_context() as context:
         options = {"from_landing": params["from_landing"], "replace": params["replace"]}
-        pipeline.extract_slice(context, source, date.fromisoformat(day), **options)
+        landed = pipeline.extract_slice(context, source, date.fromisoformat(day), **options)
+    outlet_events[RAW_SLICES].extra = landed.facts()
 
 
-@task(show_return_value_in_logs=False, **BY_SLICE)
+@task(show_return_value_in_logs=False, inlets=[RAW_SLICES], **BY_SLICE)
 def normalise(source: str, day: str) -> None:
     """Turn the raw records of the slice into events."""
     from etl import pipeline
@@ -118,24 +156,25 @@ def validate(source: str, day: str) -> None:
         pipeline.validate_slice(context, source, date.fromisoformat(day))
 
 
-@task(pool="warehouse", show_return_value_in_logs=False, **BY_SLICE)
-def load(source: str, day: str, params: Any = None) -> None:
+@task(pool="warehouse", show_return_value_in_logs=False, outlets=[WAREHOUSE_EVENTS], **BY_SLICE)
+def load(source: str, day: str, params: Any = None, outlet_events: Any = None) -> None:
     """Load the slice into the warehouse."""
     from etl import pipeline
 
     with opened_context() as context:
         now = datetime.now(UTC)
-        pipeline.load_slice(context, source, date.fromisoformat(day), replace=params["replace"], now=now)
+        loaded = pipeline.load_slice(context, source, date.fromisoformat(day), replace=params["replace"], now=now)
+    outlet_events[WAREHOUSE_EVENTS].extra = loaded.facts(now)
 
 
-@task(pool="warehouse", trigger_rule="all_done", outlets=[WAREHOUSE_EVENTS])
+@task(pool="warehouse", trigger_rule="all_done", inlets=[WAREHOUSE_EVENTS, REGISTRY], outlets=[STATISTICS], **WATCHED)
 def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
-    """Refresh the stored figures, and emit an asset event with the row count of each day and source."""
+    """Refresh the stored figures, and emit an asset event: rows by day and source, and how far the data reach."""
     from etl import pipeline
 
     with opened_context() as context:
         pipeline.refresh(context)
-        outlet_events[WAREHOUSE_EVENTS].extra = pipeline.event_counts(context, slices_of(wanted))
+        outlet_events[STATISTICS].extra = pipeline.night_facts(context, slices_of(wanted), datetime.now(UTC))
 
 
 @task(pool="warehouse", trigger_rule="all_done")
@@ -152,8 +191,9 @@ def night_is_whole(wanted: Slices | None, ti: Any = None, params: Any = None, da
     with opened_context() as context:
         missing |= pipeline.not_loaded(context, zip(slices_of(wanted), loaded, strict=True))
         if states["slices"] == "success":
-            for source, day in pipeline.never_tried(context, day_of(dag_run, params)):
-                if not is_backfilled(ti, day):
+            request = asked(dag_run, params)
+            for source, day in pipeline.never_tried(context, request.first):
+                if source in (request.sources or (source,)) and not is_backfilled(ti, day):
                     missing[f"{source} {day}"] = "no run has tried it; run that day"
         status_page.publish(context, datetime.now(UTC))
     for name, reason in missing.items():
@@ -181,11 +221,13 @@ def bring(source: str, day: str) -> None:
 
 
 @dag(
+    dag_display_name="Nightly events",
+    tags=[*TAGS, "events"],
     schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 0},
+    default_args={"retries": 0, "owner": OWNER},
     params=FORM,
     doc_md=__doc__,
 )

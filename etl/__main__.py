@@ -367,6 +367,19 @@ def waive(
 
 @app.command()
 @_verb
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be removed.")] = False,
+) -> None:
+    """Remove what has reached its age from the landing: raw files, old versions, reports, scratch files.
+
+    Example: [bold]python -m etl retention --dry-run[/]
+    """
+    result = pipeline.expire(pipeline.open_context(settings.from_environment), datetime.now(UTC), dry_run=dry_run)
+    say(f"{'would be removed' if dry_run else 'removed'}: {pipeline.described(result)}")
+
+
+@app.command()
+@_verb
 def unsubscribe(token: Annotated[str, typer.Argument(help="The last part of a report's unsubscribe address.")]) -> None:
     """End the mails of a subscription, as the one-click unsubscribe address must. A second call changes nothing.
 

@@ -165,6 +165,20 @@ class NotLanded(SliceError):
         super().__init__(source, day, "nothing was landed; run the day without --from-landing")
 
 
+class ExpiredRaw(SliceError):
+    """The raw files of a slice were removed when they had reached their age. What is loaded stays."""
+
+    is_final = True
+
+    def __init__(self, source: str, day: date, expired_on: date) -> None:
+        super().__init__(
+            source,
+            day,
+            f"its raw files expired on {expired_on}, so they cannot be read again; run the day without --from-landing to"
+            " bring it anew from its source, or load its Parquet with the verb rebuild",
+        )
+
+
 class DamagedSlice(SliceError):
     """A manifest of a slice is damaged."""
 

@@ -60,6 +60,8 @@ class Manifest(BaseModel):
     The registry's manifest has its counts for each of the ``tables``, too, ``warnings`` for the person who maintains it, and
     the ``fingerprint`` of all that its tables follow from.
 
+    The raw files are gone once ``raw_expired_on`` is set; ``raw`` then still says what they were.
+
     The status is first ``extracted``, then ``normalised``, then ``valid``: only a valid version may be loaded. A version
     that must not be loaded is ``refused``, and ``reason`` says why.
 
@@ -72,6 +74,7 @@ class Manifest(BaseModel):
     # Landings made before the first release say "shelf".
     prefix: str = Field(validation_alias=AliasChoices("prefix", "shelf"))
     raw: tuple[LandedFile, ...] = ()
+    raw_expired_on: date | None = None
     events: str | None = None
     rejects: str | None = None
     counts: Counts = Counts()
@@ -95,6 +98,15 @@ def _day(name: str) -> date | None:
         day = date.fromisoformat(name)
         return day if day.isoformat() == name else None
     return None
+
+
+def named_by(*manifests: Manifest | None) -> set[str]:
+    """Return the names below a prefix that must stay: the manifests and what they name. Expired raw files are not among them."""
+    named = {_NEWEST, _LOADED}
+    for manifest in filter(None, manifests):
+        raw = () if manifest.raw_expired_on else (file.path for file in manifest.raw)
+        named |= {path.split("/", 1)[0] for path in (*raw, manifest.events, manifest.rejects) if path}
+    return named
 
 
 class Landing:
@@ -187,9 +199,9 @@ class Landing:
             yield path.removeprefix(root).lstrip("/"), entry["size"] or 0
 
     def remove(self, path: str) -> None:
-        """Remove a file."""
-        with self._reached():
-            self.filesystem.rm(path)
+        """Remove a file, or a folder with all that it holds. One that is gone is no error."""
+        with self._reached(), suppress(FileNotFoundError):
+            self.filesystem.rm(path, recursive=True)
 
     def store(self, prefix: str, path: str, content: BinaryIO, origin: str) -> LandedFile:
         """Copy a stream into a prefix, byte for byte and in bounded memory; return the landed file.
@@ -234,13 +246,7 @@ class Landing:
 
     def sweep(self, prefix: str, *, before: datetime) -> None:
         """Remove the files and folders of a prefix that no manifest names and that were last written before an aware instant."""
-        named = {_NEWEST, _LOADED} | {
-            file.split("/", 1)[0]
-            for manifest in (self.newest(prefix), self.loaded(prefix))
-            if manifest
-            for file in (*(raw.path for raw in manifest.raw), manifest.events, manifest.rejects)
-            if file
-        }
+        named = named_by(self.newest(prefix), self.loaded(prefix))
         folder = self.path(prefix)
         with self._reached():
             entries = self.filesystem.ls(folder, detail=False) if self.filesystem.isdir(folder) else []
@@ -248,6 +254,19 @@ class Landing:
                 is_marker = entry == folder  # an empty object that represents the folder itself
                 if not is_marker and entry.rsplit("/", 1)[-1] not in named and self._written_before(entry, before):
                     self.filesystem.rm(entry, recursive=True)
+
+    def written_before(self, path: str, instant: datetime) -> bool:
+        """Tell whether a file, or every file of a folder, is there and was last written before an aware instant."""
+        with self._reached():
+            try:
+                return self._written_before(path, instant)
+            except FileNotFoundError:
+                return False
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is a file or folder."""
+        with self._reached():
+            return bool(self.filesystem.exists(path))
 
     def _written_before(self, folder: str, before: datetime) -> bool:
         def written(path: str) -> datetime:

@@ -30,6 +30,7 @@ SecretLookup = Callable[[str], str | None]
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 RegistryTable = Literal["issuers", "certificates", "recipients", "subscriptions"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Day = Annotated[date, Field(ge=date(2010, 1, 1))]
 Key = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
@@ -298,6 +299,19 @@ class Normalise(_Table):
     threads: int | None = Field(default=None, ge=1, le=256)
 
 
+class Retention(_Table):
+    """How many days the files of the landing are kept after they were written, by kind.
+
+    Events stay as long as the landing does. A raw file stays longer than ``raw_days`` while a run may need it: within the
+    late days of its source, and while nothing of its slice is loaded.
+    """
+
+    raw_days: Days = 30
+    reports_days: Days = 400
+    superseded_days: Days = 1
+    scratch_days: Days = 1
+
+
 class Settings(BaseSettings):
     """The whole configuration."""
 
@@ -321,6 +335,7 @@ class Settings(BaseSettings):
     privacy: Privacy = Privacy()
     validation: Validation = Validation()
     normalise: Normalise = Normalise()
+    retention: Retention = Retention()
 
     @classmethod
     def settings_customise_sources(

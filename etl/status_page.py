@@ -8,7 +8,7 @@ from rich.filesize import decimal
 
 from etl import resources
 from etl.errors import AnalyticsError
-from etl.pipeline import Context, Status, alert, keep_status_page, nights_status
+from etl.pipeline import Context, Status, alert, described, keep_status_page, nights_status
 
 _log = logging.getLogger(__name__)
 _MARKS = {"loaded": "■", "empty": "□", "waived": "w", "failed": "!", "missing": "x"}
@@ -35,6 +35,7 @@ def text(status: Status) -> str:
         f"in doubt      {_listed(status['doubtful'])}",
         f"dead address  {_listed(status['dead_addresses'])}",
         f"landing       {', '.join(f'{kind} {decimal(size)}' for kind, size in sorted(status['sizes'].items())) or 'empty'}",
+        f"retention     {_retention(status)}",
         "",
     ]
     if not status["troubles"]:
@@ -55,6 +56,7 @@ def html(status: Status) -> str:
         lstrip_blocks=True,
     )
     environment.filters["size"] = decimal
+    environment.filters["described"] = described
     return environment.get_template("status.html.j2").render(status, marks=_MARKS)
 
 
@@ -80,6 +82,11 @@ def _registry(status: Status) -> str:
         return "never pulled"
     left_out = [f"{reason} ({count})" for reason, count in status["registry_rejects"].items()]
     return f"{status['registry']['event']:,} rows, left out: {_listed(left_out)}"
+
+
+def _retention(status: Status) -> str:
+    last = status["retention"]
+    return f"{last['at'][:10]} removed {described(last)}" if last else "never ran"
 
 
 def _reject(reject: Any) -> str:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -29,11 +30,13 @@ from etl import periods, settings, state
 
 ROOT = Path(__file__).parent.parent
 FIRST, SECOND, AFTER = "2025-03-03", "2025-03-04", "2025-03-05"
-DAGS = ("nightly_events", "issuer_reports")
+DAGS = ("nightly_events", "issuer_reports", "data_retention")
 PATIENCE_SECONDS = 900
+LONGEST_LOG = 15
 NETWORK_TASKS = {"registry", "slice.extract"}
 WAREHOUSE_TASKS = {
     "slices", "registry", "slice.load", "statistics", "night_is_whole", "due", "figures", "nothing_is_late",
+    "expire",
 }  # fmt: skip
 CONFIGURATION = """
 [landing]
@@ -54,6 +57,8 @@ since = 2025-03-03
 until = 2025-03-04
 [mail]
 url = "smtp://127.0.0.1:{port}"
+[alerts]
+mail = "data@example.com"
 [privacy]
 secret = "HASHES"
 """
@@ -112,6 +117,12 @@ class Installation:
         """Return the log of a task's first try."""
         return str(self.ask(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task}/logs/1"))
 
+    def lines(self, run: dict[str, Any], task: str, index: int = -1) -> list[dict[str, Any]]:
+        """Return the lines of the log of a task's first try, without the marks that fold them in the UI."""
+        path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task}/logs/1?map_index={index}"
+        content: list[dict[str, Any]] = self.ask(path)["content"]
+        return [line for line in content if not line["event"].startswith(("::group::", "::endgroup::"))]
+
     def until(self, look: Any, is_enough: Any) -> Any:
         """Repeat ``look`` until its result ``is_enough``, and return it. Raise TimeoutError after PATIENCE_SECONDS."""
         end = time.monotonic() + PATIENCE_SECONDS
@@ -126,7 +137,7 @@ class Installation:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", content, {"Content-Type": "application/json", **headers}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
     def answers(self) -> bool:
@@ -137,7 +148,7 @@ class Installation:
             return False
 
     def is_up(self) -> bool:
-        """Tell whether both DAGs are parsed."""
+        """Tell whether all DAGs are parsed."""
         return {dag["dag_id"] for dag in self.ask("dags")["dags"]} >= set(DAGS)
 
 
@@ -209,7 +220,7 @@ def repaired(installation: Installation, nights: list[dict[str, Any]]) -> list[d
 
 def test_files_are_parsed_without_stage_or_configuration(installation):
     """Airflow parses the files again and again, so parsing imports no stage and opens no connection."""
-    dags = "import sys, dags.nightly_events, dags.issuer_reports; sys.exit(any(name.startswith('etl') for name in sys.modules))"
+    dags = "import sys, dags.nightly_events, dags.issuer_reports, dags.data_retention; sys.exit(any(name.startswith('etl') for name in sys.modules))"
     environment = installation.environment | {"PYTHONPATH": f"{ROOT}", "ANALYTICS_CONFIG": "/nowhere"}
     subprocess.run([sys.executable, "-c", dags], env=environment, check=True)
 
@@ -259,11 +270,85 @@ def test_failing_source_does_not_leave_the_run_green(installation, nights):
 
 
 def test_asset_event_counts_rows(installation, nights):
-    """Each night leaves an asset event with the number of rows in the warehouse, by day and source."""
-    events = installation.ask("assets/events?order_by=timestamp")["asset_events"]
-    counted = {day: rows for event in reversed(events) for day, rows in event["extra"].items()}
+    """Each night leaves an event of the figures: rows by day and source, and how far the data reach."""
+    events = _events(installation, "certificate_statistics")
+    counted = {day: rows for event in events for day, rows in event["rows"].items()}
     assert counted[FIRST]["sendgrid"] > 0 < counted[FIRST]["recipient_view"]
     assert counted[SECOND]["sendgrid"] == 0 < counted[SECOND]["recipient_view"]
+    assert events[0]["whole_through"] == FIRST
+    assert events[0]["lag_hours"] > 0
+
+
+def test_a_red_night_is_told(nights, mails):
+    """Whoever is named under [alerts] gets a mail that names the slice and the reason."""
+    told = [mail.read_text() for mail in mails[0].glob("*-data@example.com.eml")]
+    assert any(f"sendgrid {SECOND}" in mail for mail in told)
+
+
+def test_the_last_error_of_a_log_is_its_reason(installation, nights):
+    """Whoever opens the log of a red task reads the reason in its last error, and no frames of a stack."""
+    for task, index, reason in (
+        ("slice.normalise", 0, "cannot be read"),
+        ("night_is_whole", -1, f"the night is not whole: sendgrid {SECOND}"),
+    ):
+        lines = installation.lines(nights[1], task, index)
+        assert reason in [line["event"] for line in lines if line.get("level") == "error"][-1]
+        assert "frames" not in json.dumps(lines)
+
+
+def test_logs_are_short(installation, nights):
+    """Of a task at most fifteen lines are to be read, and none of a library's steps."""
+    path = f"dags/nightly_events/dagRuns/{nights[1]['dag_run_id']}/taskInstances?limit=100"
+    ran = [task for task in installation.ask(path)["task_instances"] if task["state"] in ("success", "failed")]
+    lengths = {_shown(task): len(installation.lines(nights[1], task["task_id"], task["map_index"])) for task in ran}
+    assert {name: count for name, count in lengths.items() if count > LONGEST_LOG} == {}
+    assert len(lengths) > len(WAREHOUSE_TASKS & lengths.keys())
+
+
+@pytest.mark.parametrize(
+    ("asset", "names"),
+    [
+        ("certificate_registry", {"rows", "left_out"}),
+        ("raw_slices", {"source", "day", "files", "bytes"}),
+        ("warehouse_events", {"source", "day", "rows", "reject_share", "lag_hours"}),
+    ],
+)
+def test_each_load_leaves_its_counts(installation, nights, asset, names):
+    """Whoever watches an asset sees how much came, how much of it was rejected, and how late."""
+    events = _events(installation, asset)
+    assert [names - event.keys() for event in events] == [set()] * len(events) != []
+
+
+def test_assets_show_who_leaves_and_who_reads_them(installation):
+    """The lineage leads from the registry and the raw slices by the warehouse and its figures to the reports."""
+    assets = {asset["name"]: asset for asset in installation.ask("assets?limit=100")["assets"]}
+
+    def tasks(asset, kind):
+        return [task["task_id"] for task in assets[asset][f"{kind}_tasks"]]
+
+    assert {name: (tasks(name, "producing"), sorted(tasks(name, "consuming"))) for name in assets} == {
+        "certificate_registry": (["registry"], ["figures", "statistics"]),
+        "raw_slices": (["slice.extract"], ["slice.normalise"]),
+        "warehouse_events": (["slice.load"], ["statistics"]),
+        "certificate_statistics": (["statistics"], ["figures"]),
+        "issuer_reports": (["report"], []),
+    }
+
+
+@pytest.mark.parametrize("dag", DAGS)
+def test_dags_can_be_found_by_tag_and_owner(installation, dag):
+    """Among the DAGs of others these have a tag, a name to read, an owner, and every task a sentence."""
+    found = installation.ask(f"dags/{dag}/details")
+    assert "certificate-analytics" in {tag["name"] for tag in found["tags"]}
+    assert found["owners"] == ["analysts"]
+    assert found["dag_display_name"] == dag.replace("_", " ").capitalize()
+    assert [name for name, task in _tasks(installation, dag).items() if not task["doc_md"]] == []
+
+
+def test_refreshed_figures_start_the_reports(installation, nights):
+    """A report whose data became whole need not wait for the next hour."""
+    path = "dags/issuer_reports/dagRuns?run_type=asset_triggered"
+    assert installation.until(lambda: installation.ask(path)["dag_runs"], bool)
 
 
 def test_due_report_is_sent_once(hours, mails):
@@ -339,8 +424,52 @@ def test_day_that_no_run_tried_makes_the_next_run_red(installation, repaired):
     assert f"sendgrid {AFTER}: no run has tried it; run that day" in installation.log(following[0], "night_is_whole")
 
 
+def test_many_days_by_hand_are_one_run(installation, repaired):
+    """The form's first and last day and its sources make one run, with a task for each day and source."""
+    run = installation.by_hand("nightly_events", day=FIRST, to=SECOND, sources=["sendgrid"])
+    assert run["state"] == "success"
+    loaded = {task for task in run["tasks"] if task.startswith("slice.load")}
+    assert loaded == {f"slice.load [sendgrid {day}]" for day in (FIRST, SECOND)}
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ({"day": SECOND, "to": FIRST}, "the days go forward"),
+        ({"day": "2025-03-01"}, "lies before 2025-03-03, the first day that is expected"),
+        ({"day": FIRST, "sources": ["sendgird"]}, "there is no source"),
+        ({"to": FIRST}, "name both, or leave both out"),
+    ],
+)
+def test_a_form_that_makes_no_sense_loads_nothing(installation, repaired, form, reason):
+    """The first task says in one sentence what is wrong, and no other task of a slice runs."""
+    run = installation.by_hand("nightly_events", **form)
+    assert (run["state"], run["tasks"]["slices"]) == ("failed", "failed")
+    assert reason in installation.log(run, "slices")
+
+
+@pytest.mark.parametrize("form", [{"day": "2025-13-01"}, {"to": "soon"}, {"sources": "sendgrid"}, {"replace": "maybe"}])
+def test_a_form_with_a_wrong_value_makes_no_run(installation, form):
+    """What is no date, no list of names or no yes or no is refused by the trigger itself."""
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        installation.ask("dags/nightly_events/dagRuns", {"logical_date": None, "conf": form})
+
+
+def test_retention_by_hand_only_says_what_it_would_remove(installation, repaired):
+    """With the box of the form ticked nothing is removed, and the log names each kind."""
+    run = installation.by_hand("data_retention", dry_run=True)
+    assert run["state"] == "success"
+    assert "retention (dry run): raw 0 files" in installation.log(run, "expire")
+
+
 def _tasks(installation: Installation, dag: str) -> dict[str, dict[str, Any]]:
     return {task["task_id"]: task for task in installation.ask(f"dags/{dag}/tasks")["tasks"]}
+
+
+def _events(installation: Installation, asset: str) -> list[dict[str, Any]]:
+    """Return what the events of an asset say, the newest first."""
+    events = installation.ask("assets/events?limit=100&order_by=-timestamp")["asset_events"]
+    return [event["extra"] for event in events if event["name"] == asset]
 
 
 def _first_file(folder: Path) -> Path:
@@ -368,6 +497,7 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "3",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'metadata.db'}",
+        "AIRFLOW__OPERATORS__DEFAULT_OWNER": "analysts",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }

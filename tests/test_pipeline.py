@@ -402,3 +402,48 @@ def test_days_that_a_backfill_skipped_are_named_by_the_next_run(landing, tried, 
     for day in waived:
         opened.state.waive("logs", day, "outage", datetime.now(UTC))
     assert pipeline.never_tried(opened, YESTERDAY) == [("logs", day) for day in missing]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "sources", "reason"),
+    [
+        (YESTERDAY, LONG_BEFORE, (), "lies before the first"),
+        (YESTERDAY, TODAY + timedelta(days=1), (), "lies ahead"),
+        (TODAY - timedelta(days=400), TODAY, ("open",), "these are 401 days; name at most 400"),
+        (EVER_BEFORE, YESTERDAY, (), "the first day that is expected of new, old"),
+        (LONG_BEFORE, YESTERDAY, ("new",), "the first day that is expected of new"),
+        (LONG_BEFORE, YESTERDAY, ("old",), "the last day that is expected of old"),
+        (YESTERDAY, YESTERDAY, ("newer",), "there is no source 'newer'; there are"),
+    ],
+)
+def test_a_night_that_makes_no_sense_is_refused(landing, first, last, sources, reason):
+    """A sentence says what is wrong with the days or the sources, before anything is loaded."""
+    known = {"new": api(since=BEFORE), "old": api(since=LONG_BEFORE, until=BEFORE)}
+    opened = context(landing, **known, **({"open": api()} if "open" in sources else {}))
+    with pytest.raises(ConfigurationError, match=reason):
+        pipeline.NightRequest(first, last, sources).check(opened, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "sources"),
+    [
+        (LONG_BEFORE, TODAY, ()),
+        (LONG_BEFORE, BEFORE, ("old",)),
+        (TODAY - timedelta(days=399), TODAY, ("open",)),
+        (YESTERDAY, YESTERDAY, ("new", "open")),
+    ],
+)
+def test_a_night_of_days_that_a_source_covers_is_loaded(landing, first, last, sources):
+    """A day that one of all sources covers can be asked for; of a named source every day must be its own."""
+    known = {"new": api(since=BEFORE), "old": api(since=LONG_BEFORE, until=BEFORE)}
+    opened = context(landing, **known, **({"open": api()} if "open" in sources else {}))
+    pipeline.NightRequest(first, last, sources).check(opened, TODAY)
+
+
+def test_a_form_may_name_one_day_and_no_source():
+    """The last day is the first, unless the form names another; a source named twice counts once."""
+    assert pipeline.night_request(BEFORE, None, None) == pipeline.NightRequest(BEFORE, BEFORE)
+    request = pipeline.night_request(BEFORE, str(YESTERDAY), ["logs", "logs"])
+    assert request == pipeline.NightRequest(BEFORE, YESTERDAY, ("logs",))
+    with pytest.raises(ConfigurationError):
+        pipeline.night_request(BEFORE, "2026-13-01", None)

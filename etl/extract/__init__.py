@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from etl.errors import ConfigurationError, NotLanded, RefusedRegistry
+from etl.errors import ConfigurationError, ExpiredRaw, NotLanded, RefusedRegistry
 from etl.extract import (
     api,
     brevo,
@@ -93,12 +93,14 @@ def has_more(landing: Landing, name: str, source: Source, day: date, *, today: d
 def reuse_landed(landing: Landing, name: str, day: date) -> Manifest:
     """Return the newest landed version, or publish the loaded one again where the newest was refused, and return it.
 
-    Raise NotLanded where there is neither.
+    Raise NotLanded where there is neither, and ExpiredRaw where its raw files are gone.
     """
     newest = landing.newest(slice_prefix(name, day))
     manifest = _reusable(landing, newest, slice_prefix(name, day))
     if manifest is None:
         raise NotLanded(name, day)
+    if manifest.raw_expired_on:
+        raise ExpiredRaw(name, day, manifest.raw_expired_on)
     if manifest != newest:
         landing.publish(manifest)
     return manifest

@@ -20,7 +20,7 @@ import duckdb
 
 from etl import mailbox, settings, sql
 from etl import scratch as temporary
-from etl.errors import ConfigurationError, NotLanded, UnreadableFile
+from etl.errors import ConfigurationError, ExpiredRaw, NotLanded, UnreadableFile
 from etl.landing import Counts, Landing, Manifest, slice_prefix
 from etl.normalise import documents
 from etl.normalise.session import FOLDER, bind, connected, define, keep, relation, rows, write
@@ -103,7 +103,8 @@ def normalise_slice(
 ) -> Manifest:
     """Normalise the newest raw files of a slice into the landing, and publish and return the manifest with the counts.
 
-    Raise NotLanded if the slice is not in the landing, and UnreadableFile if a file cannot be read or decompressed.
+    Raise NotLanded if the slice is not in the landing, ExpiredRaw if its raw files are gone, and UnreadableFile if one of
+    them cannot be read or decompressed.
     """
     [manifest] = normalise_slices(landing, limits, name, source, [day], hash_key=hash_key)
     return manifest
@@ -150,6 +151,8 @@ def _landed(landing: Landing, name: str, day: date) -> Manifest:
     manifest = landing.newest(slice_prefix(name, day))
     if manifest is None:
         raise NotLanded(name, day)
+    if manifest.raw_expired_on:
+        raise ExpiredRaw(name, day, manifest.raw_expired_on)
     return manifest
 
 

@@ -5,20 +5,21 @@ step does, and what is retried, recorded, refused or mailed.
 """
 
 from etl.normalise import FORMATS, explain
-from etl.pipeline.alerts import alert
+from etl.pipeline.alerts import alert, alert_green, alert_red
 from etl.pipeline.checks import findings
 from etl.pipeline.context import Context, open_context, start_process
-from etl.pipeline.failures import cure_of, is_defect, is_final
+from etl.pipeline.failures import cure_of, is_defect, is_expected, is_final
 from etl.pipeline.listings import list_catalogue, list_recipients, list_slices
+from etl.pipeline.night_request import NightRequest, night_request
 from etl.pipeline.nights import (
     SliceResult,
     bring,
     day_of_run,
     days,
-    event_counts,
     extract_slice,
     load_slice,
     never_tried,
+    night_facts,
     normalise_slice,
     not_loaded,
     pull_registry,
@@ -40,28 +41,35 @@ from etl.pipeline.reports import (
     record_plan,
     unsubscribe,
 )
+from etl.pipeline.retention import Retention, described, expire
 from etl.pipeline.status import Status, keep_status_page, nights_status, read_status_page
 from etl.pipeline.waivers import list_waivers, undo_waiver, waive
 
 __all__ = [
     "FORMATS",
     "Context",
+    "NightRequest",
     "Plan",
     "Rebuilt",
     "Report",
     "ReportRequest",
+    "Retention",
     "SliceResult",
     "Status",
     "alert",
+    "alert_green",
+    "alert_red",
     "bring",
     "cure_of",
     "day_of_run",
     "days",
-    "event_counts",
+    "described",
+    "expire",
     "explain",
     "extract_slice",
     "findings",
     "is_defect",
+    "is_expected",
     "is_final",
     "keep_status_page",
     "land_figures",
@@ -74,6 +82,8 @@ __all__ = [
     "make_reports",
     "never_tried",
     "newly_missing",
+    "night_facts",
+    "night_request",
     "nights_status",
     "normalise_slice",
     "not_loaded",

@@ -8,6 +8,9 @@ from etl.errors import AnalyticsError
 from etl.pipeline.context import Context, now_utc
 from etl.pipeline.status import Status, Trouble
 
+_OF_AIRFLOW = "Airflow: "
+"""Begins each cause that is not seen in the state of the nights, as a red task."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -17,17 +20,48 @@ def alert(context: Context, status: Status, now: datetime) -> bool:
     Nothing is sent without ``alerts.mail``, or where nothing changed. A cause is recorded after the mail has left, so a
     failure of the mail server is a warning, and the next night tells of it again.
     """
-    address, known = context.settings.alerts.mail, context.state.alerted()
+    known = {cause for cause in context.state.alerted() if not cause.startswith(_OF_AIRFLOW)}
     causes = {cause for trouble in status["troubles"] for cause in trouble["causes"]}
     new = [trouble for trouble in status["troubles"] if not known.issuperset(trouble["causes"])]
     over = known - causes
-    if not address or not (new or over):
+    if not (new or over):
         return False
     subject = f"{len(new)} new: {new[0]['what']}" if new else f"over: {', '.join(sorted(over))}"
+    if not _has_left(context, subject, _text(status, new, sorted(over))):
+        return False
+    context.state.record_alerts(causes, over, now)
+    return True
+
+
+def alert_red(context: Context, name: str, reason: str, cure: str, now: datetime) -> bool:
+    """Mail that a task of Airflow is red, unless that was told; return whether a mail was sent."""
+    cause = f"{_OF_AIRFLOW}{name}"
+    if cause in context.state.alerted():
+        return False
+    if not _has_left(context, f"1 new: {name}: {reason}", _section("Needs a person", [f"{name}: {reason}\n  {cure}"])):
+        return False
+    context.state.record_alerts([cause], [], now)
+    return True
+
+
+def alert_green(context: Context, name: str, now: datetime) -> bool:
+    """Mail that what ``alert_red`` told of is over, where it told of it; return whether a mail was sent."""
+    cause = f"{_OF_AIRFLOW}{name}"
+    if cause not in context.state.alerted() or not _has_left(context, f"over: {name}", _section("Over", [name])):
+        return False
+    context.state.record_alerts([], [cause], now)
+    return True
+
+
+def _has_left(context: Context, subject: str, text: str) -> bool:
+    """Send a mail to the address of the alerts; return whether it has left. That it has not is a warning."""
+    address = context.settings.alerts.mail
+    if not address:
+        return False
     try:
         deliver.send_notice(
             f"[Certificate analytics] {subject}"[:150],
-            _text(status, new, sorted(over)),
+            text.rstrip("\n") + "\n",
             address,
             mail=context.settings.mail,
             lookup=context.lookup,
@@ -36,7 +70,6 @@ def alert(context: Context, status: Status, now: datetime) -> bool:
     except AnalyticsError as error:
         _log.warning("the alert could not be sent: %s", error)
         return False
-    context.state.record_alerts(causes, over, now)
     return True
 
 
@@ -49,7 +82,7 @@ def _text(status: Status, new: list[Trouble], over: list[str]) -> str:
         _section("Still open", [each["what"] for each in still]),
         f"Data are whole through {status['whole_through'] or 'no day yet'}.",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in parts if part)
 
 
 def _section(title: str, lines: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The context: the configuration, the landing, the state and the warehouse. Every step of the pipeline gets it."""
 
+import logging
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -48,9 +49,18 @@ class Context:
         return self.settings.sources[name]
 
 
+_TALKATIVE = ("great_expectations", "weasyprint.progress", "fontTools")
+"""Libraries that log every step: hundreds of lines, among which ours could not be found."""
+
+
 def start_process() -> None:
-    """Prepare a process of ours: files that it makes are for their owner only, and leftovers of killed ones are removed."""
+    """Prepare a process of ours: files that it makes are for their owner only, and leftovers of killed ones are removed.
+
+    Of libraries that log every step only warnings are heard.
+    """
     os.umask(0o077)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     scratch.sweep()
 
 

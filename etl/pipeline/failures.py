@@ -13,6 +13,7 @@ from etl.errors import (
     DamagedFile,
     DamagedSlice,
     LandingError,
+    QueryError,
     RefusedSlice,
     RegistryError,
     ShrunkenSlice,
@@ -37,7 +38,14 @@ _MEMORY_WORDS = ("Out of Memory", "Allocation failure", "could not allocate", "m
 _OUTSIDE = ("duckdb", "_duckdb", "pyarrow", "sqlalchemy", "zlib", "backports")
 """Libraries whose errors are about what they were given: an input, a disk, a database."""
 
+_DEFECT = "a defect of this project; please report it"
+
 _log = logging.getLogger(__name__)
+
+
+def is_expected(error: BaseException | None) -> bool:
+    """Tell whether the sentence of an error says all that there is to know: it is ours, and no defect of this project."""
+    return isinstance(error, AnalyticsError) and not isinstance(error, QueryError) and _DEFECT not in str(error)
 
 
 def is_final(error: Exception) -> bool:
@@ -114,9 +122,7 @@ def cure_of(error: Exception) -> str:
         return "the disk is full; make room in the temporary directory (TMPDIR) and in the landing, then run it again"
     if is_defect(error):
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return (
-            f"{type(error).__name__} in {place.name}, line {place.lineno}, a defect of this project; please report it"
-        )
+        return f"{type(error).__name__} in {place.name}, line {place.lineno}, {_DEFECT}"
     return f"it could not be processed ({refusal_of(error)}); mend the cause, then run it again"
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 
-from etl import extract, load, normalise, statistics, validate
+from etl import extract, load, normalise, periods, statistics, validate
 from etl.errors import (
     AnalyticsError,
     ConfigurationError,
@@ -25,7 +26,6 @@ from etl.pipeline.failures import of_registry, recorded, refuse_newest
 from etl.settings import Source
 from etl.warehouse import Row, Warehouse
 
-SWEPT_AFTER = timedelta(days=1)
 NIGHT_STARTS = "02:00:00"
 """The time of day, in UTC, of a scheduled run's logical date."""
 
@@ -57,6 +57,22 @@ class SliceResult:
             f"{counts.event} events, {counts.duplicate} duplicates, {counts.reject} rejects, {counts.ignored} ignored"
         )
 
+    def facts(self, now: datetime | None = None) -> dict[str, str | int | float]:
+        """Return the result as names and values: what was landed, or what was loaded at an aware instant.
+
+        The lag is the hours from the end of the slice's day to that instant.
+        """
+        of = {"source": self.source, "day": str(self.day)}
+        if now is None:
+            return {**of, "files": self.files, "bytes": self.bytes}
+        share = self.counts.reject / self.counts.raw if self.counts.raw else 0.0
+        return {
+            **of,
+            "rows": self.counts.event,
+            "reject_share": round(share, 4),
+            "lag_hours": _hours_since(self.day, now),
+        }
+
     def log(self) -> "SliceResult":
         """Log the result with its seconds, and a warning for everything unusual; return the result."""
         _log.info("%s %s in %.1f s", self.step, self, self.seconds)
@@ -82,7 +98,7 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
             manifest = _normalised_registry(context, replace=replace)
             with context.warehouse() as opened:
                 load.load_registry(opened, context.landing)
-        context.landing.sweep("registry", before=now_utc() - SWEPT_AFTER)
+        context.landing.sweep("registry", before=swept_before(context, now_utc()))
     for warning in manifest.warnings:
         _log.warning("registry: %s", warning)
     counts = manifest.counts
@@ -205,8 +221,13 @@ def load_slice(context: Context, name: str, day: date, *, replace: bool, now: da
     with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
         manifest = load.load_slice(opened, context.landing, name, day, replace=replace, loaded_at=now)
         oddities = _oddities(context, opened, name, day)
-    context.landing.sweep(prefix, before=now - SWEPT_AFTER)
+    context.landing.sweep(prefix, before=swept_before(context, now))
     return _result("load", name, day, manifest, started, oddities)
+
+
+def swept_before(context: Context, now: datetime) -> datetime:
+    """Return the instant before which a version that no manifest names may have been written, to be removed."""
+    return now - timedelta(days=context.settings.retention.superseded_days)
 
 
 def _oddities(context: Context, opened: Warehouse, name: str, day: date) -> list[str]:
@@ -265,12 +286,26 @@ def refresh(context: Context) -> None:
     _log.info("statistics: the stored figures are up to date, in %.1f s", time.monotonic() - started)
 
 
-def event_counts(context: Context, slices: Sequence[tuple[str, date]]) -> dict[str, dict[str, int]]:
-    """Return the number of events that the warehouse holds of each given slice, by day and source."""
+def night_facts(context: Context, slices: Sequence[tuple[str, date]], now: datetime) -> dict[str, Any]:
+    """Return what a night leaves: the events of its slices by day and source, and how far the data reach at an aware instant.
+
+    The lag is the hours since the end of the last whole day. It is None while no day is whole, or once every source has ended.
+    """
     counts: dict[str, dict[str, int]] = {}
     for (source, day), row in _listed(context, slices).items():
         counts.setdefault(str(day), {})[source] = row.get("event_count", 0)
-    return counts
+    with context.warehouse() as opened:
+        through = statistics.whole_through(opened, context.settings, context.waivers())
+    reached = None if through in (None, statistics.FOR_EVER) else through
+    return {
+        "rows": counts,
+        "whole_through": str(reached) if reached else None,
+        "lag_hours": _hours_since(reached, now) if reached else None,
+    }
+
+
+def _hours_since(day: date, now: datetime) -> float:
+    return round((now - periods.period_end(day)) / timedelta(hours=1), 1)
 
 
 def not_loaded(context: Context, slices: Iterable[tuple[tuple[str, date], bool]]) -> dict[str, str]:

@@ -324,7 +324,7 @@ def _result(context: Context, each: Slice, step: _Step, seconds: float, now: dat
     """Return the result of a loaded slice, and remove the versions of it that no manifest names any more."""
     manifest = context.landing.newest(slice_prefix(*each)) or step.manifest
     if not step.is_normalised:
-        context.landing.sweep(manifest.prefix, before=now - nights.SWEPT_AFTER)
+        context.landing.sweep(manifest.prefix, before=nights.swept_before(context, now))
     size = sum(file.size for file in manifest.raw)
     return nights.SliceResult("load", *each, len(manifest.raw), size, manifest.counts, seconds).log()
 

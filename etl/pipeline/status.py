@@ -10,6 +10,7 @@ from etl import normalise, statistics
 from etl.landing import Landing, Manifest, slice_prefix
 from etl.pipeline.context import Context
 from etl.pipeline.reports import DOUBTFUL_AFTER, dead_addresses, held_reports
+from etl.pipeline.retention import Retention, last_retention
 from etl.settings import Settings
 from etl.warehouse import Row
 
@@ -66,6 +67,7 @@ class Status(TypedDict):
     dead_addresses: list[str]
     troubles: list[Trouble]
     sizes: dict[str, int]
+    retention: Retention | None
 
 
 def nights_status(context: Context, now: datetime) -> Status:
@@ -107,6 +109,7 @@ def nights_status(context: Context, now: datetime) -> Status:
             *_address_troubles(dead),
         ],
         "sizes": _sizes(context.landing),
+        "retention": last_retention(context.landing),
     }
 
 
