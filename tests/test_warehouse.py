@@ -24,6 +24,7 @@ DAY = date(2026, 11, 2)
 FILES = sorted(path for folder in ("load", "statistics", "report") for path in (ROOT / "sql" / folder).glob("*.sql"))
 BOUND = {
     "mail_logs_begin_at": date(2026, 11, 1), "remind_before_at": date(2026, 11, 28), "since_at": None,
+    "remind_before_since_at": None,
     "period_end": date(2026, 12, 1), "issuer_id": None, "certificate_id": None, "only_stale": False, "only_touched": False,
     "credential_hosts": "", "count_share_links": False, "click_after_delivery_seconds": 5, "links_at_once": 3, "links_at_once_seconds": 2,
     "source": "mail", "load_date": DAY, "status": "loaded", "last_error": None, "raw_count": 0,
