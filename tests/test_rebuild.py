@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, inspect, text
 from etl import settings
 from etl.errors import SliceError
 from etl.landing import Landing, slice_prefix
-from etl.pipeline import rebuild
+from etl.pipeline import rebuilds
 from tests import platform_by_hand as platform
 from tests.command import Ran, die, run
 from tests.test_nights import copied, kill_when_called
@@ -306,7 +306,7 @@ def jobs(night: tuple[Path, Content], tmp_path: Path) -> Iterator[Callable[..., 
     }
 
     def job(name: str, *days: date, source: Any = None) -> Any:
-        return rebuild._Job(landing.url, settings.Normalise(), name, source or sources[name], days, "k")
+        return rebuilds._Job(landing.url, settings.Normalise(), name, source or sources[name], days, "k")
 
     return job
 
@@ -314,7 +314,7 @@ def jobs(night: tuple[Path, Content], tmp_path: Path) -> Iterator[Callable[..., 
 def test_a_process_that_is_killed_fails_its_slices_alone(jobs: Callable[..., Any]) -> None:
     """One slice that needs more memory than there is does not end a rebuild of a thousand."""
     wanted = [jobs("mail", ONE, source=Fatal()), jobs("view", ONE, TWO), jobs("mail", TWO)]
-    with rebuild._Processes(2) as processes:
+    with rebuilds._Processes(2) as processes:
         for job in wanted:
             processes.start(job)
         killed, *others = [processes.outcomes(job) for job in wanted]

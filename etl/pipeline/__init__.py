@@ -27,7 +27,7 @@ from etl.pipeline.nights import (
     slices_to_bring,
     validate_slice,
 )
-from etl.pipeline.rebuild import Rebuilt, rebuild, slices_to_rebuild
+from etl.pipeline.rebuilds import Rebuilt, rebuild, slices_to_rebuild
 from etl.pipeline.reports import (
     Plan,
     Report,

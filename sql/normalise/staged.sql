@@ -9,6 +9,6 @@ SELECT
     * EXCLUDE (document, record),
     CASE WHEN outcome = 'reject' THEN line_key(document) END AS document,
     CASE WHEN outcome = 'reject' THEN COALESCE(LEFT(record, 4096), 'null') END AS record,
-    reason = 'does not parse' AND REGEXP_MATCHES(record, '[]}]') AND (NOT JSON_VALID(record) OR STARTS_WITH(LTRIM(record), '['))
-        AS may_hold_documents
+    outcome = 'reject' AND REGEXP_MATCHES(record, '[]}]')
+    AND (NOT JSON_VALID(record) OR (reason = 'does not parse' AND STARTS_WITH(LTRIM(record), '['))) AS may_hold_documents
 FROM classified
