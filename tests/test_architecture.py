@@ -39,7 +39,7 @@ DOORS = {
     "pyarrow": {"warehouse", "normalise"},
     "great_expectations": {"validate"},
     "crawlerdetect": {"normalise"}, "backports": {"normalise"},
-    "jinja2": {"render", "entry points"}, "weasyprint": {"render"}, "pydyf": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "xlsxwriter": {"render"}, "babel": {"render"},
+    "jinja2": {"render", "entry points"}, "weasyprint": {"render"}, "pydyf": {"render"}, "fontTools": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "xlsxwriter": {"render"}, "babel": {"render"},
     "markupsafe": {"render"}, "email": {"render", "deliver", "extract", "mailbox"}, "idna": {"mailbox"},
     "smtplib": {"deliver"}, "ssl": {"deliver"},
     "urllib.request": {"extract"}, "http": {"extract"}, "httpx": {"extract"}, "requests": {"extract"},

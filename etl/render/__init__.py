@@ -9,14 +9,18 @@ must therefore use ``spawn`` or ``forkserver``.
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from etl.figures import Figures
+from etl.render import faces
 from etl.render.logo import judged
 from etl.render.mail import MailOptions, message
 from etl.render.page import html, is_summary
 from etl.render.pdf import to_pdf
 from etl.render.table import recipients_csv, recipients_xlsx
+
+_MOST_NAMED = 5
 
 __all__ = ["MailOptions", "html", "message", "recipients_csv", "recipients_xlsx", "render", "to_pdf"]
 
@@ -39,8 +43,18 @@ def render(figures: Figures, folder: Path, *, mail: MailOptions) -> list[str]:
         (folder / name).unlink(missing_ok=True)  # of a report from before the subscription asked for a summary
     for name, content in files.items():
         _write(folder / name, content)
-    left_out = judged(figures["issuer"]["logo"]).left_out
-    return [f"the report is without the issuer's logo: {left_out}; have a simpler one made"] if left_out else []
+    return list(_warnings(figures, page))
+
+
+def _warnings(figures: Figures, page: str) -> Iterator[str]:
+    """Yield what the report lacks, and what helps."""
+    if left_out := judged(figures["issuer"]["logo"]).left_out:
+        yield f"the report is without the issuer's logo: {left_out}; have a simpler one made"
+    if missing := faces.undrawn(page):
+        codes = ", ".join(f"U+{ord(one):04X}" for one in missing[:_MOST_NAMED]) + (
+            " and more" if missing[_MOST_NAMED:] else ""
+        )
+        yield f"the PDF has no letter for {codes}, and shows a box in its place; write the name without it"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -6,9 +6,10 @@ from email.parser import BytesHeaderParser
 from pathlib import Path
 from urllib.parse import quote
 
+from etl.render import faces
 from etl.render.colours import palette
 from etl.render.formatter import formatter
-from etl.render.page import Row, environment, font_faces, style
+from etl.render.page import Row, environment, style
 
 _FILES = {
     "report.html": "HTML",
@@ -38,7 +39,7 @@ def write_index(folder: Path, failures: Mapping[Path, str]) -> Path:
         language="en",
         direction="ltr",
         palette=palette(None),
-        fonts=font_faces(),
+        fonts=faces.inter(),
         style=style(),
     )
     index = folder / "index.html"

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etl import resources
 from etl.figures import CertificateFigures, Counts, Domain, Figures, Parts, Recipient, Trend
+from etl.render import faces
 from etl.render.colours import NETWORKS, OTHERS, palette
 from etl.render.formatter import Formatter, formatter, prints_on_letter, without_controls
 from etl.render.languages import translations
@@ -36,14 +37,13 @@ _FILTERS = (
     "signed", "signed_percent", "points",
 )  # fmt: skip
 _LEAST_DIFFERENCE = 0.005  # half a point: a second rate that differs by less says nothing
-_FONTS = {400: "Inter-Regular.woff2", 600: "Inter-SemiBold.woff2"}
 
 
 def html(figures: Figures) -> str:
     """Return the report of one figures document as HTML, in the subscription's locale and the period's time zone."""
     formats = formatter(figures["subscription"]["locale"], figures["period"]["timezone"])
     template = environment(formats, is_html=True).get_template("statistics.html.j2")
-    return template.render(**context(figures, formats), fonts=font_faces(), style=style())
+    return template.render(**context(figures, formats), fonts=faces.inter(), style=style())
 
 
 def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
@@ -232,16 +232,6 @@ def _single_line(value: Any) -> Any:
 def _width(rate: float | Decimal | None) -> str:
     """Return a rate as the CSS width of a bar, from 0 to 100 %."""
     return f"{min(max(float(rate or 0), 0), 1):.2%}"
-
-
-@cache
-def font_faces() -> str:
-    """Return the project's typeface as CSS that contains the font files."""
-    return "".join(
-        f"@font-face{{font-family:Inter;font-weight:{weight};src:url(data:font/woff2;base64,"
-        f"{base64.b64encode((TEMPLATES / 'fonts' / file).read_bytes()).decode()}) format('woff2')}}"
-        for weight, file in _FONTS.items()
-    )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""report.pdf: the report's HTML as a PDF, tagged for screen readers (PDF/UA-1), in the project's typeface."""
+"""report.pdf: the report's HTML as a PDF, tagged for screen readers (PDF/UA-1), in the project's typefaces."""
 
 from functools import cache
 
@@ -6,8 +6,8 @@ import pydyf  # type: ignore[import-untyped]
 from weasyprint import CSS, HTML, Document  # type: ignore[import-untyped]
 from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
 
+from etl.render import faces
 from etl.render.fetcher import data_only
-from etl.render.page import font_faces
 
 
 def to_pdf(html: str) -> bytes:
@@ -15,11 +15,11 @@ def to_pdf(html: str) -> bytes:
 
     Only data: URLs are fetched.
     """
-    fonts, faces = _fonts()
+    fonts, styles = _fonts(faces.scripts_of(html))
     # The page contains the fonts for browsers. Unpacking them takes half a second, so it is done once for all pages.
-    document = HTML(string=html.replace(font_faces(), ""), url_fetcher=data_only())
+    document = HTML(string=html.replace(faces.inter(), ""), url_fetcher=data_only())
     content: bytes = document.write_pdf(
-        finisher=_describe_links, font_config=fonts, stylesheets=[faces], pdf_variant="pdf/ua-1"
+        finisher=_describe_links, font_config=fonts, stylesheets=[styles], pdf_variant="pdf/ua-1"
     )
     return content
 
@@ -33,6 +33,6 @@ def _describe_links(document: Document, _: pydyf.PDF) -> None:
 
 
 @cache
-def _fonts() -> tuple[FontConfiguration, CSS]:
-    fonts = FontConfiguration()
-    return fonts, CSS(string=font_faces(), font_config=fonts, url_fetcher=data_only())
+def _fonts(scripts: tuple[str, ...]) -> tuple[FontConfiguration, CSS]:
+    fonts, content = FontConfiguration(), faces.inter() + "".join(map(faces.noto, scripts))
+    return fonts, CSS(string=content, font_config=fonts, url_fetcher=data_only())
