@@ -211,7 +211,7 @@ def rebuild(
 
     Nothing is pulled. What the warehouse holds already is left alone, so a rebuild that was stopped goes on where it was.
 
-    Examples: [bold]python -m etl rebuild[/] or [bold]python -m etl rebuild --from 2026-11-01 --to 2026-11-30[/]
+    Example: [bold]python -m etl rebuild[/], or for some days [bold]python -m etl rebuild --from 2026-11-01 --to 2026-11-30[/]
     """
     if first and to and to < first:
         raise ConfigurationError("--to lies before --from; the days go forward")

@@ -34,7 +34,9 @@ NAMES = {
     "Telugu": "తెలంగాణ",
     "Thai": "จุฬาลงกรณ์",
 }
-NO_FONTS = '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><cachedir>{}</cachedir></fontconfig>'
+NO_FONTS = (
+    '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><cachedir>{}</cachedir></fontconfig>'
+)
 TO_PDF = "import sys; from etl.render import to_pdf; sys.stdout.buffer.write(to_pdf(sys.stdin.read()))"
 
 
@@ -44,7 +46,10 @@ def test_a_name_is_drawn_without_fonts_of_the_system(script: str, tmp_path: Path
     (tmp_path / "fonts.conf").write_text(NO_FONTS.format(tmp_path))
     style = (faces.FONTS.parent / "report.css").read_text()
     page = f'<html lang="en"><title>Report</title><style>{style}</style><h1>{NAMES[script]}</h1><p>Ada Żółć Ωμέγα Москва</p></html>'
-    environment = os.environ | {"FONTCONFIG_FILE": str(tmp_path / "fonts.conf"), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {
+        "FONTCONFIG_FILE": str(tmp_path / "fonts.conf"),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
     made = subprocess.run(
         [sys.executable, "-c", TO_PDF], input=page.encode(), capture_output=True, check=True, env=environment
     )
@@ -57,7 +62,9 @@ def test_a_name_is_drawn_without_fonts_of_the_system(script: str, tmp_path: Path
 
 def test_usual_characters_have_a_glyph() -> None:
     """Each face has the characters that call for it, as far as any text in use has them; Inter has Latin, Greek, Cyrillic."""
-    assert faces.undrawn("".join(NAMES.values()) + "Ñandú Łódź Ωμέγα Москва – — ‘’ “” … → ← − • · № € ₹ ₽ ™ × ≤ ≥") == []
+    assert (
+        faces.undrawn("".join(NAMES.values()) + "Ñandú Łódź Ωμέγα Москва – — ‘’ “” … → ← − • · № € ₹ ₽ ™ × ≤ ≥") == []
+    )
     assert faces.scripts_of("Ada Lovelace, Москва") == ()
 
 

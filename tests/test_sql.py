@@ -48,7 +48,7 @@ def test_the_header_names_what_the_code_binds(path):
     """Each parameter is in the header, or in that of a query that the header refers to."""
     if (
         path.parts[0] in sql.COMPOSED
-        and header(path, "Params") != "one per column; last_error and loaded_at may be NULL"
+        and header(path, "Params") != "one per column; last_error, loaded_at and version may be NULL"
     ):
         own = sql.read(str(path.parent), path.name.removesuffix(".sql")).params
         assert {name for name in own if name not in header(path, "Params")} == set()
