@@ -225,12 +225,12 @@ def test_asset_event_counts_rows(installation, nights):
     assert events[0]["lag_hours"] > 0
 
 
-def test_a_red_night_is_told(nights, mails):
-    """Whoever is named under [alerts] gets a mail that names the slice and the reason."""
-    (told,) = (mail for mail in _alerts(mails[0]) if f"1 new: sendgrid {SECOND}" in mail["Subject"])
+def test_a_red_night_is_told(installation, nights, mails):
+    """Whoever is named under [alerts] gets a mail that names the slice, the reason, what to do, and a link to the log."""
+    (told,) = (mail for mail in _alerts(mails[0]) if "cannot be read" in _part(mail, "Needs a person"))
     text = told.get_body().get_content()
     assert f"nightly --day {SECOND} --to {SECOND} --source sendgrid" in text
-    assert "cannot be read" in text
+    assert f"The log: http://127.0.0.1:{installation.port}/dags/nightly_events/runs/" in text
 
 
 def test_the_last_error_of_a_log_is_its_reason(installation, nights):
@@ -439,7 +439,8 @@ def _alerts(folder: Path) -> list[EmailMessage]:
 
 def _part(mail: EmailMessage, title: str) -> str:
     """Return the part of an alert below a title."""
-    return next((part for part in mail.get_body().get_content().split("\n\n") if part.startswith(f"{title}:")), "")
+    parts = mail.get_body().get_content().replace("\r\n", "\n").split("\n\n")
+    return next((part for part in parts if part.startswith(f"{title}:")), "")
 
 
 def _first_file(folder: Path) -> Path:
