@@ -26,7 +26,7 @@ from tests import installation, postgres_server
 DAY = date(2026, 11, 2)
 SOURCES = ("first", "second", "third", "fourth")
 RECIPIENTS = 4_000
-IDLE_SECONDS = 30
+IDLE_SECONDS = 20
 ROOT = Path(__file__).parents[1]
 
 
