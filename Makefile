@@ -18,7 +18,7 @@ install: .venv/installed  ## the environment in .venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/python -m uv sync --quiet --frozen --inexact --extra airflow
+	@$(BIN)/python -m uv sync --quiet --frozen --inexact --extra airflow-postgres
 	@$(BIN)/python -c 'import weasyprint' 2>/dev/null || $(MAKE) --no-print-directory system-packages
 	@touch $@
 

@@ -1,8 +1,10 @@
-"""Run all benchmarks: a night against a bare load, each format against a bare read, reports against bare WeasyPrint."""
+"""Run all benchmarks: nights, a night under Airflow, rebuilds, formats and reports, each against what stands beside it."""
 
 import subprocess
 import sys
 
-for module in ("benchmarks.night", "benchmarks.formats", "benchmarks.render"):
-    print(f"\n{module}", flush=True)
-    subprocess.run([sys.executable, "-m", module], check=True)
+MODULES = ("night", "airflow_night", "rebuild", "formats", "render")
+
+for module in MODULES:
+    print(f"\nbenchmarks.{module}", flush=True)
+    subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)

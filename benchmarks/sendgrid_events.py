@@ -48,8 +48,8 @@ def write(path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 
             file.writelines(chunk)
 
 
-def write_registry(folder: Path, *, day: date = date(2026, 11, 2)) -> None:
-    """Write the registry of the events' recipients, as the four CSV files."""
+def write_registry(folder: Path, *, day: date = date(2026, 11, 2), recipients: int = RECIPIENTS) -> None:
+    """Write the registry of the events' recipients, or of the first of them, as the four CSV files."""
     folder.mkdir(parents=True, exist_ok=True)
     created = f"{day.isoformat()}T00:00:00Z"
     tables = {
@@ -66,7 +66,7 @@ def write_registry(folder: Path, *, day: date = date(2026, 11, 2)) -> None:
             *(
                 f"{recipient_id},{certificate_id},{email},Recipient {number},{message_id},,{created}"
                 for number, (email, message_id, recipient_id, certificate_id) in enumerate(
-                    map(_person, range(RECIPIENTS))
+                    map(_person, range(recipients))
                 )
             ),
         ],

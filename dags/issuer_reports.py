@@ -126,13 +126,13 @@ def report(batch: Batch, params: Any = None, outlet_events: Any = None) -> None:
 
 
 @task(pool="warehouse")
-def nothing_is_late(now: str) -> None:
+def nothing_is_late(now: str, ti: Any = None) -> None:
     """Fail once for each missing slice that holds reports back. Publish the state page, and mail what is new in it."""
     from etl import pipeline, status_page
 
     with opened_context() as context:
         missing = pipeline.newly_missing(context, datetime.fromisoformat(now))
-        status_page.publish(context, datetime.now(UTC))
+        status_page.publish(context, datetime.now(UTC), ti.log_url)
     for each in missing:
         log.error("%s", each)
     if missing:

@@ -195,7 +195,7 @@ def night_is_whole(wanted: Slices | None, ti: Any = None, params: Any = None, da
             for source, day in pipeline.never_tried(context, request.first):
                 if source in (request.sources or (source,)) and not is_backfilled(ti, day):
                     missing[f"{source} {day}"] = "no run has tried it; run that day"
-        status_page.publish(context, datetime.now(UTC))
+        status_page.publish(context, datetime.now(UTC), ti.log_url)
     for name, reason in missing.items():
         log.error("%s: %s", name, reason)
     if missing:

@@ -60,15 +60,15 @@ def html(status: Status) -> str:
     return environment.get_template("status.html.j2").render(status, marks=_MARKS)
 
 
-def publish(context: Context, now: datetime) -> None:
-    """Write the page into the landing, and tell the data engineer what is new in it.
+def publish(context: Context, now: datetime, link: str | None = None) -> None:
+    """Write the page into the landing, and tell the data engineer what is new in it, with a link to the log of this run.
 
     A failure is a warning, because the night itself is done.
     """
     try:
         status = nights_status(context, now)
         keep_status_page(context, html(status))
-        alert(context, status, now)
+        alert(context, status, now, link)
     except AnalyticsError as error:
         _log.warning("the state of the nights could not be shown: %s", error)
 

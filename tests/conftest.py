@@ -1,14 +1,8 @@
 """Fixtures that test modules share: a PostgreSQL server for the session, and an empty warehouse on each engine."""
 
 import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
-from functools import partial
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +12,7 @@ import pytest
 
 from etl import settings, warehouse
 from etl.landing import Landing
+from tests.postgres_server import serving
 
 _NUMBERS = count(1)
 
@@ -30,19 +25,8 @@ if os.environ.get("CI"):
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[int]:
     """Start a PostgreSQL server for the session, and yield its port on loopback."""
-    binaries = _binaries()
-    root = Path(tempfile.mkdtemp(prefix="postgres-"))
-    user = "postgres" if os.geteuid() == 0 else None  # initdb and the server refuse to run as root
-    if user:
-        os.chown(root, pwd.getpwnam(user).pw_uid, -1)
-    run = partial(subprocess.run, user=user, check=True, cwd=root, stdout=subprocess.DEVNULL)
-    port = _free_port()
-    options = f"-p {port} -k {root} -c listen_addresses=127.0.0.1 -c fsync=off -c timezone=Asia/Tokyo"
-    run([binaries / "initdb", "-D", root / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
-    run([binaries / "pg_ctl", "-D", root / "data", "-w", "-l", root / "log", "-o", options, "start"])
-    yield port
-    run([binaries / "pg_ctl", "-D", root / "data", "-m", "immediate", "stop"])
-    shutil.rmtree(root)
+    with serving() as port:
+        yield port
 
 
 @pytest.fixture
@@ -82,25 +66,3 @@ def opened(open_warehouse: Callable[[], AbstractContextManager[warehouse.Warehou
 def landing(tmp_path: Path) -> Landing:
     """Return an empty landing."""
     return Landing(f"file://{tmp_path / 'landing'}")
-
-
-def _binaries() -> Path:
-    """Return the folder of initdb. Raise RuntimeError without one, since the product promises to run on PostgreSQL."""
-    config = shutil.which("pg_config")
-    named = (
-        subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
-        if config
-        else ""
-    )
-    candidates = [Path(named), *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    found = next((folder for folder in candidates if (folder / "initdb").is_file()), None)
-    if found is None:
-        raise RuntimeError("no PostgreSQL server found; install it (Debian: apt-get install postgresql)")
-    return found
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

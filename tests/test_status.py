@@ -101,6 +101,27 @@ def test_a_cause_is_told_once_and_once_when_it_is_over(landing: Any) -> None:
     assert [message["To"] for message in server.messages] == ["data@example.com"] * 2
 
 
+def test_a_late_slice_that_failed_since_is_told_again_with_its_reason(landing: Any) -> None:
+    """Whoever was told that a slice is late is told why, once it was tried. What is still open keeps its cure beside it."""
+    server = ScriptedServer("ok", "ok", "ok")
+    with serving(server) as mail, opened(landing, mail, mail="data@example.com") as context:
+        load(context, DAYS[0])
+        status_page.publish(context, NOW)
+        failures.record(context, "logs", DAYS[1], "no file matches *")
+        for _ in range(2):
+            status_page.publish(context, NOW, "https://airflow.example.com/log")
+        load(context, DAYS[2])
+        status_page.publish(context, NOW)
+    assert [message["Subject"].removeprefix("[Certificate analytics] ") for message in server.messages] == [
+        "1 new: logs 2026-11-03 to 2026-11-04 (2 days): never tried",
+        "1 new: logs 2026-11-03: no file matches *",
+        "over: slice logs 2026-11-04; 1 still open",
+    ]
+    second, third = (message.get_body().get_content() for message in server.messages[1:])
+    assert "Over" not in second and second.rstrip().endswith("The log: https://airflow.example.com/log")
+    assert "nightly --day 2026-11-03 --to 2026-11-03 --source logs" in third.split("Still open:")[1]
+
+
 def test_an_alert_that_does_not_leave_is_told_by_the_next_night(landing: Any) -> None:
     """A mail server that is down neither fails the night nor swallows the alert."""
     dead = settings.Mail(url="smtp://127.0.0.1:1")

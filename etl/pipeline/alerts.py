@@ -11,12 +11,16 @@ from etl.pipeline.status import Status, Trouble
 _OF_AIRFLOW = "Airflow: "
 """Begins each cause that is not seen in the state of the nights, as a red task."""
 
+SHOWN = 20
+"""How many causes that are over a mail names."""
+
 _log = logging.getLogger(__name__)
 
 
-def alert(context: Context, status: Status, now: datetime) -> bool:
+def alert(context: Context, status: Status, now: datetime, link: str | None = None) -> bool:
     """Mail what is new and what is over since the last alert; return whether a mail was sent.
 
+    ``link`` leads to the log of the run that found it. A late slice that has failed since is new again, with its reason.
     Nothing is sent without ``alerts.mail``, or where nothing changed. A cause is recorded after the mail has left, so a
     failure of the mail server is a warning, and the next night tells of it again.
     """
@@ -24,10 +28,11 @@ def alert(context: Context, status: Status, now: datetime) -> bool:
     causes = {cause for trouble in status["troubles"] for cause in trouble["causes"]}
     new = [trouble for trouble in status["troubles"] if not known.issuperset(trouble["causes"])]
     over = known - causes
-    if not (new or over):
+    ended = sorted(cause for cause in over if f"failed {cause}" not in causes)
+    if not (new or ended):
         return False
-    subject = f"{len(new)} new: {new[0]['what']}" if new else f"over: {', '.join(sorted(over))}"
-    if not _has_left(context, subject, _text(status, new, sorted(over))):
+    still = [trouble for trouble in status["troubles"] if trouble not in new]
+    if not _has_left(context, _subject(new, ended, still), _text(status, new, ended, still, link)):
         return False
     context.state.record_alerts(causes, over, now)
     return True
@@ -73,14 +78,23 @@ def _has_left(context: Context, subject: str, text: str) -> bool:
     return True
 
 
-def _text(status: Status, new: list[Trouble], over: list[str]) -> str:
+def _subject(new: list[Trouble], ended: list[str], still: list[Trouble]) -> str:
+    """Return the subject: the first of what is new, or of what is over with the number of what is still open."""
+    if new:
+        return f"{len(new)} new: {new[0]['what']}"
+    more = f" and {len(ended) - 1} more" if len(ended) > 1 else ""
+    return f"over: {ended[0]}{more}{f'; {len(still)} still open' if still else ''}"
+
+
+def _text(status: Status, new: list[Trouble], ended: list[str], still: list[Trouble], link: str | None) -> str:
     """Return the mail: what is new, what is over, what is still open, and how far the data are whole."""
-    still = [trouble for trouble in status["troubles"] if trouble not in new]
+    more = [f"and {len(ended) - SHOWN} more"] if len(ended) > SHOWN else []
     parts = [
         _section("Needs a person", [f"{each['what']}\n  {each['cure']}" for each in new]),
-        _section("Over", over),
-        _section("Still open", [each["what"] for each in still]),
+        _section("Over", ended[:SHOWN] + more),
+        _section("Still open", [f"{each['what']}\n  {each['cure']}" for each in still]),
         f"Data are whole through {status['whole_through'] or 'no day yet'}.",
+        f"The log: {link}" if link else "",
     ]
     return "\n\n".join(part for part in parts if part)
 

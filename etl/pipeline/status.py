@@ -176,7 +176,7 @@ def _slice_troubles(rows: list[Row], due: date) -> Iterator[Trouble]:
         days = [str(row["load_date"]) for row in group]
         which = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
         yield {
-            "causes": [f"slice {source} {day}" for day in days],
+            "causes": [f"{'failed ' if reason else ''}slice {source} {day}" for day in days],
             "what": f"{source} {which}: {reason or 'never tried'}",
             "cure": f"nightly --day {days[0]} --to {days[-1]} --source {source}, or waive the days that will never come",
         }
