@@ -6,8 +6,8 @@ a key ``secret`` names one, and the entry points look it up, in the environment 
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, quote, urlsplit
@@ -99,7 +99,7 @@ def _can_be_sought(host: str) -> bool:
 
 
 def _with_token(url: str) -> str:
-    if not _has_placeholder(url, "token", "1", "2"):
+    if not _has_placeholder(url, {"token": "1"}, {"token": "2"}):
         raise ValueError("it must have {token}, and no other braces, as in https://example.com/unsubscribe/{token}")
     if not re.fullmatch(r"https?://[!-~]+", url) or re.search(r'[<>"]', url):
         raise ValueError("it must begin with https:// and have no blank, line break, bracket or letter beyond ASCII")
@@ -118,15 +118,23 @@ def _no_single_link(count: int) -> int:
     return count
 
 
-def _has_placeholder(template: str, name: str, one: Any, other: Any) -> bool:
-    """Tell whether a template has a placeholder of that name, and no other.
+def _has_placeholder(template: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether a template has a placeholder of those names, and none of another name.
 
-    ``one`` and ``other`` are two values for it, whose results must differ.
+    ``one`` and ``other`` are two values for each, whose results must differ.
     """
     try:
-        return template.format(**{name: one}) != template.format(**{name: other})
+        return template.format(**one) != template.format(**other)
     except (KeyError, IndexError, ValueError, AttributeError):
         return False
+
+
+_TWO_DAYS = (date(2019, 12, 30), date(2031, 1, 14))  # year, month, day, week and weekday differ
+
+
+def _named_days(day: date) -> dict[str, date]:
+    """Return the days that a pattern of files can name for a slice."""
+    return {"day": day, "next_day": day + timedelta(days=1)}
 
 
 Url = Annotated[str, AfterValidator(_without_password)]
@@ -210,6 +218,10 @@ class Source(_Table):
         if self.since and self.until and self.until < self.since:
             raise ValueError("until lies before since; the last day expected comes after the first")
         return self
+
+    def files_of(self, day: date) -> str:
+        """Return the place of the files of a slice: the pattern with the day, or the day after, written out."""
+        return str(self.files).format(**_named_days(day))
 
 
 class Credential(_Table):
@@ -359,9 +371,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _files_name_only_their_day(self) -> Self:
         for name, source in self.sources.items():
-            if "{" in (source.files or "") and not _has_placeholder(source.files or "", "day", date.min, date.max):
+            if "{" in (source.files or "") and not _has_placeholder(source.files or "", *map(_named_days, _TWO_DAYS)):
                 raise ValueError(
-                    f"sources.{name}.files may name the day, as in logs/{{day:%Y-%m-%d}}.gz, and have no other braces"
+                    f"sources.{name}.files may name the day, as in logs/{{day:%Y-%m-%d}}.gz, or {{next_day:...}}, the day"
+                    " after it, and have no other braces"
                 )
         return self
 

@@ -82,6 +82,14 @@ def test_only_the_files_of_the_day_are_extracted(landing, logs):
     assert landed(landing, manifest) == [b"access.log-20260302.gz"]
 
 
+def test_rotated_files_are_named_for_the_day_after(landing, logs):
+    """A file that is closed at midnight has the next day's date in its name."""
+    (logs / "access.log-20260302").write_bytes(b"of the day before")
+    (logs / "access.log-20260303").write_bytes(b"of the day")
+    manifest = pull(landing, source(logs, "access.log-{next_day:%Y%m%d}"))
+    assert landed(landing, manifest) == [b"of the day"]
+
+
 def test_two_files_of_one_name_in_two_folders_are_two_files(landing, logs):
     """Files of the same name from several hosts do not overwrite one another."""
     write(logs, "host1/access.log", b"1")

@@ -18,7 +18,7 @@ def extract(landing: Landing, name: str, source: Source, day: date, *, replace: 
     of the day are loaded. Raise UnreadableFile where a file, or the place of the files, cannot be read.
     """
     prefix, version = slice_prefix(name, day), landing.fresh_version()
-    place = str(source.files).format(day=day)
+    place = source.files_of(day)
     try:
         filesystem, found = _found(source, day)
         if not found and not replace and (not source.may_be_empty or _holds_records(landing, prefix)):
@@ -57,7 +57,7 @@ def differ(source: Source, day: date, landed: Manifest) -> bool:
 
 def _found(source: Source, day: date) -> tuple[fsspec.AbstractFileSystem, dict[str, int]]:
     """Return the filesystem, and the files of a day in order of their names, each with its size in bytes as listed."""
-    filesystem, path = fsspec.url_to_fs(str(source.files).format(day=day))
+    filesystem, path = fsspec.url_to_fs(source.files_of(day))
     filesystem.invalidate_cache()  # a worker that runs for days must see today's files
     found = filesystem.glob(path, detail=True)
     if not found and is_object_store(filesystem):

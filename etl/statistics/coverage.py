@@ -17,6 +17,10 @@ _DAY = timedelta(days=1)
 _WHOLE = ("loaded", "empty")
 _ODDITY_LIMITS = {"duplicate_rate_maximum", "unattributed_rate_maximum", "volume_factor"}
 _ODDITIES = {
+    "another_day": (
+        "{found_count} of {compared_count} events are not of its day, most of them of {found_date}, {offset} from it; if its"
+        " files are named for the day on which they were closed, write {{next_day:...}} in the pattern instead of {{day:...}}"
+    ),
     "duplicates": "{found_count} of {compared_count} records are duplicates",
     "unattributed": "{found_count} of {compared_count} events belong to no recipient of the registry",
     "volume": "{found_count} raw records; the nights before had {compared_count} on average",
@@ -46,7 +50,12 @@ def oddities(warehouse: Warehouse, settings: Settings, source: str, day: date) -
     """Return what is unusual about a loaded slice, by the limits of ``[validation]``: a sentence each, without full stop."""
     limits = settings.validation.model_dump(include=_ODDITY_LIMITS)
     rows = warehouse.rows("slice_oddities", **EVERYTHING | {"source": source, "load_date": day}, **limits)
-    return [_ODDITIES[row["oddity"]].format(**row) for row in rows]
+    return [_ODDITIES[row["oddity"]].format(**row, offset=_offset(day, row["found_date"])) for row in rows]
+
+
+def _offset(day: date, other: date | None) -> str:
+    """Return how far another day is from a slice's own, as "+1 days"; '' without another day."""
+    return f"{(other - day).days:+} days" if other else ""
 
 
 def whole_through(warehouse: Warehouse, settings: Settings, waivers: Waivers) -> date | None:
