@@ -451,6 +451,17 @@ def test_a_sender_that_the_server_does_not_take_fails_no_report(ledger):
     assert status(ledger) == "deferred"
 
 
+def test_check_tries_a_server_that_is_configured_while_mail_is_off():
+    """Whoever sets the product up sees that the server answers before the first report is due, and that nothing is sent."""
+    with serving(ScriptedServer()) as mail:
+        off = mail.model_copy(update={"enabled": False})
+        found = deliver.probe(off, {}.get)
+    assert found == "the server lets us in; mail is switched off, so nothing is sent"
+    gone = deliver.probe(off, {}.get)
+    assert gone.startswith("is switched off, so nothing is sent; the mail server localhost is of no use (")
+    assert deliver.probe(settings.Mail(), {}.get) == "is switched off; nothing is sent"
+
+
 def test_a_test_may_go_to_an_international_domain():
     """--test-to takes any address that a subscription may have."""
     smtp_server = ScriptedServer()

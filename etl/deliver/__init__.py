@@ -191,14 +191,22 @@ def send_notice(
 def probe(mail: settings.Mail, lookup: settings.SecretLookup) -> str:
     """Check that the mail server accepts our login, and return the result in words.
 
-    While mail is switched off, the server is not contacted. Raise UnusableServer if it refuses us or does not answer.
+    Raise UnusableServer if it refuses us or does not answer. While mail is switched off that is no error, only part of the
+    result, and the server is contacted only if it is configured.
     """
     server = MailServer.configured(mail, lookup)
-    if not mail.enabled:
+    if not mail.enabled and "url" not in mail.model_fields_set:
         return "is switched off; nothing is sent"
     ours = [mailbox.parse(text).username for text in (mail.sender, mail.reply_to) if text]
-    server.greet(ours)
-    return "the server lets us in"
+    try:
+        server.greet(ours)
+    except UnusableServer as error:
+        if mail.enabled:
+            raise
+        return f"is switched off, so nothing is sent; {error}"
+    return (
+        "the server lets us in" if mail.enabled else "the server lets us in; mail is switched off, so nothing is sent"
+    )
 
 
 def address_key(address: str, key: str) -> str:
