@@ -1,9 +1,9 @@
-"""Run all benchmarks: nights, a night under Airflow, rebuilds, formats and reports, each against what stands beside it."""
+"""Run all benchmarks: nights, rebuilds, formats and reports, each against what stands beside it."""
 
 import subprocess
 import sys
 
-MODULES = ("night", "airflow_night", "rebuild", "formats", "render")
+MODULES = ("night", "rebuild", "formats", "render")
 
 for module in MODULES:
     print(f"\nbenchmarks.{module}", flush=True)
