@@ -44,13 +44,10 @@ def measure(folder: Path, slices: int, events: int) -> None:
     days = ("--day", str(FIRST), "--to", str(last))
     _write(folder, slices, events)
     _run(folder, "landed by nightly", "nightly", *days)
-    for name, rules in (("slice by slice", None), ("rebuild, its Parquet", None), ("rebuild, its raw files", "other")):
-        _empty(folder)
-        if rules:
-            _forget_rules(folder)
-        command = ("nightly", *days, "--from-landing") if name == "slice by slice" else ("rebuild",)
-        _run(folder, name, *command)
-        shutil.copy(folder / "warehouse.duckdb", folder / f"{name}.duckdb")
+    _load(folder, "slice by slice", "nightly", *days, "--from-landing")
+    _load(folder, "rebuild, its Parquet", "rebuild")
+    _forget_rules(folder)
+    _load(folder, "rebuild, its raw files", "rebuild")
     wanted = _tables(folder / "slice by slice.duckdb")
     for name in ("rebuild, its Parquet", "rebuild, its raw files"):
         found = _tables(folder / f"{name}.duckdb")
@@ -70,8 +67,11 @@ def _write(folder: Path, slices: int, events: int) -> None:
     )
 
 
-def _empty(folder: Path) -> None:
+def _load(folder: Path, name: str, *arguments: str) -> None:
+    """Fill an empty warehouse by a command, and keep it under that name."""
     (folder / "warehouse.duckdb").unlink()
+    _run(folder, name, *arguments)
+    shutil.copy(folder / "warehouse.duckdb", folder / f"{name}.duckdb")
 
 
 def _forget_rules(folder: Path) -> None:

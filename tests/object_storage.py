@@ -12,6 +12,8 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from tests.postgres_server import free_port
+
 BUCKET = "analytics"
 _POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
 _UNCHECKED = 4  # moto does not check the first requests, which create the user, its policy, its key and the bucket
@@ -70,9 +72,7 @@ class Storage:
 @contextmanager
 def serving(folder: Path) -> Iterator[Storage]:
     """Yield a server with an empty bucket, and stop it when the block ends."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "moto.log").open("wb") as log:
         server = subprocess.Popen(

@@ -7,10 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import closing
 from email import message_from_bytes, policy
 from pathlib import Path
-from socket import socket
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -19,6 +17,7 @@ from demo import sink
 from etl.__main__ import app
 from tests import platform_by_hand as platform
 from tests.command import run
+from tests.postgres_server import free_port
 
 ONE, TWO = (str(day) for day in platform.DAYS)
 VERBS = sorted(verb.name or verb.callback.__name__ for verb in app.registered_commands)
@@ -422,13 +421,6 @@ def report_of(period, tmp_path):
 
 
 FILES = ["message.eml", "recipients.csv", "recipients.xlsx", "report.html", "report.pdf"]
-
-
-def free_port():
-    """Return a port of loopback that nothing uses."""
-    with closing(socket()) as free:
-        free.bind((sink.LOOPBACK, 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -27,6 +26,7 @@ import pytest
 from demo import sink
 from demo.platform import simulate
 from etl import periods, settings, state
+from tests.postgres_server import free_port
 
 ROOT = Path(__file__).parent.parent
 FIRST, SECOND, AFTER = "2025-03-03", "2025-03-04", "2025-03-05"
@@ -160,7 +160,7 @@ def _shown(task: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """Yield the folder and the port of a mail server that delivers nowhere."""
-    folder, port = tmp_path_factory.mktemp("mails"), _free_port()
+    folder, port = tmp_path_factory.mktemp("mails"), free_port()
     controller = sink.start(folder, port)
     yield folder, port
     controller.stop()
@@ -175,7 +175,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, mails: tuple[Path, in
     shutil.copy(broken, folder / "whole.json.gz")
     broken.write_bytes(broken.read_bytes()[:200])
     (folder / "analytics.toml").write_text(CONFIGURATION.format(folder=folder, port=mails[1]))
-    port = _free_port()
+    port = free_port()
     one = Installation(folder, port, _environment(folder, port))
     with ExitStack() as stack:
         one.airflow("db", "migrate")
@@ -498,7 +498,7 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'metadata.db'}",
         "AIRFLOW__OPERATORS__DEFAULT_OWNER": "analysts",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
@@ -524,9 +524,3 @@ def _running(installation: Installation, component: str) -> Iterator[None]:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

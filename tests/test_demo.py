@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import smtplib
-import socket
 from datetime import date
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from demo.plan import MISTYPED
 from demo.platform import simulate
 from demo.sink import LOOPBACK, start
+from tests.postgres_server import free_port
 
 FIRST_DAY = date(2026, 11, 2)
 
@@ -104,10 +104,3 @@ def test_the_sample_is_small_and_loads_nothing() -> None:
     assert len(html) + len(pdf) <= 1_500_000
     assert b"default-src 'none'" in html and b"Harbour Academy" in html
     assert pdf.startswith(b"%PDF-") and b"/URI" not in pdf
-
-
-def free_port() -> int:
-    """Return a free port on loopback."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])

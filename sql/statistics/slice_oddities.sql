@@ -5,10 +5,10 @@
 -- Params  source VARCHAR, load_date DATE, the slice; duplicate_rate_maximum, unattributed_rate_maximum, volume_factor DOUBLE;
 --         and those of identity_recipients
 -- Counts  found_count is compared with compared_count. For another_day these are the events of other UTC days and all
---         events, if it is over half; found_date is the day of the most. For duplicates these are the duplicates and the raw records. For
---         unattributed these are the events without a recipient and all events, if the registry has any recipient. For
---         volume these are the raw records and their rounded average over the source's loaded slices of the 14 days
---         before, if there are at least 3
+--         events, if it is over half; found_date is the day of the most. For duplicates these are the duplicates and the
+--         raw records. For unattributed these are the events without a recipient and all events, if the registry has any
+--         recipient. For volume these are the raw records and their rounded average over the source's loaded slices of
+--         the 14 days before, if there are at least 3
 WITH
 asked_slice AS (
     SELECT
