@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from datetime import date, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from etl.errors import NotLanded, RegistryError, ShrunkenSlice, SliceError
 from etl.landing import Counts, Landing, Manifest, slice_prefix
-from etl.warehouse import Warehouse
+from etl.warehouse import Landed, Warehouse
 
 WHOLE = ("loaded", "empty")
 
@@ -26,8 +25,7 @@ def load_slice(
     """
     manifest = _loadable(warehouse, landing, source, day, replace=replace)
     row = _row(manifest, source, day, loaded_at)
-    with ExitStack() as stack:
-        warehouse.replace_slice(row, _events(landing, manifest, stack))
+    warehouse.replace_slice(row, _landed(landing, manifest))
     landing.mark_loaded(manifest)
     return manifest
 
@@ -42,13 +40,12 @@ def load_slices(
 ) -> list[Manifest]:
     """Load many slices in one transaction, as ``load_slice`` does one. Where one cannot be loaded, raise why, and load none."""
     loadable = [_loadable(warehouse, landing, source, day, replace=replace) for source, day in slices]
-    with ExitStack() as stack:
-        warehouse.replace_slices(
-            [
-                (_row(manifest, source, day, loaded_at), _events(landing, manifest, stack))
-                for (source, day), manifest in zip(slices, loadable, strict=True)
-            ]
-        )
+    warehouse.replace_slices(
+        [
+            (_row(manifest, source, day, loaded_at), _landed(landing, manifest))
+            for (source, day), manifest in zip(slices, loadable, strict=True)
+        ]
+    )
     for manifest in loadable:
         landing.mark_loaded(manifest)
     return loadable
@@ -77,11 +74,11 @@ def _loadable(warehouse: Warehouse, landing: Landing, source: str, day: date, *,
     return manifest
 
 
-def _events(landing: Landing, manifest: Manifest, stack: ExitStack) -> Path | None:
-    """Return a local path of the events, which is there until the stack is closed; None for a version without events."""
+def _landed(landing: Landing, manifest: Manifest) -> Landed | None:
+    """Return the folder of a version's Parquet files; None for a version without events."""
     if manifest.events is None:
         return None
-    return stack.enter_context(landing.local(landing.path(manifest.prefix, manifest.events)))
+    return partial(landing.local, landing.path(manifest.prefix, manifest.events))
 
 
 def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) -> None:
@@ -106,10 +103,10 @@ def keep_registry(warehouse: Warehouse, landing: Landing, fingerprint: str) -> M
 def load_registry(warehouse: Warehouse, landing: Landing) -> None:
     """Replace the registry in the warehouse with the one landed last; raise a RegistryError if that is not valid."""
     manifest = landing.newest("registry")
-    if manifest is None or manifest.events is None or manifest.status != "valid":
+    registry = _landed(landing, manifest) if manifest and manifest.status == "valid" else None
+    if manifest is None or registry is None:
         raise RegistryError("no registry was landed that could be loaded; pull it first")
-    with landing.local(landing.path("registry", manifest.events)) as folder:
-        warehouse.replace_registry(folder, manifest.fingerprint)
+    warehouse.replace_registry(registry, manifest.fingerprint)
     landing.mark_loaded(manifest)
 
 

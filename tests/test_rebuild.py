@@ -183,10 +183,10 @@ def test_a_source_that_has_left_the_configuration_keeps_its_events(emptied: Path
 
 
 STAGES = {
-    "before the first load": ("etl.warehouse.Warehouse.replace_slices", 1),
-    "within the first transaction": ("etl.warehouse.Warehouse._record", 2),
+    "before the first load": ("etl.warehouse.tables.TableWarehouse.replace_slices", 1),
+    "within the first transaction": ("etl.warehouse.tables.TableWarehouse._record", 2),
     "before the landing is marked": ("etl.landing.Landing.mark_loaded", 3),
-    "before the second load": ("etl.warehouse.Warehouse.replace_slices", 2),
+    "before the second load": ("etl.warehouse.tables.TableWarehouse.replace_slices", 2),
     "with half of a source validated": ("etl.validate._published", 2),
     "before the figures": ("etl.statistics.refresh", 1),
     "within the figures": ("etl.sql.compose", 1, "channel_shares"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from etl import settings, sql, warehouse
 from etl.errors import ConfigurationError, WarehouseError
@@ -204,3 +205,19 @@ def holder(url: str, seconds: int) -> subprocess.Popen[str]:
     assert process.stdout
     assert process.stdout.readline() == "in\n"
     return process
+
+
+def test_postgres_writes_slices_side_by_side(postgres_url: str) -> None:
+    """A write of one slice lets those of other slices go on, and keeps out those of the same slice and of everything."""
+    with postgres.connect(make_url(postgres_url)) as one, postgres.connect(make_url(postgres_url)) as two:
+        two.exec_driver_sql("SET lock_timeout = '200ms'")
+        two.commit()
+        with postgres.writing(one, "mail 2026-03-02"):
+            with postgres.writing(two, "mail 2026-03-03"):
+                pass
+            for kept_out in ("mail 2026-03-02", None):
+                with pytest.raises(DBAPIError, match="lock timeout"), postgres.writing(two, kept_out):
+                    pass
+                two.rollback()
+        with postgres.writing(two, None):
+            pass

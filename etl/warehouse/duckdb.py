@@ -53,7 +53,7 @@ def execute(connection: Connection, statement: TextClause) -> CursorResult[Any]:
     return connection.exec_driver_sql(str(compiled))
 
 
-def single_writer(connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG001
+def writing(connection: Connection, only: str | None) -> AbstractContextManager[None]:  # noqa: ARG001
     """Do nothing, since no other process can have the file open."""
     return nullcontext()
 

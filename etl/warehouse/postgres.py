@@ -1,8 +1,9 @@
-"""PostgreSQL: many processes at a time, but one writer."""
+"""PostgreSQL: many processes at a time, also many that write, each another slice."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ _TYPES = {
     pa.int64(): "BIGINT",
 }
 _BATCH_ROWS = 50_000
-_WRITERS = 20_261_123  # the lock's number: any, but the same in every process
+_WRITERS, _SLICES = 20_261_123, 20_261_124  # the locks' numbers: any, but the same in every process
 
 
 def connect(url: URL) -> Connection:
@@ -61,17 +62,25 @@ def execute(connection: Connection, statement: TextClause) -> CursorResult[Any]:
 
 
 @contextmanager
-def single_writer(connection: Connection) -> Iterator[None]:
-    """Keep other writers out until the block ends. Readers are not blocked.
+def writing(connection: Connection, only: str | None) -> Iterator[None]:
+    """Keep other writers out until the block ends, or those of one slice where it is named. Readers are not blocked.
 
-    The session takes the lock before the transaction begins, so the transaction sees what the previous writer committed.
+    Writers of slices share a lock that a writer of anything else has alone: the registry decides which certificates a slice
+    concerns, and a refresh empties the list of the stale ones. The session takes its locks before the transaction begins, so
+    the transaction sees what the previous writer committed.
     """
-    connection.exec_driver_sql(f"SELECT pg_advisory_lock({_WRITERS})")
+    shared = "_shared" if only else ""
+    locks = [(f"pg_advisory_%s{shared}", (_WRITERS, 0))]
+    if only:
+        locks.append(("pg_advisory_%s", (_SLICES, int.from_bytes(sha256(only.encode()).digest()[:4], signed=True))))
+    for function, key in locks:
+        connection.exec_driver_sql(f"SELECT {function % 'lock'}(%s, %s)", key)
     connection.commit()
     try:
         yield
     finally:
-        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_WRITERS})")
+        for function, key in reversed(locks):
+            connection.exec_driver_sql(f"SELECT {function % 'unlock'}(%s, %s)", key)
         connection.commit()
 
 
