@@ -9,6 +9,8 @@ import structlog
 from airflow.configuration import conf
 from airflow.sdk import Connection
 
+from dags.notifier import notify
+
 if TYPE_CHECKING:
     from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable
     from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
@@ -62,7 +64,7 @@ def opened_context() -> Iterator["Context"]:
     if _reason_alone not in processors:
         processors.insert(0, _reason_alone)
     try:
-        yield pipeline.open_context(_password)
+        yield pipeline.open_context(_password, notify)
     except Exception as error:
         if pipeline.is_final(error):
             raise AirflowFailException(str(error)) from (None if pipeline.is_expected(error) else error)

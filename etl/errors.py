@@ -290,6 +290,13 @@ class UnusableServer(DeliveryError):
         self.reason = reason
 
 
+class UnsentAlert(AnalyticsError):
+    """An alert cannot be sent through a connection of Airflow's."""
+
+    def __init__(self, connection: str, reason: str) -> None:
+        super().__init__(f"connection {connection}: {reason}")
+
+
 class StateError(AnalyticsError):
     """The state database cannot be read or written."""
 

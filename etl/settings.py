@@ -269,12 +269,14 @@ class Mail(_Table):
 
 
 class Alerts(_Table):
-    """The address that is told what needs a person, and the hours after which a night is late.
+    """Who is told what needs a person, and the hours after which a night is late.
 
-    A mail goes out once for each cause, and once when it is over, also while ``mail.enabled`` is false.
+    ``mail`` is an address, ``connection`` the id of a connection of Airflow's. An alert goes out once for each cause, and
+    once when it is over, also while ``mail.enabled`` is false.
     """
 
     mail: Mailbox | None = None
+    connection: str | None = Field(default=None, min_length=1)
     deadline_hours: int = Field(default=4, ge=1, le=21)
 
 

@@ -1,7 +1,9 @@
-"""Tell the data engineer by mail what needs a person: once for each cause, and once when it is over."""
+"""Tell the data engineer what needs a person: once for each cause, and once when it is over."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from etl import deliver
 from etl.errors import AnalyticsError
@@ -21,8 +23,8 @@ def alert(context: Context, status: Status, now: datetime, link: str | None = No
     """Mail what is new and what is over since the last alert; return whether a mail was sent.
 
     ``link`` leads to the log of the run that found it. A late slice that has failed since is new again, with its reason.
-    Nothing is sent without ``alerts.mail``, or where nothing changed. A cause is recorded after the mail has left, so a
-    failure of the mail server is a warning, and the next night tells of it again.
+    Nothing is sent where ``[alerts]`` names nobody, or where nothing changed. A cause is recorded after the alert has left,
+    so a failure of the mail server is a warning, and the next night tells of it again.
     """
     known = {cause for cause in context.state.alerted() if not cause.startswith(_OF_AIRFLOW)}
     causes = {cause for trouble in status["troubles"] for cause in trouble["causes"]}
@@ -59,23 +61,31 @@ def alert_green(context: Context, name: str, now: datetime) -> bool:
 
 
 def _has_left(context: Context, subject: str, text: str) -> bool:
-    """Send a mail to the address of the alerts; return whether it has left. That it has not is a warning."""
-    address = context.settings.alerts.mail
-    if not address:
-        return False
-    try:
-        deliver.send_notice(
-            f"[Certificate analytics] {subject}"[:150],
-            text.rstrip("\n") + "\n",
-            address,
-            mail=context.settings.mail,
-            lookup=context.lookup,
-            clock=now_utc,
+    """Send an alert by mail and through the connection, as configured; return whether it has left by one of them.
+
+    What cannot be sent is a warning.
+    """
+    sent = False
+    for send in _ways(context):
+        try:
+            send(f"[Certificate analytics] {subject}"[:150], text.rstrip("\n") + "\n")
+            sent = True
+        except AnalyticsError as error:
+            _log.warning("the alert could not be sent: %s", error)
+    return sent
+
+
+def _ways(context: Context) -> list[Callable[[str, str], None]]:
+    """Return what sends a subject and a text: to the address of the alerts, and through their connection."""
+    alerts, ways = context.settings.alerts, list[Callable[[str, str], None]]()
+    if alerts.mail:
+        server = context.settings.mail
+        ways.append(
+            partial(deliver.send_notice, address=alerts.mail, mail=server, lookup=context.lookup, clock=now_utc)
         )
-    except AnalyticsError as error:
-        _log.warning("the alert could not be sent: %s", error)
-        return False
-    return True
+    if alerts.connection and context.notify:
+        ways.append(partial(context.notify, alerts.connection))
+    return ways
 
 
 def _subject(new: list[Trouble], ended: list[str], still: list[Trouble]) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,12 +14,16 @@ from etl.landing import Landing
 from etl.normalise import FORMATS
 from etl.settings import SecretLookup, Settings, Source
 
+Notify = Callable[[str, str, str], None]
+"""Send an alert: the id of the connection, the subject and the text. Raise an UnsentAlert if that fails."""
+
 
 @dataclass(frozen=True)
 class Context:
     """The configuration, and the stores that it names.
 
-    ``lookup`` returns secrets, ``hash_key`` is the key of the hashes of addresses.
+    ``lookup`` returns secrets, ``hash_key`` is the key of the hashes of addresses. ``notify`` sends an alert through a
+    connection of Airflow's; outside Airflow there is none.
     """
 
     settings: Settings
@@ -26,6 +31,7 @@ class Context:
     landing: Landing
     state: state.State
     hash_key: str
+    notify: Notify | None = None
 
     def warehouse(self) -> AbstractContextManager[warehouse.Warehouse]:
         """Open the warehouse until the block ends. Keep the block short: DuckDB allows one process at a time."""
@@ -64,13 +70,14 @@ def start_process() -> None:
     scratch.sweep()
 
 
-def open_context(lookup: SecretLookup) -> Context:
+def open_context(lookup: SecretLookup, notify: Notify | None = None) -> Context:
     """Read and check the configuration, open the state, and return the context."""
     settings = configuration.load()
     normalise.check_formats(settings.sources)
     extract.check_sources(settings.sources)
     opened = state.open(settings.state_url, settings.state.secret, lookup)
-    return Context(settings, lookup, Landing(settings.landing.url), opened, opened.hash_key(settings.privacy, lookup))
+    hash_key = opened.hash_key(settings.privacy, lookup)
+    return Context(settings, lookup, Landing(settings.landing.url), opened, hash_key, notify)
 
 
 def now_utc() -> datetime:
