@@ -3,20 +3,23 @@
 - `slices` ─► for each slice: `extract` ─► `normalise` ─► `validate` ─► `load` ─► `statistics` ─► `night_is_whole`
 - `registry` ─► `statistics`
 
+**What to clear:** whatever is red, when its cause is mended: the red task, all failed ones, or the whole run. A cleared step of a slice that was
+refused repeats the steps before it, beginning with `extract`. `statistics` runs after the last load, and then the run is green.
+
 | red task | meaning | what to do |
 |---|---|---|
 | `slices` | the configuration or the form is wrong | correct what the last line of the log names |
 | `registry` | it cannot be pulled, or lost over 10 % of its rows; the former one stays | correct it and clear the task; if the loss is right, run with *replace* |
 | `extract` | the files did not come, or the provider returns nothing | do as the log says and clear the task, or waive the slice with `python -m etl waive` |
-| `normalise` | a file cannot be decompressed | have it delivered again, then clear `extract` |
-| `validate` | the events are not plausible, or too many records were rejected | look at the rows that the log names, correct the cause, then clear `extract` |
+| `normalise` | a file cannot be decompressed | have it delivered again, then clear the task |
+| `validate` | the events are not plausible, or too many records were rejected | look at the rows that the log names, correct the cause, then clear the task |
 | `load` | the slice has under half of the records loaded before, or the warehouse cannot be opened | if the loss is right, run with *replace*; else clear the task |
-| `statistics` | the warehouse cannot be opened | clear the task |
-| `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded | clear the red tasks before it; the tasks after those run again. A day that *no run has tried* was skipped: backfill it, then clear this task |
+| `statistics` | the warehouse cannot be opened; orange: a task before it is red | clear the task; if it is orange, clear the red ones |
+| `night_is_whole` | **its log names every slice that is missing, and why**; the others are loaded, and the figures are those of what is loaded | clear the red tasks. A day that *no run has tried* was skipped: backfill it, then clear this task |
 
 A run loads the day of its logical date, also if triggered by hand; *First day* in the form goes first. Without either, or with a logical date of today, it
 loads the last day that is over. With *Last day* **one run loads many days**, a mapped task for each day and source, and *sources* limits it to some.
-`slices` refuses days that go backwards, lie ahead or before `since`, over 400 of them, and unknown sources, before anything runs. Any task may be cleared, in any order, any number of times: a slice is replaced whole or not at all.
+`slices` refuses days that go backwards, lie ahead or before `since`, over 400 of them, and unknown sources, before anything runs. Any task may be cleared any number of times: a slice is replaced whole or not at all.
 
 **A slice that is only unusual**, in its volume, duplicates or events without a recipient, is loaded with a warning in the log of `load`.
 
@@ -25,13 +28,13 @@ loads the last day that is over. With *Last day* **one run loads many days**, a 
 
 **To run days again**, here all of November (runs are dated 02:00, so `--to-date` is the day *after* the last):
 
-`airflow backfill create --dag-id nightly_events --from-date 2026-11-01 --to-date 2026-12-01 --reprocess-behavior completed --max-active-runs 1`
+`airflow backfill create --dag-id nightly_events --from-date 2026-11-01 --to-date 2026-12-01 --reprocess-behavior completed`
 
 A backfill skips a day whose run is in flight, which loads it itself; if it did not, the run after it is red and names the day.
 Without `--reprocess-behavior completed` (or `failed`), days that were run before are skipped. `--dag-run-conf '{"from_landing": true}'` reads
 the landing again and pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the runs. After *database is locked*, run it again: SQLite was busy.
 
-**Who is told**: `[alerts] mail` of the configuration, once for each cause and once when it is over: red tasks, and slices that miss
+**Who is told**: who is named under `[alerts]` of the configuration, once for each cause and once when it is over: red tasks, and slices that miss
 `deadline_hours`, which `issuer_reports` looks for every hour. Give this DAG no `DeadlineAlert` on `DAGRUN_QUEUED_AT`: in Airflow 3.3.2 its runs cannot be cleared then.
 """  # noqa: E501
 
@@ -127,33 +130,37 @@ def registry(params: Any = None, outlet_events: Any = None) -> None:
     outlet_events[REGISTRY].extra = {"rows": pulled.counts.event, "left_out": pulled.counts.reject}
 
 
+def how(params: Any) -> dict[str, bool]:
+    """Return how a slice is extracted, as the form says."""
+    return {"from_landing": params["from_landing"], "replace": params["replace"]}
+
+
 @task(show_return_value_in_logs=False, outlets=[RAW_SLICES], **BY_SLICE, **NETWORK)
 def extract(source: str, day: str, params: Any = None, outlet_events: Any = None) -> None:
     """Land the raw records of the slice."""
     from etl import pipeline
 
     with opened_context() as context:
-        options = {"from_landing": params["from_landing"], "replace": params["replace"]}
-        landed = pipeline.extract_slice(context, source, date.fromisoformat(day), **options)
+        landed = pipeline.extract_slice(context, source, date.fromisoformat(day), **how(params))
     outlet_events[RAW_SLICES].extra = landed.facts()
 
 
 @task(show_return_value_in_logs=False, inlets=[RAW_SLICES], **BY_SLICE)
-def normalise(source: str, day: str) -> None:
+def normalise(source: str, day: str, params: Any = None) -> None:
     """Turn the raw records of the slice into events."""
     from etl import pipeline
 
     with opened_context() as context:
-        pipeline.normalise_slice(context, source, date.fromisoformat(day))
+        pipeline.normalise_slice(context, source, date.fromisoformat(day), **how(params))
 
 
 @task(show_return_value_in_logs=False, **BY_SLICE)
-def validate(source: str, day: str) -> None:
+def validate(source: str, day: str, params: Any = None) -> None:
     """Refuse the slice if its events are not plausible."""
     from etl import pipeline
 
     with opened_context() as context:
-        pipeline.validate_slice(context, source, date.fromisoformat(day))
+        pipeline.validate_slice(context, source, date.fromisoformat(day), **how(params))
 
 
 @task(pool="warehouse", show_return_value_in_logs=False, outlets=[WAREHOUSE_EVENTS], **BY_SLICE)
@@ -163,11 +170,13 @@ def load(source: str, day: str, params: Any = None, outlet_events: Any = None) -
 
     with opened_context() as context:
         now = datetime.now(UTC)
-        loaded = pipeline.load_slice(context, source, date.fromisoformat(day), replace=params["replace"], now=now)
+        loaded = pipeline.load_slice(context, source, date.fromisoformat(day), **how(params), now=now)
     outlet_events[WAREHOUSE_EVENTS].extra = loaded.facts(now)
 
 
-@task(pool="warehouse", trigger_rule="all_done", inlets=[WAREHOUSE_EVENTS, REGISTRY], outlets=[STATISTICS], **WATCHED)
+@task(
+    pool="warehouse", trigger_rule="none_failed", inlets=[WAREHOUSE_EVENTS, REGISTRY], outlets=[STATISTICS], **WATCHED
+)
 def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
     """Refresh the stored figures, and emit an asset event: rows by day and source, and how far the data reach."""
     from etl import pipeline
@@ -181,12 +190,12 @@ def statistics(wanted: Slices | None, outlet_events: Any = None) -> None:
 def night_is_whole(wanted: Slices | None, ti: Any = None, params: Any = None, dag_run: Any = None) -> None:
     """Fail if any task before it failed, or no run tried the days before. Name each slice that is missing and not waived.
 
-    Publish the state page, and mail what is new in it to the address of the alerts.
+    After a failure refresh the figures to what is loaded. Publish the state page, and tell what is new in it.
     """
     from etl import pipeline, status_page
 
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
-    missing = {name: "failed" for name in ("slices", "registry", "statistics") if states[name] != "success"}
+    missing = {name: "failed" for name in ("slices", "registry", "statistics") if states[name] == "failed"}
     loaded = [states.get(f"slice.load_{index}") == "success" for index in range(len(wanted or []))]
     with opened_context() as context:
         missing |= pipeline.not_loaded(context, zip(slices_of(wanted), loaded, strict=True))
@@ -195,6 +204,8 @@ def night_is_whole(wanted: Slices | None, ti: Any = None, params: Any = None, da
             for source, day in pipeline.never_tried(context, request.first):
                 if source in (request.sources or (source,)) and not is_backfilled(ti, day):
                     missing[f"{source} {day}"] = "no run has tried it; run that day"
+        if states["statistics"] == "upstream_failed":
+            pipeline.refresh(context)
         status_page.publish(context, datetime.now(UTC), ti.log_url)
     for name, reason in missing.items():
         log.error("%s: %s", name, reason)
@@ -234,7 +245,9 @@ def bring(source: str, day: str) -> None:
 def nightly_events() -> None:
     """Load one UTC day into the warehouse."""
     wanted: Any = slices()  # outside a task, a call gives an XComArg
-    [bring.expand_kwargs(wanted), registry()] >> statistics(wanted) >> night_is_whole(wanted)
+    brought, whole = [bring.expand_kwargs(wanted), registry()], night_is_whole(wanted)
+    brought >> statistics(wanted) >> whole
+    brought >> whole  # it waits for whatever was cleared, where `statistics` was not
 
 
 nightly_events()

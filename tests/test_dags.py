@@ -1,23 +1,20 @@
-"""The DAGs under a real Airflow, as a data engineer sees them: a night that fails, is repaired, and is reported on.
+"""The DAGs under a real Airflow, as a data engineer sees them: nights that fail, are repaired, and are reported on.
 
-One installation runs as long as the module: API server, scheduler and DAG processor on free loopback ports, SQLite
-metadata in a temporary home, and two days of a simulated platform. One file of the second day is broken.
+One installation runs as long as the module, with all four processes over PostgreSQL, and two days of a simulated platform.
+One file of the second day is broken. Two small sources by hand make the first night one of four sources.
 """
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +23,16 @@ import pytest
 from demo import sink
 from demo.platform import simulate
 from etl import periods, settings, state
+from tests.installation import DAGS, ROOT, Installation, running, shown
 from tests.postgres_server import free_port
 
-ROOT = Path(__file__).parent.parent
 FIRST, SECOND, AFTER = "2025-03-03", "2025-03-04", "2025-03-05"
-DAGS = ("nightly_events", "issuer_reports", "data_retention")
-PATIENCE_SECONDS = 900
+HEALED: set[str] = set()
+"""The runs that were cleared and are green."""
+WEEK = [str(date.fromisoformat(FIRST) + timedelta(days=number)) for number in range(-5, 2)]
+"""Seven days that end with the second."""
+LATE = str((datetime.now(UTC) - timedelta(hours=3)).date() - timedelta(days=1))
+"""The last day whose night began at least an hour ago."""
 LONGEST_LOG = 15
 NETWORK_TASKS = {"registry", "slice.extract"}
 WAREHOUSE_TASKS = {
@@ -55,6 +56,17 @@ format = "nginx_combined"
 files = "file://{folder}/recipient_view/access.log-{{day:%Y-%m-%d}}*"
 since = 2025-03-03
 until = 2025-03-04
+[sources.postmark]
+format = "postmark"
+files = "file://{folder}/postmark/{{day:%Y-%m-%d}}.json"
+since = 2025-03-03
+until = 2025-03-03
+[sources.badge_view]
+format = "nginx_json"
+files = "file://{folder}/badge_view/{{day:%Y-%m-%d}}.json"
+since = 2025-03-03
+until = 2025-03-04
+may_be_empty = true
 [mail]
 url = "smtp://127.0.0.1:{port}"
 [alerts]
@@ -62,99 +74,6 @@ mail = "data@example.com"
 [privacy]
 secret = "HASHES"
 """
-
-
-@dataclass
-class Installation:
-    """A running Airflow over a platform's folder."""
-
-    folder: Path
-    port: int
-    environment: dict[str, str]
-    _token: str = field(default="", init=False)
-
-    def airflow(self, *arguments: str) -> None:
-        """Run a command of Airflow. Run it again where SQLite was locked by another writer, which undoes all of it."""
-        command = [sys.executable, "-m", "airflow", *arguments]
-        for _ in range(5):
-            run = subprocess.run(
-                command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
-            )
-            if "database is locked" not in run.stderr:
-                break
-        assert run.returncode == 0, run.stderr
-
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Return an answer of the API that the UI uses."""
-        self._token = self._token or self._request("/auth/token", None, {})["access_token"]
-        return self._request(f"/api/v2/{path}", body, {"Authorization": f"Bearer {self._token}"})
-
-    def backfill(self, first: str, last: str) -> list[dict[str, Any]]:
-        """Backfill nightly_events as its notes say, wait, and return the runs in order."""
-        span = ("--from-date", first, "--to-date", last)
-        self.airflow("backfill", "create", "--dag-id", "nightly_events", *span, "--reprocess-behavior", "completed")
-        return self.finished("nightly_events", logical_date_gte=first, logical_date_lte=last)
-
-    def by_hand(self, dag: str = "issuer_reports", dated: str | None = None, **form: Any) -> dict[str, Any]:
-        """Trigger a DAG with the form filled in, wait, and return the run."""
-        run = self.ask(f"dags/{dag}/dagRuns", {"logical_date": dated, "conf": form})
-        return next(each for each in self.finished(dag) if each["dag_run_id"] == run["dag_run_id"])
-
-    def finished(self, dag: str, **filters: str) -> list[dict[str, Any]]:
-        """Wait until all runs of a DAG have ended. Return them by logical date, each with the state of its tasks."""
-        query = "&".join(("order_by=logical_date", *(f"{name}={value}T00:00:00Z" for name, value in filters.items())))
-        runs = self.until(
-            lambda: self.ask(f"dags/{dag}/dagRuns?{query}")["dag_runs"],
-            lambda runs: runs and all(run["state"] in ("success", "failed") for run in runs),
-        )
-        return [run | {"tasks": self._tasks(run)} for run in runs]
-
-    def _tasks(self, run: dict[str, Any]) -> dict[str, str]:
-        path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances?limit=100"
-        return {_shown(task): task["state"] for task in self.ask(path)["task_instances"]}
-
-    def log(self, run: dict[str, Any], task: str) -> str:
-        """Return the log of a task's first try."""
-        return str(self.ask(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task}/logs/1"))
-
-    def lines(self, run: dict[str, Any], task: str, index: int = -1) -> list[dict[str, Any]]:
-        """Return the lines of the log of a task's first try, without the marks that fold them in the UI."""
-        path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task}/logs/1?map_index={index}"
-        content: list[dict[str, Any]] = self.ask(path)["content"]
-        return [line for line in content if not line["event"].startswith(("::group::", "::endgroup::"))]
-
-    def until(self, look: Any, is_enough: Any) -> Any:
-        """Repeat ``look`` until its result ``is_enough``, and return it. Raise TimeoutError after PATIENCE_SECONDS."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not is_enough(found := look()):
-            if time.monotonic() > end:
-                raise TimeoutError(f"still {found}")
-            time.sleep(1)
-        return found
-
-    def _request(self, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> Any:
-        content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", content, {"Content-Type": "application/json", **headers}
-        )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)
-
-    def answers(self) -> bool:
-        """Tell whether the API answers."""
-        try:
-            return bool(self._request("/api/v2/version", None, {}))
-        except OSError:
-            return False
-
-    def is_up(self) -> bool:
-        """Tell whether all DAGs are parsed."""
-        return {dag["dag_id"] for dag in self.ask("dags")["dags"]} >= set(DAGS)
-
-
-def _shown(task: dict[str, Any]) -> str:
-    index = task["rendered_map_index"]
-    return f"{task['task_id']} [{index}]" if index else str(task["task_id"])
 
 
 @pytest.fixture(scope="module")
@@ -167,24 +86,18 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, mails: tuple[Path, int]) -> Iterator[Installation]:
-    """Yield the running Airflow with both DAGs unpaused. One file of the second day is cut short."""
+def installation(
+    tmp_path_factory: pytest.TempPathFactory, mails: tuple[Path, int], postgres_server: int
+) -> Iterator[Installation]:
+    """Yield the running Airflow. One file of the second day is cut short."""
     folder = tmp_path_factory.mktemp("platform")
     simulate(folder, first_day=date.fromisoformat(FIRST), nights=2)
+    _write_small_sources(folder)
     broken = _first_file(folder)
     shutil.copy(broken, folder / "whole.json.gz")
     broken.write_bytes(broken.read_bytes()[:200])
     (folder / "analytics.toml").write_text(CONFIGURATION.format(folder=folder, port=mails[1]))
-    port = free_port()
-    one = Installation(folder, port, _environment(folder, port))
-    with ExitStack() as stack:
-        one.airflow("db", "migrate")
-        stack.enter_context(_running(one, "api-server"))
-        one.until(one.answers, bool)
-        for component in ("scheduler", "dag-processor"):
-            stack.enter_context(_running(one, component))
-        one.airflow("pools", "set", "warehouse", "1", "tasks that open the warehouse")
-        one.until(one.is_up, bool)
+    with running(folder, postgres_server, AIRFLOW_CONN_HASHES="generic://:of-the-tests-alone@") as one:
         yield one
 
 
@@ -196,26 +109,44 @@ def nights(installation: Installation) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def hours(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the runs of issuer_reports up to the second with mail switched on. Its ledger begins two days before."""
+    """Return the runs of issuer_reports up to the second with mail switched on. Its ledger begins two days before.
+
+    Meanwhile a further source owes its first day for longer than the deadline, and no run has tried it.
+    """
     assert nights
-    configuration = installation.folder / "analytics.toml"
-    switched_off = configuration.read_text()
     ledger = state.open(f"sqlite:///{installation.folder / 'state.db'}", None, settings.from_environment)
     before = periods.parse("2025-03-01", "America/New_York")
     ledger.record("hudson-daily", [before], "baseline", before.end_at)
-    configuration.write_text(switched_off.replace("[mail]", "[mail]\nenabled = true\nsend_hour = 0"))
+    switched_off = _reconfigure(
+        installation,
+        "[mail]",
+        f"""[sources.ses]
+format = "ses"
+files = "file:///nowhere/{{day:%Y-%m-%d}}"
+since = {LATE}
+until = {LATE}
+[mail]
+enabled = true
+send_hour = 0""",
+    )
+    _reconfigure(installation, "[alerts]", "[alerts]\ndeadline_hours = 1")
     installation.by_hand()
     installation.by_hand()
-    configuration.write_text(switched_off)
+    (installation.folder / "analytics.toml").write_text(switched_off)
     return installation.finished("issuer_reports")
 
 
 @pytest.fixture(scope="module")
-def repaired(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the run of the second day after its file is restored."""
+def week(installation: Installation, nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the runs of a week's backfill, after the broken file is whole and a source begins five days earlier."""
     assert nights
     shutil.copy(installation.folder / "whole.json.gz", _first_file(installation.folder))
-    return installation.backfill(SECOND, AFTER)
+    _reconfigure(
+        installation,
+        'badge_view/{day:%Y-%m-%d}.json"\nsince = 2025-03-03',
+        f'badge_view/{{day:%Y-%m-%d}}.json"\nsince = {WEEK[0]}',
+    )
+    return installation.backfill(WEEK[0], AFTER)
 
 
 def test_files_are_parsed_without_stage_or_configuration(installation):
@@ -254,11 +185,30 @@ def test_one_task_at_a_time_opens_the_warehouse(installation, dag):
     assert pooled == WAREHOUSE_TASKS & tasks.keys()
 
 
+def test_all_processes_of_airflow_run(installation):
+    """What is held here holds in production: PostgreSQL for the metadata, four processes, and workers of their own."""
+    health = installation.ask("monitor/health")
+    assert {part: health[part]["status"] for part in health} == dict.fromkeys(
+        ("metadatabase", "scheduler", "triggerer", "dag_processor"), "healthy"
+    )
+
+
+def test_a_night_has_a_group_for_each_of_four_sources(nights):
+    """Every source of the night is loaded, each in its own mapped group that has its name."""
+    loaded = {
+        name for name, state in nights[0]["tasks"].items() if name.startswith("slice.load") and state == "success"
+    }
+    sources = ("sendgrid", "recipient_view", "postmark", "badge_view")
+    assert loaded == {f"slice.load [{source} {FIRST}]" for source in sources}
+
+
 def test_failing_source_does_not_hold_up_the_others(installation, nights):
-    """The other source of the broken day is loaded, and each mapped task shows the name of its source."""
+    """The other source of the broken day is loaded and counted, and each mapped task shows the name of its source."""
     states = nights[1]["tasks"]
     assert states[f"slice.normalise [sendgrid {SECOND}]"] == "failed"
-    assert states[f"slice.load [recipient_view {SECOND}]"] == states["statistics"] == "success"
+    assert states[f"slice.load [recipient_view {SECOND}]"] == "success"
+    assert states["statistics"] == "upstream_failed"
+    assert "the stored figures are up to date" in installation.log(nights[1], "night_is_whole")
 
 
 def test_failing_source_does_not_leave_the_run_green(installation, nights):
@@ -270,19 +220,21 @@ def test_failing_source_does_not_leave_the_run_green(installation, nights):
 
 
 def test_asset_event_counts_rows(installation, nights):
-    """Each night leaves an event of the figures: rows by day and source, and how far the data reach."""
-    events = _events(installation, "certificate_statistics")
-    counted = {day: rows for event in events for day, rows in event["rows"].items()}
-    assert counted[FIRST]["sendgrid"] > 0 < counted[FIRST]["recipient_view"]
-    assert counted[SECOND]["sendgrid"] == 0 < counted[SECOND]["recipient_view"]
-    assert events[0]["whole_through"] == FIRST
-    assert events[0]["lag_hours"] > 0
+    """A whole night leaves an event of the figures: rows by day and source, and how far the data reach."""
+    (event,) = (event for event in _events(installation, "certificate_statistics") if FIRST in event["rows"])
+    assert event["rows"][FIRST]["sendgrid"] > 0 < event["rows"][FIRST]["recipient_view"]
+    assert event["whole_through"] == FIRST
+    assert event["lag_hours"] > 0
 
 
-def test_a_red_night_is_told(nights, mails):
-    """Whoever is named under [alerts] gets a mail that names the slice and the reason."""
-    told = [mail.read_text() for mail in mails[0].glob("*-data@example.com.eml")]
-    assert any(f"sendgrid {SECOND}" in mail for mail in told)
+def test_a_red_night_is_told(installation, nights, mails):
+    """Whoever is named under [alerts] gets a mail that names the slice, the reason, what to do, and a link to the log."""
+    (told,) = (mail for mail in _alerts(mails[0]) if "cannot be read" in _part(mail, "Needs a person"))
+    text = told.get_body().get_content()
+    assert f"nightly --day {SECOND} --to {SECOND} --source sendgrid" in text
+    # Reports that the new statistics started may look before the night's last task does.
+    place = f"http://127.0.0.1:{installation.port}/dags"
+    assert re.search(f"The log: {place}/(nightly_events|issuer_reports)/runs/.*/tasks/", text)
 
 
 def test_the_last_error_of_a_log_is_its_reason(installation, nights):
@@ -300,7 +252,7 @@ def test_logs_are_short(installation, nights):
     """Of a task at most fifteen lines are to be read, and none of a library's steps."""
     path = f"dags/nightly_events/dagRuns/{nights[1]['dag_run_id']}/taskInstances?limit=100"
     ran = [task for task in installation.ask(path)["task_instances"] if task["state"] in ("success", "failed")]
-    lengths = {_shown(task): len(installation.lines(nights[1], task["task_id"], task["map_index"])) for task in ran}
+    lengths = {shown(task): len(installation.lines(nights[1], task["task_id"], task["map_index"])) for task in ran}
     assert {name: count for name, count in lengths.items() if count > LONGEST_LOG} == {}
     assert len(lengths) > len(WAREHOUSE_TASKS & lengths.keys())
 
@@ -358,11 +310,19 @@ def test_due_report_is_sent_once(hours, mails):
     assert len(list(mails[0].glob("*-registrar@hudson.example.eml"))) == 1
 
 
+def test_a_slice_that_misses_the_deadline_is_told_once(hours, mails):
+    """Within the hour after the deadline a mail names the slice and what to do, though no run has failed. No other follows."""
+    told = [mail for mail in _alerts(mails[0]) if f"ses {LATE}: never tried" in mail.get_body().get_content()]
+    new = [mail for mail in told if f"ses {LATE}: never tried" in _part(mail, "Needs a person")]
+    assert len(new) == 1
+    assert f"nightly --day {LATE} --to {LATE} --source ses" in new[0].get_body().get_content()
+
+
 def test_missing_slice_is_reported_once(installation, hours):
     """A slice that holds reports back turns one hour red, which names it, and not every hour after."""
-    (red,) = (run for run in hours if run["state"] == "failed")
-    assert red["tasks"]["nothing_is_late"] == "failed"
-    assert f"sendgrid {SECOND}: " in installation.log(red, "nothing_is_late")
+    red = [run for run in hours if run["state"] == "failed"]
+    assert {run["tasks"]["nothing_is_late"] for run in red} == {"failed"}
+    assert len([run for run in red if f"sendgrid {SECOND}: " in installation.log(run, "nothing_is_late")]) == 1
 
 
 def test_hour_without_due_reports_is_green(hours):
@@ -372,13 +332,46 @@ def test_hour_without_due_reports_is_green(hours):
     }
 
 
-def test_backfill_makes_a_repaired_night_whole(installation, repaired):
-    """After the file is repaired, the same command turns the day's run green, and runs nothing else."""
-    assert [night["state"] for night in repaired] == ["success"]
-    assert repaired[0]["tasks"][f"slice.load [sendgrid {SECOND}]"] == "success"
+@pytest.mark.parametrize(
+    "cleared",
+    [
+        {"only_failed": True},
+        {"only_failed": False, "task_ids": ["slice.normalise"], "include_downstream": True},
+        {"only_failed": False},
+    ],
+    ids=["what failed", "the red task and what follows", "the whole run"],
+)
+def test_whatever_is_cleared_the_run_is_healed(installation, nights, hours, cleared):
+    """Once the file is whole, the run turns green however it is cleared, and the figures are refreshed after the late load."""
+    file = _first_file(installation.folder)
+    if nights[1]["dag_run_id"] in HEALED:
+        file.write_bytes(file.read_bytes()[:200])
+        again = {"task_ids": ["slice.extract"], "include_downstream": True}
+        assert installation.cleared(nights[1], only_failed=False, **again)["state"] == "failed"
+    shutil.copy(installation.folder / "whole.json.gz", file)
+    run = installation.cleared(nights[1], **cleared)
+    HEALED.add(run["dag_run_id"])
+    path = f"dags/nightly_events/dagRuns/{run['dag_run_id']}/taskInstances?limit=100"
+    tasks = installation.ask(path)["task_instances"]
+    assert (run["state"], {task["state"] for task in tasks}) == ("success", {"success"})
+    (figures,) = (task["start_date"] for task in tasks if task["task_id"] == "statistics")
+    assert figures > max(task["end_date"] for task in tasks if task["task_id"] == "slice.load")
 
 
-def test_report_by_hand_goes_to_the_tester_alone(installation, repaired, mails):
+def test_a_backfill_of_a_week_brings_what_is_missing_and_runs_the_rest_again(installation, week):
+    """Seven runs: days that had none are loaded, and those that were run are run again."""
+    assert [(night["logical_date"][:10], night["state"]) for night in week] == [(day, "success") for day in WEEK]
+    assert week[-1]["tasks"][f"slice.load [sendgrid {SECOND}]"] == "success"
+    loaded = {name for night in week for name in night["tasks"] if name.startswith("slice.load [badge_view")}
+    assert loaded == {f"slice.load [badge_view {day}]" for day in WEEK}
+    newest = installation.until(
+        lambda: max(installation.ask("backfills?dag_id=nightly_events")["backfills"], key=lambda each: each["id"]),
+        lambda backfill: backfill["completed_at"],
+    )
+    assert newest["reprocess_behavior"] == "completed"
+
+
+def test_report_by_hand_goes_to_the_tester_alone(installation, week, mails):
     """A period and a test address in the form send one mail, though mail is switched off."""
     run = installation.by_hand(subscription="hudson-daily", period=FIRST, test_to="tester@example.com")
     assert run["tasks"][f"report [hudson-daily {FIRST}]"] == run["state"] == "success"
@@ -386,7 +379,7 @@ def test_report_by_hand_goes_to_the_tester_alone(installation, repaired, mails):
     assert re.search(r"\nSubject:\s+\[Test\] ", mail.read_text())
 
 
-def test_files_of_a_report_are_kept(installation, repaired):
+def test_files_of_a_report_are_kept(installation, week):
     """HTML, PDF, CSV and mail are kept in the landing beside the figures that they show."""
     run = installation.by_hand(subscription="hudson-daily", period=SECOND)
     kept = installation.folder / "landing" / "reports" / "hudson-daily" / SECOND
@@ -396,35 +389,33 @@ def test_files_of_a_report_are_kept(installation, repaired):
     }  # fmt: skip
 
 
-def test_resend_without_a_period_is_refused(installation, repaired):
+def test_resend_without_a_period_is_refused(installation, week):
     """Re-send without a period would mail everybody again."""
     run = installation.by_hand(resend=True)
     assert run["state"] == "failed"
     assert "resend goes with send and a period" in installation.log(run, "due")
 
 
-def test_night_by_hand_loads_the_day_of_its_logical_date(installation, repaired):
+def test_night_by_hand_loads_the_day_of_its_logical_date(installation, week):
     """The logical date of a run by hand means the same day as that of a scheduled run."""
     run = installation.by_hand("nightly_events", f"{SECOND}T05:00:00Z")
     assert run["state"] == "success"
     assert run["tasks"][f"slice.load [sendgrid {SECOND}]"] == "success"
 
 
-def test_day_that_no_run_tried_makes_the_next_run_red(installation, repaired):
+def test_day_that_no_run_tried_makes_the_next_run_red(installation, week):
     """A run by hand holds the date of a night but asks for another day, so a backfill would skip it: both are red."""
-    configuration = installation.folder / "analytics.toml"
-    ended = configuration.read_text()
-    configuration.write_text(ended.replace(f"until = {SECOND}", "until = 2025-03-06"))
+    ended = _reconfigure(installation, f"until = {SECOND}", "until = 2025-03-06")
     held = installation.by_hand("nightly_events", f"{AFTER}T02:00:00Z", day=FIRST)
     following = installation.backfill("2025-03-06", "2025-03-07")
-    configuration.write_text(ended)
+    (installation.folder / "analytics.toml").write_text(ended)
     assert (held["state"], held["tasks"]["slices"]) == ("failed", "failed")
     assert f"has the date of the night of {AFTER} but would load {FIRST}" in installation.log(held, "slices")
     assert [run["state"] for run in following] == ["failed"]
     assert f"sendgrid {AFTER}: no run has tried it; run that day" in installation.log(following[0], "night_is_whole")
 
 
-def test_many_days_by_hand_are_one_run(installation, repaired):
+def test_many_days_by_hand_are_one_run(installation, week):
     """The form's first and last day and its sources make one run, with a task for each day and source."""
     run = installation.by_hand("nightly_events", day=FIRST, to=SECOND, sources=["sendgrid"])
     assert run["state"] == "success"
@@ -436,12 +427,12 @@ def test_many_days_by_hand_are_one_run(installation, repaired):
     ("form", "reason"),
     [
         ({"day": SECOND, "to": FIRST}, "the days go forward"),
-        ({"day": "2025-03-01"}, "lies before 2025-03-03, the first day that is expected"),
+        ({"day": "2025-02-01"}, f"lies before {WEEK[0]}, the first day that is expected"),
         ({"day": FIRST, "sources": ["sendgird"]}, "there is no source"),
         ({"to": FIRST}, "name both, or leave both out"),
     ],
 )
-def test_a_form_that_makes_no_sense_loads_nothing(installation, repaired, form, reason):
+def test_a_form_that_makes_no_sense_loads_nothing(installation, week, form, reason):
     """The first task says in one sentence what is wrong, and no other task of a slice runs."""
     run = installation.by_hand("nightly_events", **form)
     assert (run["state"], run["tasks"]["slices"]) == ("failed", "failed")
@@ -455,7 +446,7 @@ def test_a_form_with_a_wrong_value_makes_no_run(installation, form):
         installation.ask("dags/nightly_events/dagRuns", {"logical_date": None, "conf": form})
 
 
-def test_retention_by_hand_only_says_what_it_would_remove(installation, repaired):
+def test_retention_by_hand_only_says_what_it_would_remove(installation, week):
     """With the box of the form ticked nothing is removed, and the log names each kind."""
     run = installation.by_hand("data_retention", dry_run=True)
     assert run["state"] == "success"
@@ -472,55 +463,46 @@ def _events(installation: Installation, asset: str) -> list[dict[str, Any]]:
     return [event["extra"] for event in events if event["name"] == asset]
 
 
+def _alerts(folder: Path) -> list[EmailMessage]:
+    """Return the mails to whoever is named under [alerts], in the order in which they came."""
+    files = sorted(folder.glob("*-data@example.com.eml"))
+    return [message_from_bytes(file.read_bytes(), policy=default) for file in files]
+
+
+def _part(mail: EmailMessage, title: str) -> str:
+    """Return the part of an alert below a title."""
+    parts = mail.get_body().get_content().replace("\r\n", "\n").split("\n\n")
+    return next((part for part in parts if part.startswith(f"{title}:")), "")
+
+
 def _first_file(folder: Path) -> Path:
     return min((folder / "sendgrid" / SECOND.replace("-", "/")).iterdir())
 
 
-def _environment(folder: Path, port: int) -> dict[str, str]:
-    address = f"http://127.0.0.1:{port}"
-    return os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "ANALYTICS_CONFIG": str(folder / "analytics.toml"),
-        "AIRFLOW_CONN_HASHES": "generic://:of-the-tests-alone@",
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__SECRET_KEY": "of the tests alone",
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "of the tests alone, and long enough to sign with",
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__PARALLELISM": "3",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'metadata.db'}",
-        "AIRFLOW__OPERATORS__DEFAULT_OWNER": "analysts",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+def _write_small_sources(folder: Path) -> None:
+    """Write a day of Postmark's events with one record, and two of a proxy's log with one request each."""
+    for name in ("postmark", "badge_view"):
+        (folder / name).mkdir()
+    delivery = {
+        "RecordType": "Delivery",
+        "MessageID": "m1",
+        "Recipient": "a@b.example",
+        "DeliveredAt": f"{FIRST}T10:00:00Z",
     }
+    (folder / "postmark" / f"{FIRST}.json").write_text(json.dumps(delivery))
+    for day in (FIRST, SECOND):
+        request = {
+            "time_iso8601": f"{day}T10:00:00+00:00",
+            "request": "GET /px.gif?e=view&r=r1 HTTP/1.1",
+            "status": 200,
+        }
+        (folder / "badge_view" / f"{day}.json").write_text(json.dumps(request))
 
 
-@contextmanager
-def _running(installation: Installation, component: str) -> Iterator[None]:
-    """Run a component of Airflow with all its workers until the block ends."""
-    command = [sys.executable, "-m", "airflow", component]
-    with (installation.folder / f"{component}.log").open("w") as log:
-        process = subprocess.Popen(
-            command,
-            env=installation.environment,
-            cwd=installation.folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+def _reconfigure(installation: Installation, old: str, new: str) -> str:
+    """Replace a part of the configuration, and return it as it was."""
+    file = installation.folder / "analytics.toml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    return text

@@ -6,10 +6,12 @@ import pkgutil
 import re
 import resource
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
 
 import duckdb
+import psycopg
 import pytest
 
 from tests import platform_by_hand as platform
@@ -93,6 +95,37 @@ def test_a_night_can_be_run_twice(loaded, wanted):
     assert held(loaded) == wanted
 
 
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_runs_that_bring_the_same_slices_at_the_same_moment_all_end_well(fresh, wanted, postgres_server, engine):
+    """A slice is brought by one run at a time. The others wait, and the warehouse is that of a single run."""
+    if engine == "postgres":
+        on_postgres(fresh, postgres_server)
+    with ThreadPoolExecutor() as threads:
+        runs = list(threads.map(lambda _: nightly(fresh, *BOTH), range(3)))
+    assert [(ran.code, errors(ran)) for ran in runs] == [(0, [])] * 3
+    counted = {name: len(rows) for name, rows in wanted.items()}
+    if engine == "postgres":
+        assert rows_on_postgres(postgres_server, counted) == counted
+    else:
+        assert held(fresh) == wanted
+
+
+def on_postgres(configuration, port):
+    """Move warehouse and state of a platform to databases of their own."""
+    address = f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+        for name in ("many_runs", "many_runs_state"):
+            connection.execute(f"CREATE DATABASE {name}")
+    text = re.sub(r'url = "duckdb:[^"]*"', f'url = "{address}/many_runs"', configuration.read_text())
+    configuration.write_text(f'{text}\n[state]\nurl = "{address}/many_runs_state"\n')
+
+
+def rows_on_postgres(port, tables):
+    """Return the number of rows of each table."""
+    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/many_runs") as connection:
+        return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+
+
 def test_days_come_in_any_order(fresh, wanted):
     """A backfill of last week after this week makes no difference, and neither does a source that is run alone."""
     for arguments in (("--day", str(TWO), "--source", "view"), ("--day", str(TWO)), ("--day", str(ONE))):
@@ -118,7 +151,7 @@ STAGES = {
     "extract, before it publishes": ("etl.landing.Landing.publish", 3),
     "normalise, with the events written": ("etl.normalise.define", 1, "rejects"),
     "validate, before it publishes": ("etl.landing.Landing.publish", 5),
-    "load, within the transaction": ("etl.warehouse.Warehouse._record", 1),
+    "load, within the transaction": ("etl.warehouse.tables.TableWarehouse._record", 1),
     "load, before the landing is marked": ("etl.landing.Landing.mark_loaded", 2),
     "statistics, before it begins": ("etl.statistics.refresh", 1),
     "statistics, within the transaction": ("etl.sql.compose", 1, "channel_shares"),

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -185,10 +186,12 @@ def _late(context: Context, sources: Mapping[str, Source], first: date) -> Itera
                 yield name, day
 
 
-def extract_slice(context: Context, name: str, day: date, *, from_landing: bool, replace: bool) -> SliceResult:
+def extract_slice(
+    context: Context, name: str, day: date, *, from_landing: bool = False, replace: bool = False
+) -> SliceResult:
     """Land the raw records of a slice, or with ``from_landing`` take those that were landed before."""
     started, source = time.monotonic(), context.source(name)
-    with recorded(context, name, day, is_landed=False):
+    with _alone(context, name, day), recorded(context, name, day, is_landed=False):
         if from_landing:
             manifest = extract.reuse_landed(context.landing, name, day)
         else:
@@ -199,30 +202,74 @@ def extract_slice(context: Context, name: str, day: date, *, from_landing: bool,
     return _result("extract", name, day, manifest, started)
 
 
-def normalise_slice(context: Context, name: str, day: date) -> SliceResult:
-    """Turn the raw records of a slice into events and rejects."""
-    started, limits, source = time.monotonic(), context.settings.normalise, context.source(name)
-    with recorded(context, name, day, is_landed=True):
-        manifest = normalise.normalise_slice(context.landing, limits, name, source, day, hash_key=context.hash_key)
+def normalise_slice(
+    context: Context, name: str, day: date, *, from_landing: bool = False, replace: bool = False
+) -> SliceResult:
+    """Turn the raw records of a slice into events and rejects. Like each later step, first run the steps that it lacks."""
+    limits, source = context.settings.normalise, context.source(name)
+    with _alone(context, name, day):
+        _catch_up(context, name, day, "normalise", from_landing=from_landing, replace=replace)
+        started = time.monotonic()
+        with recorded(context, name, day, is_landed=True):
+            manifest = normalise.normalise_slice(context.landing, limits, name, source, day, hash_key=context.hash_key)
     return _result("normalise", name, day, manifest, started)
 
 
-def validate_slice(context: Context, name: str, day: date) -> SliceResult:
+def validate_slice(
+    context: Context, name: str, day: date, *, from_landing: bool = False, replace: bool = False
+) -> SliceResult:
     """Validate the events of a slice; raise a RefusedSlice where they are not plausible."""
-    started = time.monotonic()
-    with recorded(context, name, day, is_landed=True):
-        manifest = validate.validate_slice(context.landing, context.settings.validation, name, day)
+    with _alone(context, name, day):
+        _catch_up(context, name, day, "validate", from_landing=from_landing, replace=replace)
+        started = time.monotonic()
+        with recorded(context, name, day, is_landed=True):
+            manifest = validate.validate_slice(context.landing, context.settings.validation, name, day)
     return _result("validate", name, day, manifest, started)
 
 
-def load_slice(context: Context, name: str, day: date, *, replace: bool, now: datetime) -> SliceResult:
+def load_slice(
+    context: Context, name: str, day: date, *, from_landing: bool = False, replace: bool = False, now: datetime
+) -> SliceResult:
     """Load the events of a slice into the warehouse, and remove old landed versions that no manifest names."""
-    started, prefix = time.monotonic(), slice_prefix(name, day)
-    with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
-        manifest = load.load_slice(opened, context.landing, name, day, replace=replace, loaded_at=now)
-        oddities = _oddities(context, opened, name, day)
+    prefix = slice_prefix(name, day)
+    with _alone(context, name, day):
+        _catch_up(context, name, day, "load", from_landing=from_landing, replace=replace)
+        started = time.monotonic()
+        with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
+            manifest = load.load_slice(opened, context.landing, name, day, replace=replace, loaded_at=now)
+            oddities = _oddities(context, opened, name, day)
     context.landing.sweep(prefix, before=swept_before(context, now))
     return _result("load", name, day, manifest, started, oddities)
+
+
+_LACKING: dict[str, dict[str, tuple[str, ...]]] = {
+    "normalise": {"refused": ("extract",)},
+    "validate": {"refused": ("extract", "normalise"), "extracted": ("normalise",)},
+    "load": {
+        "refused": ("extract", "normalise", "validate"),
+        "extracted": ("normalise", "validate"),
+        "normalised": ("validate",),
+    },
+}
+"""The steps that a slice lacks before a step, by the status of its version landed last."""
+
+
+def _catch_up(context: Context, name: str, day: date, step: str, **how: bool) -> None:
+    """Run the steps that a slice lacks before a step. ``how`` are the options of ``extract_slice``.
+
+    A version that was refused is brought anew: whoever has mended the cause needs to repeat only the step that failed. A
+    version that another run has extracted since is brought this far.
+    """
+    with recorded(context, name, day, is_landed=False):
+        newest = context.landing.newest(slice_prefix(name, day))
+    run = {"extract": extract_slice, "normalise": normalise_slice, "validate": validate_slice}
+    for missing in _LACKING[step].get(newest.status, ()) if newest else ():
+        run[missing](context, name, day, **how)
+
+
+def _alone(context: Context, name: str, day: date) -> AbstractContextManager[None]:
+    """Keep other runs from working on the same slice until the block ends."""
+    return context.state.alone(f"slice {name} {day}")
 
 
 def swept_before(context: Context, now: datetime) -> datetime:
@@ -250,23 +297,22 @@ def bring(
     context: Context,
     slices: Iterable[tuple[str, date]],
     *,
-    from_landing: bool,
-    replace: bool,
     now: datetime,
     report: Callable[[SliceResult | AnalyticsError], None],
+    **how: bool,
 ) -> int:
     """Load slices one after another, then update the stored figures; return how many slices failed.
 
-    ``report`` is called with the result or the failure of each slice. A failed slice stops no other, and its version
-    loaded before stays. A LandingError stops all slices, because they share the landing.
+    ``how`` are the options of ``extract_slice``. ``report`` is called with the result or the failure of each slice. A failed
+    slice stops no other, and its version loaded before stays. A LandingError stops all slices: they share the landing.
     """
     failures = 0
     for name, day in slices:
         try:
-            extract_slice(context, name, day, from_landing=from_landing, replace=replace)
-            normalise_slice(context, name, day)
-            validate_slice(context, name, day)
-            result = load_slice(context, name, day, replace=replace, now=now)
+            extract_slice(context, name, day, **how)
+            normalise_slice(context, name, day, **how)
+            validate_slice(context, name, day, **how)
+            result = load_slice(context, name, day, **how, now=now)
         except (SliceError, LandingError) as error:
             failures += 1
             report(error)

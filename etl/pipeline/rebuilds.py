@@ -292,7 +292,7 @@ def _validation(
 ) -> tuple[Callable[[Sequence[Slice]], None], Callable[[Slice], AnalyticsError | None]]:
     def alone(each: Slice) -> AnalyticsError | None:
         try:
-            nights.validate_slice(context, *each)
+            nights.validate_slice(context, *each, from_landing=True)
         except SliceError as error:
             return error
         return None
@@ -309,7 +309,7 @@ def _loading(
 
     def alone(each: Slice) -> AnalyticsError | None:
         try:
-            nights.load_slice(context, *each, replace=replace, now=now)
+            nights.load_slice(context, *each, from_landing=True, replace=replace, now=now)
         except SliceError as error:
             return error
         except WarehouseError as error:

@@ -5,12 +5,15 @@ unsubscribes, refused addresses, waivers, forgotten recipients, the missing slic
 SQLite on one host and PostgreSQL for several. Instants are aware: callers pass them in any zone and get them in UTC.
 """
 
+import fcntl
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -29,6 +32,9 @@ or none where it has no Message-ID, and the report before stays the one that was
 in doubt: it is in doubt once it has an end (``completed_at``), or when no attempt can last so long. A ``deferred`` one was
 refused for now, and the next run tries again. The others are ``sent``, or ``failed``: refused for good.
 """
+
+_LOCK_FILES = 256
+"""Lock files beside a SQLite database. Two names that share one wait for each other without need, which is rare."""
 
 _UNSENT = ("baseline", "superseded", "deferred")
 
@@ -88,7 +94,40 @@ class State:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._insert = _INSERTS[engine.dialect.name]
+        self._locked: set[str] = set()
         self._create_tables()
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep other processes that give the same name out until the block ends; wait for one that is at work.
+
+        Within the block the same name may be given again, and no other. The operating system, or PostgreSQL, ends the lock
+        with its process, however that ends.
+        """
+        if name in self._locked:
+            yield
+            return
+        with self._lock(name):
+            self._locked.add(name)
+            try:
+                yield
+            finally:
+                self._locked.remove(name)
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        if self._engine.dialect.name == "postgresql":
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(sa.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))"), {"name": name})
+                yield
+        elif self._engine.url.database:
+            folder = Path(f"{self._engine.url.database}.locks")
+            folder.mkdir(exist_ok=True)
+            with (folder / f"{crc32(name.encode()) % _LOCK_FILES}").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        else:  # a database in memory, which is one process's own
+            yield
 
     # The ledger of deliveries
 
