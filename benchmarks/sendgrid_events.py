@@ -37,12 +37,16 @@ KINDS: tuple[tuple[int, str, dict[str, object]], ...] = (
 )  # fmt: skip
 
 
-def write(path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 2)) -> None:
-    """Write `events` lines to `path`, all on one UTC day, in order of time. Each 1,000th line is a repeat.
+def write(
+    path: Path, events: int, seed: int = 1, *, day: date = date(2026, 11, 2), recipients: int = RECIPIENTS
+) -> None:
+    """Write `events` lines to `path`, all on one UTC day, in order of time, of the first recipients.
+
+    Each 1,000th line is a repeat.
 
     The same arguments give the same bytes.
     """
-    lines = _lines(Random(seed), events, int(datetime.combine(day, time(), UTC).timestamp()))
+    lines = _lines(Random(seed), events, recipients, int(datetime.combine(day, time(), UTC).timestamp()))
     with path.open("w", encoding="utf-8", newline="\n") as file:
         while chunk := list(islice(lines, LINES_PER_WRITE)):
             file.writelines(chunk)
@@ -76,13 +80,13 @@ def write_registry(folder: Path, *, day: date = date(2026, 11, 2), recipients: i
         (folder / f"{table}.csv").write_text("\n".join((*lines, "")))
 
 
-def _lines(rng: Random, events: int, midnight: int) -> Iterator[str]:
-    people = [_person(number) for number in range(RECIPIENTS)]
+def _lines(rng: Random, events: int, recipients: int, midnight: int) -> Iterator[str]:
+    people = [_person(number) for number in range(recipients)]
     templates = [template for weight, event, fields in KINDS for template in [_template(event, fields)] * weight]
     random, kinds, line = rng.random, len(templates), ""
     for number in range(events):
         if number % ONE_REPEAT_IN != ONE_REPEAT_IN - 1:
-            email, message_id, recipient_id, certificate_id = people[int(random() * RECIPIENTS)]
+            email, message_id, recipient_id, certificate_id = people[int(random() * recipients)]
             line = templates[int(random() * kinds)] % {
                 "email": email, "message_id": message_id, "recipient_id": recipient_id,
                 "certificate_id": certificate_id, "timestamp": midnight + number * 86400 // events,
