@@ -3,10 +3,16 @@
 import gzip
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
+import psycopg
 import pytest
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
@@ -19,6 +25,7 @@ from tests import object_storage
 from tests import platform_by_hand as platform
 from tests.command import die, run
 
+ROOT = Path(__file__).parent.parent
 ONE_DATE, TWO_DATE = platform.DAYS
 ONE, TWO = str(ONE_DATE), str(TWO_DATE)
 MAIL_TWO = "mail/2026/03/03/"
@@ -108,6 +115,48 @@ def test_a_night_from_object_storage_is_the_night_from_folders(night):
         f"view {TWO}: 5 events, 0 duplicates, 0 rejects, 0 ignored",
     ]
     assert {day: loaded.figures(str(day)) for day in platform.DAYS} == platform.FIGURES
+
+
+STEPS = ("extract_slice", "normalise_slice", "validate_slice", "load_slice")
+STEP = """
+import sys
+from datetime import UTC, date, datetime
+from etl import pipeline, settings
+
+context = pipeline.open_context(settings.from_environment)
+step, *of = sys.argv[1:]
+if of:
+    now = {"now": datetime.now(UTC)} if step == "load_slice" else {}
+    getattr(pipeline, step)(context, of[0], date.fromisoformat(of[1]), **now)
+else:
+    getattr(pipeline, step)(context)
+"""
+
+
+def test_each_step_may_run_on_another_host(own, postgres_server, tmp_path):
+    """Steps of a night share the object store and PostgreSQL. What a host has on its disk is gone after a step."""
+    address = f"postgresql+psycopg://postgres@127.0.0.1:{postgres_server}"
+    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{postgres_server}/postgres", autocommit=True) as connection:
+        for name in ("hosts", "hosts_state"):
+            connection.execute(f"CREATE DATABASE {name}")
+    text = re.sub(r'url = "duckdb:[^"]*"', f'url = "{address}/hosts"', own.configuration.read_text())
+    own.configuration.write_text(f'{text}\n[state]\nurl = "{address}/hosts_state"\n')
+    work = [("pull_registry",), *((step, source, ONE) for source in ("mail", "view") for step in STEPS), ("refresh",)]
+    for number, step in enumerate(work):
+        host = tmp_path / f"host_{number}"
+        (host / "tmp").mkdir(parents=True)
+        shutil.copy(own.configuration, host / "analytics.toml")
+        environment = own.storage.variables | {
+            "ANALYTICS_CONFIG": str(host / "analytics.toml"),
+            "HASH_KEY": platform.KEY,
+            "HOME": str(host),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(host / "tmp"),
+        }
+        subprocess.run([sys.executable, "-c", STEP, *step], cwd=host, env=environment, check=True)
+        shutil.rmtree(host)
+    assert own.figures(ONE) == platform.FIGURES[ONE_DATE]
 
 
 def test_raw_files_are_landed_byte_for_byte(night):
