@@ -39,9 +39,8 @@ def main() -> None:
             file = Path(folder, f"{day}.ndjson")
             sendgrid_events.write(file, arguments.events, seed=seed, day=day, recipients=RECIPIENTS)
         sendgrid_events.write_registry(Path(folder, "registry"), day=DAY, recipients=RECIPIENTS)
-        print(
-            f"{'history':>12}{'extract':>9}{'normalise':>11}{'validate':>10}{'load':>8}{'statistics':>12}{'night':>8}  peak"
-        )
+        steps = f"{'extract':>9}{'normalise':>11}{'validate':>10}{'load':>8}{'statistics':>12}"
+        print(f"{'history':>12}{steps}{'night':>8}{'peak':>10}{'warehouse':>11}")
         nights = [_over(Path(folder), days, length, arguments.events) for length in arguments.days]
     print(f"over {arguments.days[-1]} days {nights[-1] / nights[0]:.2f} times as long as over {arguments.days[0]}")
 
@@ -50,11 +49,7 @@ def _over(folder: Path, days: list[date], length: int, events: int) -> float:
     """Make a history, bring the night over it, and return the seconds of the night."""
     home = folder / f"over_{length}"
     home.mkdir()
-    (home / "analytics.toml").write_text(
-        f'[landing]\nurl = "file://{home}/landing"\n[warehouse]\nurl = "duckdb:///{home}/warehouse.duckdb"\n'
-        f'[registry]\nurl = "file://{folder}/registry"\n'
-        f'[sources.sendgrid]\nformat = "sendgrid"\nfiles = "file://{folder}/{{day:%Y-%m-%d}}.ndjson"\n'
-    )
+    sendgrid_events.write_configuration(home, folder / "registry", f"{folder}/{{day:%Y-%m-%d}}.ndjson")
     os.environ["ANALYTICS_CONFIG"] = str(home / "analytics.toml")
     from etl import pipeline
 

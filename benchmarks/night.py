@@ -118,10 +118,7 @@ def _warehouse(folder: Path, kind: str, port: int) -> str:
 def _context(folder: Path, file: Path, warehouse: str) -> "Context":
     registry = folder / "registry"
     sendgrid_events.write_registry(registry, day=DAY)
-    (folder / "analytics.toml").write_text(
-        f'[landing]\nurl = "file://{folder}/landing"\n[warehouse]\nurl = "{warehouse}"\n'
-        f'[registry]\nurl = "file://{registry}"\n[sources.sendgrid]\nformat = "sendgrid"\nfiles = "{file}"\n'
-    )
+    sendgrid_events.write_configuration(folder, registry, file, warehouse)
     os.environ["ANALYTICS_CONFIG"] = str(folder / "analytics.toml")
     from etl import pipeline
 

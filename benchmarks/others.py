@@ -75,11 +75,7 @@ def _home(folder: Path, file: Path, number: int) -> Path:
     """Return a folder with a configuration over the file, and nothing landed yet."""
     home = folder / f"night_{number}"
     home.mkdir()
-    (home / "analytics.toml").write_text(
-        f'[landing]\nurl = "file://{home}/landing"\n[warehouse]\nurl = "duckdb:///{home}/warehouse.duckdb"\n'
-        f'[registry]\nurl = "file://{folder}/registry"\n'
-        f'[sources.sendgrid]\nformat = "sendgrid"\nfiles = "file://{file}"\n'
-    )
+    sendgrid_events.write_configuration(home, folder / "registry", file)
     return home
 
 

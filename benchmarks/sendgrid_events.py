@@ -80,6 +80,16 @@ def write_registry(folder: Path, *, day: date = date(2026, 11, 2), recipients: i
         (folder / f"{table}.csv").write_text("\n".join((*lines, "")))
 
 
+def write_configuration(home: Path, registry: Path, files: Path | str, warehouse: str | None = None) -> None:
+    """Write analytics.toml with the source ``sendgrid``, a landing in the folder, and a warehouse there or at that URL."""
+    warehouse = warehouse or f"duckdb:///{home}/warehouse.duckdb"
+    (home / "analytics.toml").write_text(
+        f'[landing]\nurl = "file://{home}/landing"\n[warehouse]\nurl = "{warehouse}"\n'
+        f'[registry]\nurl = "file://{registry}"\n'
+        f'[sources.sendgrid]\nformat = "sendgrid"\nfiles = "file://{files}"\n'
+    )
+
+
 def _lines(rng: Random, events: int, recipients: int, midnight: int) -> Iterator[str]:
     people = [_person(number) for number in range(recipients)]
     templates = [template for weight, event, fields in KINDS for template in [_template(event, fields)] * weight]

@@ -5,8 +5,11 @@ Every record is here because a figure of `FIGURES` needs it. Day one is 2026-03-
 
 import gzip
 import json
+import re
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+
+import psycopg
 
 DAYS = (date(2026, 3, 2), date(2026, 3, 3))
 KEY = "a key of the tests"
@@ -156,6 +159,16 @@ unsubscribe_url = "https://example.com/unsubscribe/{{token}}"
 secret = "HASH_KEY"
 """)
     return path
+
+
+def move_to_postgres(configuration: Path, port: int, name: str) -> None:
+    """Move the warehouse and the state of a platform to new databases of the server at that port."""
+    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+        for database in (name, f"{name}_state"):
+            connection.execute(f"CREATE DATABASE {database}")
+    address = f"postgresql+psycopg://postgres@127.0.0.1:{port}/{name}"
+    text = re.sub(r'url = "duckdb:[^"]*"', f'url = "{address}"', configuration.read_text())
+    configuration.write_text(f'{text}\n[state]\nurl = "{address}_state"\n')
 
 
 def write_table(folder: Path, table: str, rows: str) -> None:

@@ -99,7 +99,7 @@ def test_a_night_can_be_run_twice(loaded, wanted):
 def test_runs_that_bring_the_same_slices_at_the_same_moment_all_end_well(fresh, wanted, postgres_server, engine):
     """A slice is brought by one run at a time. The others wait, and the warehouse is that of a single run."""
     if engine == "postgres":
-        on_postgres(fresh, postgres_server)
+        platform.move_to_postgres(fresh, postgres_server, "many_runs")
     with ThreadPoolExecutor() as threads:
         runs = list(threads.map(lambda _: nightly(fresh, *BOTH), range(3)))
     assert [(ran.code, errors(ran)) for ran in runs] == [(0, [])] * 3
@@ -108,16 +108,6 @@ def test_runs_that_bring_the_same_slices_at_the_same_moment_all_end_well(fresh, 
         assert rows_on_postgres(postgres_server, counted) == counted
     else:
         assert held(fresh) == wanted
-
-
-def on_postgres(configuration, port):
-    """Move warehouse and state of a platform to databases of their own."""
-    address = f"postgresql+psycopg://postgres@127.0.0.1:{port}"
-    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
-        for name in ("many_runs", "many_runs_state"):
-            connection.execute(f"CREATE DATABASE {name}")
-    text = re.sub(r'url = "duckdb:[^"]*"', f'url = "{address}/many_runs"', configuration.read_text())
-    configuration.write_text(f'{text}\n[state]\nurl = "{address}/many_runs_state"\n')
 
 
 def rows_on_postgres(port, tables):

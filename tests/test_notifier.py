@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_a_provider_that_is_missing_is_named(monkeypatch: Any) -> None:
 def test_a_cause_is_told_once_through_the_connection(landing: Any, monkeypatch: Any, caplog: Any) -> None:
     """Without an address the connection alone is told. What could not be sent is told again by the next run."""
     with serving() as (port, posted), nights.opened(landing, connection="ops") as context:
-        telling = context.__class__(**{**vars(context), "notify": notifier.notify})
+        telling = replace(context, notify=notifier.notify)
         configure(monkeypatch, port, "ssh")
         assert not nights.pipeline.alert_red(telling, "nightly_events due", "no", "see", nights.NOW)
         assert "the alert could not be sent: connection ops: its type is ssh" in caplog.text

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import psycopg
 import pytest
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
@@ -135,12 +134,7 @@ else:
 
 def test_each_step_may_run_on_another_host(own, postgres_server, tmp_path):
     """Steps of a night share the object store and PostgreSQL. What a host has on its disk is gone after a step."""
-    address = f"postgresql+psycopg://postgres@127.0.0.1:{postgres_server}"
-    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{postgres_server}/postgres", autocommit=True) as connection:
-        for name in ("hosts", "hosts_state"):
-            connection.execute(f"CREATE DATABASE {name}")
-    text = re.sub(r'url = "duckdb:[^"]*"', f'url = "{address}/hosts"', own.configuration.read_text())
-    own.configuration.write_text(f'{text}\n[state]\nurl = "{address}/hosts_state"\n')
+    platform.move_to_postgres(own.configuration, postgres_server, "hosts")
     work = [("pull_registry",), *((step, source, ONE) for source in ("mail", "view") for step in STEPS), ("refresh",)]
     for number, step in enumerate(work):
         host = tmp_path / f"host_{number}"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -69,18 +68,15 @@ def writing(connection: Connection, only: str | None) -> Iterator[None]:
     concerns, and a refresh empties the list of the stale ones. The session takes its locks before the transaction begins, so
     the transaction sees what the previous writer committed.
     """
-    shared = "_shared" if only else ""
-    locks = [(f"pg_advisory_%s{shared}", (_WRITERS, 0))]
-    if only:
-        locks.append(("pg_advisory_%s", (_SLICES, int.from_bytes(sha256(only.encode()).digest()[:4], signed=True))))
-    for function, key in locks:
-        connection.exec_driver_sql(f"SELECT {function % 'lock'}(%s, %s)", key)
+    locks = [("_shared", (_WRITERS, "")), ("", (_SLICES, only))] if only else [("", (_WRITERS, ""))]
+    for mode, name in locks:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock{mode}(%s, hashtext(%s))", name)
     connection.commit()
     try:
         yield
     finally:
-        for function, key in reversed(locks):
-            connection.exec_driver_sql(f"SELECT {function % 'unlock'}(%s, %s)", key)
+        for mode, name in reversed(locks):
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock{mode}(%s, hashtext(%s))", name)
         connection.commit()
 
 

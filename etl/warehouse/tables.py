@@ -166,7 +166,7 @@ class TableWarehouse:
                         self._connection, f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {columns[column]}"
                     )
         for table in sorted(sql.tables()):
-            if set(self._columns(table)) != sql.columns(table).keys():
+            if set(self._columns(table)) != sql.columns(table):
                 raise WarehouseError(
                     f"the warehouse's table {table} was made by another release; empty the warehouse, then run rebuild"
                 )
