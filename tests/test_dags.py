@@ -187,10 +187,12 @@ def test_one_task_at_a_time_opens_the_warehouse(installation, dag):
 
 def test_all_processes_of_airflow_run(installation):
     """What is held here holds in production: PostgreSQL for the metadata, four processes, and workers of their own."""
-    health = installation.ask("monitor/health")
-    assert {part: health[part]["status"] for part in health} == dict.fromkeys(
-        ("metadatabase", "scheduler", "triggerer", "dag_processor"), "healthy"
-    )
+    healthy = dict.fromkeys(("metadatabase", "scheduler", "triggerer", "dag_processor"), "healthy")
+
+    def health():
+        return {part: found["status"] for part, found in installation.ask("monitor/health").items()}
+
+    assert installation.until(health, lambda found: found == healthy)
 
 
 def test_a_night_has_a_group_for_each_of_four_sources(nights):

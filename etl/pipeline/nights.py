@@ -86,10 +86,10 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
     """Load the registry, as it is now, into the warehouse unless it holds it; return the manifest of that version.
 
     With ``from_landing`` take the version that was landed before. A registry that lost too many rows is refused, unless
-    ``replace``.
+    ``replace``. Of several runs one pulls at a time; the others wait.
     """
     started = time.monotonic()
-    with of_registry():
+    with of_registry(), context.state.alone("registry"):
         if from_landing:
             landed = extract.reuse_registry(context.landing)
         else:
