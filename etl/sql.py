@@ -8,7 +8,7 @@ expression. ``read`` serves the stages that run on DuckDB only and define their 
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -67,9 +67,10 @@ def tables(root: Path = ROOT) -> frozenset[str]:
 
 
 @cache
-def columns(table: str, root: Path = ROOT) -> frozenset[str]:
-    """Return the columns of a table of the warehouse, as ``sql/schema`` declares them: a line each."""
-    return frozenset(re.findall(r"(?m)^    ([a-z_]+) [A-Z]", read("schema", table, root).text))
+def columns(table: str, root: Path = ROOT) -> Mapping[str, str]:
+    """Return the columns of a table of the warehouse with their types, as ``sql/schema`` declares them: a line each."""
+    declared = re.findall(r"(?m)^    ([a-z_]+) ([A-Z]+(?: PRECISION)?)", read("schema", table, root).text)
+    return dict(declared)
 
 
 @cache

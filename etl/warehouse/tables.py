@@ -18,6 +18,7 @@ from etl.warehouse import (
     SLICE_TABLES,
     Landed,
     Row,
+    Stores,
     bound,
     plain,
     with_queries,
@@ -166,7 +167,7 @@ class TableWarehouse:
                         self._connection, f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {columns[column]}"
                     )
         for table in sorted(sql.tables()):
-            if set(self._columns(table)) != sql.columns(table):
+            if set(self._columns(table)) != sql.columns(table).keys():
                 raise WarehouseError(
                     f"the warehouse's table {table} was made by another release; empty the warehouse, then run rebuild"
                 )
@@ -198,13 +199,13 @@ class TableWarehouse:
     def _staged(self, landed: Sequence[Landed]) -> Iterator[None]:
         """Make landed events readable until the block ends."""
         with ExitStack() as stack:
-            folders = [stack.enter_context(events()) for events in landed]
+            folders = [stack.enter_context(events.local()) for events in landed]
             self._stage({"landed_events": (folders, SLICE_TABLES)} if folders else {})
             yield
 
     @contextmanager
     def _staged_registry(self, registry: Landed) -> Iterator[None]:
-        with registry() as folder:
+        with registry.local() as folder:
             self._stage({f"landed_{table}": ([folder / f"{table}.parquet"], (table,)) for table in REGISTRY_TABLES})
             yield
 
@@ -244,6 +245,7 @@ def open(
     warehouse: settings.Warehouse,
     lookup: settings.SecretLookup,
     key_fingerprint: str,
+    stores: Stores | None,  # noqa: ARG001  # tables need no other store
 ) -> Iterator[TableWarehouse]:
     """Open the tables at the configured URL, as ``etl.warehouse.open`` says."""
     url, engine = _engine(settings.with_password(warehouse.url, warehouse.secret, lookup))
