@@ -101,6 +101,7 @@ def counts(ran: Ran) -> str:
     return ran.err.splitlines()[-1].removeprefix("rebuild: ")
 
 
+@pytest.mark.tables
 def test_another_engine_is_filled_from_the_parquet_files(emptied: Path, wanted: Content, warehouse_url: str) -> None:
     """A move from DuckDB to PostgreSQL, or back, works without the raw files, and makes the same tables."""
     remove_raw(emptied)

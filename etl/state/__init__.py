@@ -92,7 +92,7 @@ class State:
     """The ledger of deliveries, and the other facts that a rebuilt warehouse would not have."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+        self.engine = self._engine = engine
         self._insert = _INSERTS[engine.dialect.name]
         self._locked: set[str] = set()
         self._create_tables()

@@ -58,6 +58,9 @@ class Files(Protocol):
     def write(self, path: str, content: bytes) -> None:
         """Write a small file whole or not at all."""
 
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all that it holds. One that is gone is no error."""
+
     def local_folder(self, path: str) -> AbstractContextManager[Path]:
         """Yield an empty local folder, whose files are at that path of the landing once the block ends without an error."""
 
