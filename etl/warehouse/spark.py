@@ -136,7 +136,6 @@ class SparkWarehouse:
         self._written: dict[str, Any] = {}
 
     def _answer(self, stem: str, parameters: Mapping[str, Any]) -> pa.Table:
-
         sql.compose(stem, NAME).check(parameters)
         return self._asked(stem, bound(parameters)).toArrow()
 
@@ -204,9 +203,7 @@ class SparkWarehouse:
             query = sql.compose(table, NAME)
             for name in query.reads:
                 self._show(name, {})
-            unsorted, _, _ = query.text.partition(
-                "\nORDER BY"
-            )  # a table's file may be sorted, a view is read for each query
+            unsorted = query.text.partition("\nORDER BY")[0]  # a view is read for each query, and none needs its order
             return self._session.sql(unsorted)
         if table in FIGURES and "figures" in self._facts:
             folder = json.loads(self._facts["figures"])["folder"]
