@@ -36,7 +36,7 @@ lint: .venv/servers  ## ruff, mypy and sqlfluff
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint sql --disable-progress-bar --processes 2
 
-bench: install  ## speed and memory beside the bare libraries, on the same data in the same run
+bench: .venv/servers  ## speed and memory beside the bare libraries, on the same data in the same run
 	@$(BIN)/python -m benchmarks
 
 fuzz: install  ## 100,000 damaged files of all formats, held against a plain parser; some 25 minutes
