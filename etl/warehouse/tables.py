@@ -27,6 +27,7 @@ from etl.warehouse import (
 _ADDED = {"slices": {"version": "VARCHAR"}, "subscriptions": {"detail": "VARCHAR DEFAULT 'recipients'"}}
 """The columns that tables of release 0.1 lack, each with its type and the value of the rows that are there."""
 
+_EVERY_IDENTITY: Row = {"source": None, "load_date": None, "only_touched": False}
 _OF_SLICE = "source = :source AND load_date = :load_date"
 _STALE = "certificate_id IN (SELECT certificate_id FROM stale_certificates)"
 _ALL = "TRUE"
@@ -218,7 +219,7 @@ class TableWarehouse:
 
     def _mark_touched(self, **scope: Any) -> None:
         """Mark the certificates as stale whose figures the identities in scope may change."""
-        self._insert("stale_certificates", "touched_certificates", **EVERYTHING | scope)
+        self._insert("stale_certificates", "touched_certificates", **_EVERY_IDENTITY | scope)
 
     def _record(self, row: Mapping[str, Any]) -> None:
         self._delete("slices", _OF_SLICE, {name: row[name] for name in ("source", "load_date")})

@@ -1,7 +1,7 @@
 -- scoped_events: the events of the recipients in scope, classified as the catalogue counts them.
 --
 -- Grain   one row per event and slice; an event that came in several slices has several rows
--- Reads   events, scoped_identities, timed_clicks
+-- Reads   events, dated_identities, timed_clicks
 -- Params  period_end TIMESTAMP, the first instant that does not count
 --         credential_hosts VARCHAR, each host between bars as in |a.example|b.example|, or '' for any host
 --         count_share_links BOOLEAN, whether a click on a share page is a share too; and those of timed_clicks
@@ -28,10 +28,13 @@ SELECT
     OR (:count_share_links = TRUE AND COALESCE(events.link_channel = 'linkedin_profile', FALSE)) AS is_profile,
     COALESCE(events.channel, events.link_channel) AS channel
 FROM events
+INNER JOIN dated_identities
+    ON
+        events.load_date = dated_identities.load_date
+        AND events.source = dated_identities.source
+        AND events.identity_key = dated_identities.identity_key
 LEFT JOIN timed_clicks
     ON
         events.identity_key = timed_clicks.identity_key
         AND events.occurred_at = timed_clicks.occurred_at
-WHERE
-    events.occurred_at < :period_end
-    AND events.identity_key IN (SELECT scoped_identities.identity_key FROM scoped_identities)
+WHERE events.occurred_at < :period_end
