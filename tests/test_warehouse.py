@@ -110,6 +110,13 @@ def test_a_table_of_another_release_is_refused(warehouse_url: str, open_warehous
         pass
 
 
+def test_the_memory_of_duckdb_is_limited_by_its_url(tmp_path: Path) -> None:
+    """A host that runs other things, too, keeps its memory: DuckDB then spills to a folder beside the warehouse."""
+    with duckdb.connect(make_url(f"duckdb:///{tmp_path / 'warehouse.duckdb'}?memory_limit=100MB")) as connection:
+        limit = connection.exec_driver_sql("SELECT current_setting('memory_limit')").scalar()
+    assert limit == "95.3 MiB"
+
+
 def test_another_key_is_refused(warehouse_url: str, open_warehouse: Opener, stores: warehouse.Stores) -> None:
     """Addresses hashed with two keys would never match, so the error asks for a rebuild."""
     with open_warehouse():
