@@ -2,7 +2,7 @@
 --
 -- Grain   one row per identity_key and recipient
 -- Reads   asked_identities, recipients, scoped_certificates
--- Params  those of asked_identities, of scoped_certificates and of scoped_recipients
+-- Params  period_end TIMESTAMP, the first instant that does not count; and those of asked_identities and of scoped_certificates
 -- Counts  every recipient that one of the three rules finds; identity_recipients decides among them. This keeps the cost
 --         of a query proportional to the certificates, slices or changed recipients that it is about. The recipients are
 --         those of scoped_recipients, whose other columns would be copied for each query
