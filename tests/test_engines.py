@@ -102,10 +102,10 @@ def held(opened: Any, table: str) -> list[dict[str, Any]]:
 
 
 def ordered(rows: list[dict[str, Any]]) -> list[str]:
-    """Return rows in a fixed order, without the time of their load. PostgreSQL's numerics differ from doubles in the 16th digit."""
+    """Return rows in a fixed order, without the time of their load. PostgreSQL's numerics differ from doubles in a last digit."""
 
     def plain(value: Any) -> Any:
-        return f"{value:.14g}" if isinstance(value, float) else value
+        return f"{value:.12g}" if isinstance(value, float) else value
 
     return sorted(repr(sorted((name, plain(row[name])) for name in row if "loaded_at" not in name)) for row in rows)
 

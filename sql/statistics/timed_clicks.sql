@@ -1,47 +1,37 @@
 -- timed_clicks: the instants at which a click came too soon, or together with too many others, for a person.
 --
 -- Grain   one row per identity_key and occurred_at of at least one such click; none while both rules are off
--- Reads   events, dated_identities
+-- Reads   identity_events
 -- Params  period_end TIMESTAMP, the first instant that does not count
 --         click_after_delivery_seconds INTEGER, or 0 for off
 --         links_at_once INTEGER, how many different links are too many, or 0 for off
---         links_at_once_seconds INTEGER; and those of dated_identities
+--         links_at_once_seconds INTEGER; and those of identity_events
 -- Counts  both limits are included. If both rules apply, the reason is timing. Some providers report whole seconds, so a
 --         click in the second of the delivery counts as after it. An earlier click is classified only by its record. A click
 --         without url does not count as a link, but it is included if it lies among too many links
 WITH
 clicks AS (
     SELECT DISTINCT
-        events.identity_key,
-        events.occurred_at,
-        events.link_key
-    FROM events
-    INNER JOIN dated_identities
-        ON
-            events.load_date = dated_identities.load_date
-            AND events.source = dated_identities.source
-            AND events.identity_key = dated_identities.identity_key
+        identity_key,
+        occurred_at,
+        link_key
+    FROM identity_events
     WHERE
         (:click_after_delivery_seconds > 0 OR :links_at_once > 0)
-        AND events.event_type = 'clicked'
-        AND events.occurred_at < :period_end
+        AND event_type = 'clicked'
+        AND occurred_at < :period_end
 ),
 
 deliveries AS (
     SELECT DISTINCT
-        events.identity_key,
-        events.occurred_at
-    FROM events
-    INNER JOIN dated_identities
-        ON
-            events.load_date = dated_identities.load_date
-            AND events.source = dated_identities.source
-            AND events.identity_key = dated_identities.identity_key
+        identity_key,
+        occurred_at
+    FROM identity_events
     WHERE
         :click_after_delivery_seconds > 0
-        AND events.event_type = 'delivered'
-        AND events.occurred_at < :period_end
-        AND events.identity_key IN (SELECT clicks.identity_key FROM clicks)
+        AND event_type = 'delivered'
+        AND occurred_at < :period_end
+        AND identity_key IN (SELECT clicks.identity_key FROM clicks)
 ),
 
 -- Few identities clicked so many links, so only their clicks are compared with one another.
