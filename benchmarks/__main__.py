@@ -1,4 +1,4 @@
-"""Run all benchmarks: nights, long histories, engines, other tools, Airflow, rebuilds, formats and reports. It takes some hours."""
+"""Run all benchmarks: nights, long histories, engines, other tools, Airflow, rebuilds, formats, reports. It takes some hours."""
 
 import subprocess
 import sys
