@@ -208,7 +208,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, table: str, path: Path, content
         read.project(f"*, {needs_ours} AS needs_ours").project(
             ", ".join((line, f"{_NO_TEXT} AS unreadable", f"{_NO_TEXT} AS noticed", *texts))
         ).create(f"raw_{table}")
-    except duckdb.Error:
+    except (duckdb.Error, UnicodeDecodeError):  # the text of its error may end within a character
         return False
     copied = connection.table(f"raw_{table}")
     if len(copied.filter("line IS NOT NULL")) + 1 == content.plain_lines:
