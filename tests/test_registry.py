@@ -422,6 +422,9 @@ def by_our_reader(connection, table, path):
 )
 @example(header="issuer_id,name,unreadable_columns", rows="i1,Northwind,\n")
 @example(header="issuer_id,name,unreadable_columns", rows="i1,Northwind,1\n")
+@example(header="issuer_id,name", rows=f"i1,{'é' * (1 << 20)}\n")
+@example(header="issuer_id,name", rows=f"i1,{'a' * (1 << 20)}\n")
+@example(header="issuer_id,name", rows=f"i1,{'a' * ((1 << 20) + 1)}\ni2,b\n")
 @hypothesis.settings(deadline=None, max_examples=100)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_plain_file_is_read_as_any_other(end, header, rows, connection, tmp_path_factory):
