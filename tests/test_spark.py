@@ -234,9 +234,13 @@ def test_a_night_and_a_report_by_the_command_line_are_those_of_duckdb(sail_url: 
 
 
 def without_times(path: Path) -> Any:
-    """Return a report's figures without the time of the last load."""
+    """Return a report's figures to 12 digits, without the time of the last load."""
     timed = "last_loaded_at"
-    return json.loads(path.read_text(), object_hook=lambda row: {name: row[name] for name in row if name != timed})
+    return json.loads(
+        path.read_text(),
+        object_hook=lambda row: {name: row[name] for name in row if name != timed},
+        parse_float=lambda digits: f"{float(digits):.12g}",
+    )
 
 
 def scope_of(stem: str) -> dict[str, Any]:
