@@ -1,16 +1,19 @@
 # The README's two commands first; each target sets up what it needs.
-.PHONY: demo test install lint bench fuzz catalogues sample airflow system-packages clean
+.PHONY: demo test test-spark install lint bench fuzz catalogues sample airflow system-packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 # WeasyPrint draws with Pango; the tests start a PostgreSQL server and open pages in Chromium.
-SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 postgresql chromium poppler-utils
+SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 postgresql chromium poppler-utils openjdk-17-jre-headless
 
 demo: install  ## simulate a credential platform and run its nights and reports through Airflow, into .demo/
 	@$(BIN)/python -m demo
 
-test: install  ## the whole test suite
+test: .venv/servers  ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-spark: .venv/servers  ## every question on Apache Spark with two workers, too; some minutes
+	@SPARK_QUESTIONS=all $(BIN)/python -m pytest tests/test_spark.py tests/test_spark_cluster.py
 
 install: .venv/installed  ## the environment in .venv
 
@@ -22,13 +25,18 @@ install: .venv/installed  ## the environment in .venv
 	@$(BIN)/python -c 'import weasyprint' 2>/dev/null || $(MAKE) --no-print-directory system-packages
 	@touch $@
 
-lint: install  ## ruff, mypy and sqlfluff
+# Spark and Sail are half a gigabyte, which the demo does without.
+.venv/servers: .venv/installed
+	@$(BIN)/python -m uv sync --quiet --frozen --inexact --extra airflow-postgres --group servers
+	@touch $@
+
+lint: .venv/servers  ## ruff, mypy and sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint sql --disable-progress-bar --processes 2
 
-bench: install  ## speed and memory beside the bare libraries, on the same data in the same run
+bench: .venv/servers  ## speed and memory beside the bare libraries, on the same data in the same run
 	@$(BIN)/python -m benchmarks
 
 fuzz: install  ## 100,000 damaged files of all formats, held against a plain parser; some 25 minutes

@@ -1,9 +1,9 @@
-"""Run all benchmarks: nights, long histories, other tools, Airflow, rebuilds, formats and reports. It takes some hours."""
+"""Run all benchmarks: nights, long histories, engines, other tools, Airflow, rebuilds, formats, reports. It takes some hours."""
 
 import subprocess
 import sys
 
-MODULES = ("night", "growth", "others", "airflow_night", "rebuild", "formats", "render")
+MODULES = ("night", "growth", "engines", "others", "airflow_night", "rebuild", "formats", "render")
 
 for module in MODULES:
     print(f"\nbenchmarks.{module}", flush=True)

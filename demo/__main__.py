@@ -68,7 +68,7 @@ def main() -> int:
     home.mkdir()
     with _step("simulating a credential platform"):
         simulation = simulate(home / "platform", first_day=FIRST_DAY, nights=NIGHTS)
-    _configure(home, simulation)
+    configure(home, simulation)
     server, process = sink.start(home / "mails", SINK_PORT), airflow.start()
     try:
         switch = simulation.last_day - timedelta(days=THROUGH_AIRFLOW)
@@ -96,7 +96,8 @@ def _step(what: str) -> Iterator[None]:
     print(f"  done in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def _configure(home: Path, simulation: Simulation) -> None:
+def configure(home: Path, simulation: Simulation) -> None:
+    """Write the configuration for a simulated platform in ``home``."""
     text = _CONFIGURATION.format(home=home, first=simulation.first_day, last=simulation.last_day, port=SINK_PORT)
     (home / "analytics.toml").write_text(text)
 

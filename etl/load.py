@@ -78,7 +78,10 @@ def _landed(landing: Landing, manifest: Manifest) -> Landed | None:
     """Return the folder of a version's Parquet files; None for a version without events."""
     if manifest.events is None:
         return None
-    return partial(landing.local, landing.path(manifest.prefix, manifest.events))
+    return Landed(
+        f"{manifest.prefix}/{manifest.events}",
+        partial(landing.local, landing.path(manifest.prefix, manifest.events)),
+    )
 
 
 def record_failure(warehouse: Warehouse, source: str, day: date, reason: str) -> None:

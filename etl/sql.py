@@ -8,7 +8,7 @@ expression. ``read`` serves the stages that run on DuckDB only and define their 
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -67,20 +67,21 @@ def tables(root: Path = ROOT) -> frozenset[str]:
 
 
 @cache
-def columns(table: str, root: Path = ROOT) -> frozenset[str]:
-    """Return the columns of a table of the warehouse, as ``sql/schema`` declares them: a line each."""
-    return frozenset(re.findall(r"(?m)^    ([a-z_]+) [A-Z]", read("schema", table, root).text))
+def columns(table: str, root: Path = ROOT) -> Mapping[str, str]:
+    """Return the columns of a table of the warehouse with their types, as ``sql/schema`` declares them: a line each."""
+    declared = re.findall(r"(?m)^    ([a-z_]+) ([A-Z]+(?: PRECISION)?)", read("schema", table, root).text)
+    return dict(declared)
 
 
 @cache
-def compose(stem: str, engine: str, root: Path = ROOT) -> Query:
-    """Return a query of the warehouse with all queries that it reads, as common table expressions.
+def compose(stem: str, engine: str, root: Path = ROOT, apart: frozenset[str] = frozenset()) -> Query:
+    """Return a query of the warehouse with all queries that it reads, as common table expressions, but those set apart.
 
     ``<stem>.<engine>.sql`` is taken before ``<stem>.sql``. Raise a QueryError where neither exists, where a query outside
     ``sql/load`` has the name of a table, or where queries read one another in a circle.
     """
     parts: dict[str, Query] = {}
-    _gather(stem, engine, root, parts, path=())
+    _gather(stem, engine, root, parts, apart, path=())
     own = parts.pop(stem)
     needed = frozenset().union(own.reads, *(part.reads for part in parts.values())) - parts.keys()
     bound = frozenset().union(own.params, *(part.params for part in parts.values()))
@@ -92,7 +93,9 @@ def compose(stem: str, engine: str, root: Path = ROOT) -> Query:
     return replace(own, text=text, reads=needed, params=bound)
 
 
-def _gather(stem: str, engine: str, root: Path, parts: dict[str, Query], path: tuple[str, ...]) -> None:
+def _gather(
+    stem: str, engine: str, root: Path, parts: dict[str, Query], apart: frozenset[str], path: tuple[str, ...]
+) -> None:
     """Add to ``parts`` all queries that a query reads, then the query."""
     if stem in path:
         raise QueryError(f"queries read one another in a circle: {' → '.join((*path, stem))}")
@@ -102,9 +105,9 @@ def _gather(stem: str, engine: str, root: Path, parts: dict[str, Query], path: t
     if stem in tables(root) and found.parent.name != "load":
         raise QueryError(f"the query {found.parent.name}/{found.name} has the name of a table; rename it")
     query = _parsed(found)
-    for name in sorted(query.reads - tables(root) - parts.keys()):
+    for name in sorted(query.reads - tables(root) - parts.keys() - apart):
         if _find(name, engine, root):
-            _gather(name, engine, root, parts, (*path, stem))
+            _gather(name, engine, root, parts, apart, (*path, stem))
     parts[stem] = query
 
 

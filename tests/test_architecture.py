@@ -37,6 +37,7 @@ DOORS = {
     "psycopg": {"warehouse", "state"},
     "sqlalchemy": {"warehouse", "state", "extract", "validate"},
     "pyarrow": {"warehouse", "normalise"},
+    "pyspark": {"warehouse"}, "grpc": {"warehouse"},
     "great_expectations": {"validate"},
     "crawlerdetect": {"normalise"}, "backports": {"normalise"},
     "jinja2": {"render", "entry points"}, "weasyprint": {"render"}, "pydyf": {"render"}, "fontTools": {"render"}, "vl_convert": {"render"}, "css_inline": {"render"}, "xlsxwriter": {"render"}, "babel": {"render"},

@@ -211,7 +211,7 @@ def test_a_period_without_anything_new_is_quiet(loud: str | None, opened: Wareho
     assert not sent["news"]["is_quiet"]
     changed = LOUD[loud] if loud else {}
     given.bring_registry(opened, landing, QUIET | changed)
-    rows = [given.event(7 + n, row) for n, row in enumerate(changed.get("events", ()))]
+    rows = [given.event(7 + n, {"source": "other", **row}) for n, row in enumerate(changed.get("events", ()))]
     given.bring_slice(opened, landing, "other", date(2026, 11, 2), rows)
     assert figures(opened, QUIET, "2026-11", sent)["news"]["is_quiet"] == (loud is None)
 

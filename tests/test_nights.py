@@ -20,6 +20,7 @@ from tests.command import die, run
 ONE, TWO = platform.DAYS
 BOTH = ("nightly", "--day", str(ONE), "--to", str(TWO))
 KILLED = -9
+STORED = ("certificate_statistics", "certificate_shares")
 
 
 def nightly(configuration, *arguments, before=None):
@@ -340,3 +341,18 @@ def test_what_was_never_landed_cannot_be_rebuilt(fresh):
     assert ran.code == 1
     assert len(errors(ran)) == 5
     assert all("landed" in line for line in errors(ran))
+
+
+def test_a_source_in_two_shares_makes_the_same_figures(fresh, wanted):
+    """A source that is too large for one task is configured as several, each with its share of the files."""
+    for day in platform.DAYS:
+        records = [json.dumps(record).encode() for record in platform.MAIL[day]]
+        for share in (0, 1):
+            platform.write_mail(fresh.parent / f"share{share}", day, b"\n".join(records[share::2]))
+    one = fresh.read_text()
+    section = re.search(r"(?s)\[sources\.mail\].*?(?=\[)", one)[0]
+    shares = [section.replace("mail]", f"mail{share}]").replace("/mail/", f"/share{share}/mail/") for share in (0, 1)]
+    fresh.write_text(one.replace(section, "".join(shares)))
+    assert nightly(fresh, *BOTH).code == 0
+    found = held(fresh)
+    assert {name: found[name] for name in STORED} == {name: wanted[name] for name in STORED}

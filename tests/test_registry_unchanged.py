@@ -69,6 +69,7 @@ CHANGES: dict[str, Callable[[Context, Path], Any]] = {
 }
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_changed_is_loaded(context: Context, tmp_path: Path, change: str) -> None:
     """One letter of one row is enough, and so is a recipient who asked to be erased."""
@@ -94,6 +95,7 @@ def test_another_key_or_other_rules_give_another_fingerprint(context: Context, m
     assert found() != first
 
 
+@pytest.mark.tables
 def test_an_emptied_warehouse_gets_the_registry_again(context: Context) -> None:
     """The landing says what was loaded last, but only the warehouse knows what it holds."""
     former, before = tables(context), column(context, "recipient_id", "recipients")
@@ -105,6 +107,7 @@ def test_an_emptied_warehouse_gets_the_registry_again(context: Context) -> None:
     assert column(context, "recipient_id", "recipients") == before
 
 
+@pytest.mark.tables
 def test_a_registry_that_comes_back_is_loaded_or_kept(context: Context, tmp_path: Path) -> None:
     """One that lost its rows is refused each night, and the one before it is kept, also when it is pulled again."""
     former, before = tables(context), column(context, "recipient_id", "recipients")
@@ -117,6 +120,7 @@ def test_a_registry_that_comes_back_is_loaded_or_kept(context: Context, tmp_path
     assert (tables(context), column(context, "recipient_id", "recipients")) == (former, before)
 
 
+@pytest.mark.tables
 def test_only_the_certificates_of_changed_rows_become_stale(context: Context, tmp_path: Path) -> None:
     """A night costs what it brought: two renamed recipients of one certificate recompute one certificate."""
     pipeline.refresh(context)

@@ -137,8 +137,11 @@ def test_old_versions_and_scratch_files_go_after_a_day(opened: pipeline.Context,
     landing.store("registry", "old/raw/0000-a", BytesIO(b"a@example.com"), origin="")
     landing.write(landing.path(f"status.html.{landing.fresh_version()}"), b"half")
     landing.write(landing.path(PREFIX, f"newest.json.{landing.fresh_version()}"), b"half")
+    landing.write(
+        landing.path("answers", landing.fresh_version(), "0", "part.parquet"), b"of a session that was killed"
+    )
     assert removed(opened, 0.5) == {}
-    assert removed(opened, 2) == {"superseded": 3, "scratch": 2}
+    assert removed(opened, 2) == {"superseded": 3, "scratch": 3}
 
 
 def test_reports_go_after_their_days(opened: pipeline.Context, landing: Landing) -> None:

@@ -46,6 +46,7 @@ time.sleep(float(sys.argv[2]))
 Opener = Callable[[], AbstractContextManager[warehouse.Warehouse]]
 
 
+@pytest.mark.tables
 def test_every_file_is_planned_by_every_engine(warehouse_url: str, open_warehouse: Opener, landing: Landing) -> None:
     """The same SQL runs on every warehouse."""
     engine: Any = duckdb if warehouse_url.startswith("duckdb") else postgres
@@ -80,6 +81,7 @@ def test_a_new_warehouse_is_empty_and_opens_again(open_warehouse: Opener) -> Non
             assert opened.rows("held_slices", source=None, load_date=None) == []
 
 
+@pytest.mark.tables
 def test_subscriptions_of_release_0_1_get_their_detail(warehouse_url: str, open_warehouse: Opener) -> None:
     """The first run of this release adds the column; nothing has to be rebuilt."""
     with open_warehouse():
@@ -94,6 +96,7 @@ def test_subscriptions_of_release_0_1_get_their_detail(warehouse_url: str, open_
             assert [row["detail"] for row in opened.rows("listed_subscriptions")] == ["recipients"]
 
 
+@pytest.mark.tables
 def test_a_table_of_another_release_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:
     """A column that the release does not know would be lost in silence. The data engineer is asked to rebuild."""
     with open_warehouse():
@@ -107,12 +110,22 @@ def test_a_table_of_another_release_is_refused(warehouse_url: str, open_warehous
         pass
 
 
-def test_another_key_is_refused(warehouse_url: str, open_warehouse: Opener) -> None:
+def test_the_memory_of_duckdb_is_limited_by_its_url(tmp_path: Path) -> None:
+    """A host that runs other things, too, keeps its memory: DuckDB then spills to a folder beside the warehouse."""
+    with duckdb.connect(make_url(f"duckdb:///{tmp_path / 'warehouse.duckdb'}?memory_limit=100MB")) as connection:
+        limit = connection.exec_driver_sql("SELECT current_setting('memory_limit')").scalar()
+    assert limit == "95.3 MiB"
+
+
+def test_another_key_is_refused(warehouse_url: str, open_warehouse: Opener, stores: warehouse.Stores) -> None:
     """Addresses hashed with two keys would never match, so the error asks for a rebuild."""
     with open_warehouse():
         pass
     table = settings.Warehouse(url=warehouse_url)
-    with pytest.raises(WarehouseError, match="rebuild"), warehouse.open(table, str, key_fingerprint="k2"):
+    with (
+        pytest.raises(WarehouseError, match="rebuild"),
+        warehouse.open(table, str, key_fingerprint="k2", stores=stores),
+    ):
         pass
 
 
@@ -148,6 +161,7 @@ def test_an_engine_that_is_not_supported_is_a_mistake_in_the_configuration(url: 
         warehouse.open(settings.Warehouse(url=url), str, key_fingerprint="k").__enter__()
 
 
+@pytest.mark.tables
 def test_a_refused_statement_is_reported_in_one_line(open_warehouse: Opener) -> None:
     """The error has the cause in the engine's words, and none of the values."""
     with pytest.raises(WarehouseError, match="the warehouse gave up") as raised, open_warehouse() as opened:

@@ -47,6 +47,8 @@ _KEPT_SHARE = 0.9
 _LONGEST_FIELD = 1 << 20  # characters: room for a logo
 _LONGEST_NAME = 40  # characters of a column's name that an error shows
 _BATCH = 50_000
+_NO_FIELD = "\x01"  # no text for DuckDB's reader; a file that has it is read by ours
+_NO_TEXT = "CAST(NULL AS VARCHAR)"
 
 
 def normalise_registry(
@@ -173,21 +175,59 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> spre
     ``unreadable`` is the reason why a row cannot be read, and ``noticed`` why a row that is kept is listed. Only optional
     columns may be missing; they are NULL.
     """
-    import pyarrow as pa  # noqa: PLC0415  # takes half a second, and DuckDB then imports pandas: for a changed registry only
-
     try:
         with spreadsheets.opened(path, HEADERS[table]) as content:
             _require_columns(table, content.header)
-            texts = ("unreadable", "noticed", *_columns(table))
-            schema = pa.schema([("line", pa.int64()), *((name, pa.string()) for name in texts)])
-            rows = _rows(table, content)
-            batches = iter(lambda: list(islice(rows, _BATCH)), [])
-            columns = ([list(column) for column in zip(*batch, strict=True)] for batch in batches)
-            arrow = pa.Table.from_batches((pa.record_batch(each, schema) for each in columns), schema)
-            connection.from_arrow(arrow).create(f"raw_{table}")
+            if not (content.plain_lines and _copy(connection, table, path, content)):
+                _parse(connection, table, content)
             return content.encoding
     except spreadsheets.UnreadableTableError as error:
         raise RegistryError(f"the registry's {table} cannot be read: {error}") from None
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, table: str, path: Path, content: spreadsheets.Table) -> bool:
+    """Create ``raw_<table>`` by DuckDB's own reader, which is quicker, and return True.
+
+    Return False, and create nothing, where a row needs ours: it does not fit the header, extends over several lines, is blank,
+    has an overlong field, or one that the database could not write as text.
+    """
+    places = {name: f"column_{place}" for place, name in enumerate(content.header)}
+    texts = [f"{places.get(name, _NO_TEXT)} AS {name}" for name in _columns(table)]
+    without_text = f"NULLIF({places[_UNREADABLE]}, '')" if _UNREADABLE in places else _NO_TEXT
+    missing = " OR ".join(f"{place} IS NULL" for place in places.values())
+    blank = f"COALESCE({', '.join(f'nullif_blank({place})' for place in places.values())}) IS NULL"
+    try:
+        # A field that a row lacks is NULL, and one that it has too many is the surplus. DuckDB alone drops an empty surplus.
+        read = connection.read_csv(
+            str(path), auto_detect=False, header=False, skiprows=1, delimiter=",", quotechar='"', escapechar='"',
+            columns=dict.fromkeys((*places.values(), "surplus"), "VARCHAR"), null_padding=True, na_values=_NO_FIELD,
+            strict_mode=True, max_line_size=_LONGEST_FIELD,
+        )  # fmt: skip
+        needs_ours = f"{missing} OR surplus IS NOT NULL OR {without_text} IS NOT NULL OR {blank}"
+        line = "CASE WHEN NOT needs_ours THEN ROW_NUMBER() OVER () + 1 END AS line"
+        read.project(f"*, {needs_ours} AS needs_ours").project(
+            ", ".join((line, f"{_NO_TEXT} AS unreadable", f"{_NO_TEXT} AS noticed", *texts))
+        ).create(f"raw_{table}")
+    except (duckdb.Error, UnicodeDecodeError):  # the text of its error may end within a character
+        return False
+    copied = connection.table(f"raw_{table}")
+    if len(copied.filter("line IS NOT NULL")) + 1 == content.plain_lines:
+        return True
+    connection.execute(f"DROP TABLE raw_{table}")
+    return False
+
+
+def _parse(connection: duckdb.DuckDBPyConnection, table: str, content: spreadsheets.Table) -> None:
+    """Create ``raw_<table>`` from the records of a table of any form."""
+    import pyarrow as pa  # noqa: PLC0415  # takes half a second, and DuckDB then imports pandas: for an unusual file only
+
+    texts = ("unreadable", "noticed", *_columns(table))
+    schema = pa.schema([("line", pa.int64()), *((name, pa.string()) for name in texts)])
+    rows = _rows(table, content)
+    batches = iter(lambda: list(islice(rows, _BATCH)), [])
+    columns = ([list(column) for column in zip(*batch, strict=True)] for batch in batches)
+    arrow = pa.Table.from_batches((pa.record_batch(each, schema) for each in columns), schema)
+    connection.from_arrow(arrow).create(f"raw_{table}")
 
 
 def _columns(table: str) -> tuple[str, ...]:

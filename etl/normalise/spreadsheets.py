@@ -38,6 +38,7 @@ _OTHER_FILES = {
     b"\x1f\x8b": "it is compressed; unpack it",
     b"\x28\xb5\x2f\xfd": "it is compressed; unpack it",
 }
+_PADDED_QUOTE = re.compile(rb'(?:^|,)\s+"')
 _DOUBTFUL = re.compile(
     # signs that no Western name has,
     "[^\x00-\x7fÀ-ÖØ-öø-ÿŠšŽžŒœŸ‘’“”–—…«»¡¿ªº·´€™®©°§\xa0]"  # noqa: RUF001
@@ -60,11 +61,16 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of CSV: its encoding, the names of its columns, and its records."""
+    """A table of CSV: its encoding, the names of its columns, and its records.
+
+    ``plain_lines`` is the number of its lines where it is plain: UTF-8 with commas, its header on the first line, every line
+    with the same end, and without a NUL or blanks before a quote. Else it is None.
+    """
 
     encoding: Encoding
     header: Sequence[str]
     records: Iterator[Record]
+    plain_lines: int | None
 
 
 @contextmanager
@@ -90,7 +96,24 @@ def opened(path: Path, known: Sequence[str]) -> Iterator[Table]:
         separator = max(headers, key=lambda each: (len(set(known) & set(headers[each])), len(headers[each])))
         records = _records(chain([line], lines), separator, number)
         next(records, None)
-        yield Table(encoding, headers[separator], records)
+        is_usual = (separator, number) == (",", 1) and encoding.codec in ("utf-8", "utf-8-sig")
+        yield Table(encoding, headers[separator], records, _plain_lines(path) if is_usual else None)
+
+
+def _plain_lines(path: Path) -> int | None:
+    """Return the number of lines of a file, or None.
+
+    None is where their ends differ, and where one has a NUL, another carriage return, or blanks before a quote.
+    """
+    with path.open("rb") as file:
+        end = b"\r\n" if file.readline().endswith(b"\r\n") else b"\n"
+        file.seek(0)
+        lines = 0
+        for line in file:
+            if b"\0" in line or b"\r" in line.removesuffix(end) or (b'"' in line and _PADDED_QUOTE.search(line)):
+                return None
+            lines += 1
+        return lines
 
 
 def _first(lines: Iterator[str]) -> tuple[int, str]:

@@ -36,7 +36,8 @@ class Context:
     def warehouse(self) -> AbstractContextManager[warehouse.Warehouse]:
         """Open the warehouse until the block ends. Keep the block short: DuckDB allows one process at a time."""
         fingerprint = normalise.fingerprint_of_key(self.hash_key)
-        return warehouse.open(self.settings.warehouse, self.lookup, key_fingerprint=fingerprint)
+        stores = warehouse.Stores(self.landing, self.state.engine)
+        return warehouse.open(self.settings.warehouse, self.lookup, key_fingerprint=fingerprint, stores=stores)
 
     def waivers(self) -> list[tuple[str, date, str]]:
         """Return source, day and reason of each waived slice."""

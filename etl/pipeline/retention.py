@@ -19,8 +19,8 @@ from etl.pipeline.context import Context
 KINDS = ("raw", "superseded", "reports", "scratch")
 
 _RESULT = "retention.json"
-_DEPTHS = {"slices": 4, "registry": 2, "reports": 3}
-"""How many names lead from the landing to what is removed whole: a version, or a report."""
+_DEPTHS = {"slices": 4, "registry": 2, "reports": 3, "answers": 2}
+"""How many names lead from the landing to what is removed whole: a version, a report, or a Spark session's answers."""
 
 _UNFINISHED = re.compile(r"\.[0-9a-f]{32}$")
 _log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _expired(
     names = defaultdict[str, list[str]](list)
     for path in entries:
         prefix, _, name = path.rpartition("/")
-        if _UNFINISHED.search(path):
+        if _UNFINISHED.search(path) or path.startswith("answers/"):
             if _is_old(context, path, now, limits.scratch_days):
                 yield "scratch", path
         elif path.startswith("reports/"):

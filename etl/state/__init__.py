@@ -92,7 +92,7 @@ class State:
     """The ledger of deliveries, and the other facts that a rebuilt warehouse would not have."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._insert = _INSERTS[engine.dialect.name]
         self._locked: set[str] = set()
         self._create_tables()
@@ -116,12 +116,12 @@ class State:
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
-        if self._engine.dialect.name == "postgresql":
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if self.engine.dialect.name == "postgresql":
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(sa.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))"), {"name": name})
                 yield
-        elif self._engine.url.database:
-            folder = Path(f"{self._engine.url.database}.locks")
+        elif self.engine.url.database:
+            folder = Path(f"{self.engine.url.database}.locks")
             folder.mkdir(exist_ok=True)
             with (folder / f"{crc32(name.encode()) % _LOCK_FILES}").open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -330,7 +330,7 @@ class State:
     def _create_tables(self) -> None:
         for repeat in (True, False):
             try:
-                with self._engine.begin() as connection:
+                with self.engine.begin() as connection:
                     for table in tables.ALL.sorted_tables:
                         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                 return
@@ -356,13 +356,13 @@ class State:
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise self._unusable(error) from None
 
     def _unusable(self, error: sa.exc.DBAPIError) -> StateError:
-        url = self._engine.url
+        url = self.engine.url
         return StateError(url.render_as_string(hide_password=True), refusal_of(error, url.password))
 
 

@@ -4,8 +4,9 @@ Only this package knows a dialect. Everything in the warehouse follows from the 
 can be rebuilt from the landing at any time.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -13,7 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from sqlalchemy import Engine
+
 from etl import settings, sql
+from etl.errors import ConfigurationError
 
 Row = dict[str, Any]
 
@@ -34,8 +38,43 @@ EVERYTHING: Row = {
 """The scope parameters of identity_candidates, without any restriction."""
 
 
-Landed = Callable[[], AbstractContextManager[Path]]
-"""Gives a folder of landed Parquet files a local path, which is there until the block ends."""
+@dataclass(frozen=True)
+class Landed:
+    """A folder of Parquet files in the landing: its path below the landing, and how to get a local path of it."""
+
+    path: str
+    local: Callable[[], AbstractContextManager[Path]]
+
+
+class Files(Protocol):
+    """What an engine that reads the landing in place needs of it."""
+
+    def path(self, *parts: str) -> str:
+        """Return the full path of something in the landing."""
+
+    def shown(self, path: str) -> str:
+        """Return a full path in the form for other programs: unchanged on a disk, a URL elsewhere."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a small file whole or not at all."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all that it holds. One that is gone is no error."""
+
+    def local_folder(self, path: str) -> AbstractContextManager[Path]:
+        """Yield an empty local folder, whose files are at that path of the landing once the block ends without an error."""
+
+    @staticmethod
+    def fresh_version() -> str:
+        """Return a new, unique folder name."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The other stores of an installation, for an engine that has no tables of its own: the landing and the state."""
+
+    landing: Files
+    state: Engine
 
 
 class Warehouse(Protocol):
@@ -67,7 +106,7 @@ class Warehouse(Protocol):
 
 
 def open(
-    warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str
+    warehouse: settings.Warehouse, lookup: settings.SecretLookup, *, key_fingerprint: str, stores: Stores | None = None
 ) -> AbstractContextManager[Warehouse]:
     """Open the warehouse at the configured URL, create missing tables, and close it when the block ends.
 
@@ -75,9 +114,23 @@ def open(
     opened, or if it refuses a statement of the block. The error has only the first line of the driver's message, since
     the others may quote values.
     """
-    module = import_module("etl.warehouse.tables")  # imports SQLAlchemy, and a driver
-    opened: AbstractContextManager[Warehouse] = module.open(warehouse, lookup, key_fingerprint)
-    return opened
+    return _opened(warehouse, lookup, key_fingerprint, stores)
+
+
+_MODULES = {"duckdb": "etl.warehouse.tables", "postgresql": "etl.warehouse.tables", "sc": "etl.warehouse.spark"}
+"""The module of each kind of URL. It is imported for a URL only, because drivers take long to import."""
+
+
+@contextmanager
+def _opened(
+    warehouse: settings.Warehouse, lookup: settings.SecretLookup, key_fingerprint: str, stores: Stores | None
+) -> Iterator[Warehouse]:
+    scheme = warehouse.url.partition(":")[0].partition("+")[0]
+    if scheme not in _MODULES:
+        raise ConfigurationError(f"warehouse.url must begin with one of {', '.join(_MODULES)}")
+    module = import_module(_MODULES[scheme])
+    with module.open(warehouse, lookup, key_fingerprint, stores) as opened:
+        yield opened
 
 
 # What every engine does alike

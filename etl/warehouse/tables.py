@@ -18,6 +18,7 @@ from etl.warehouse import (
     SLICE_TABLES,
     Landed,
     Row,
+    Stores,
     bound,
     plain,
     with_queries,
@@ -26,6 +27,7 @@ from etl.warehouse import (
 _ADDED = {"slices": {"version": "VARCHAR"}, "subscriptions": {"detail": "VARCHAR DEFAULT 'recipients'"}}
 """The columns that tables of release 0.1 lack, each with its type and the value of the rows that are there."""
 
+_EVERY_IDENTITY: Row = {"source": None, "load_date": None, "only_touched": False}
 _OF_SLICE = "source = :source AND load_date = :load_date"
 _STALE = "certificate_id IN (SELECT certificate_id FROM stale_certificates)"
 _ALL = "TRUE"
@@ -166,7 +168,7 @@ class TableWarehouse:
                         self._connection, f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {columns[column]}"
                     )
         for table in sorted(sql.tables()):
-            if set(self._columns(table)) != sql.columns(table):
+            if set(self._columns(table)) != sql.columns(table).keys():
                 raise WarehouseError(
                     f"the warehouse's table {table} was made by another release; empty the warehouse, then run rebuild"
                 )
@@ -198,13 +200,13 @@ class TableWarehouse:
     def _staged(self, landed: Sequence[Landed]) -> Iterator[None]:
         """Make landed events readable until the block ends."""
         with ExitStack() as stack:
-            folders = [stack.enter_context(events()) for events in landed]
+            folders = [stack.enter_context(events.local()) for events in landed]
             self._stage({"landed_events": (folders, SLICE_TABLES)} if folders else {})
             yield
 
     @contextmanager
     def _staged_registry(self, registry: Landed) -> Iterator[None]:
-        with registry() as folder:
+        with registry.local() as folder:
             self._stage({f"landed_{table}": ([folder / f"{table}.parquet"], (table,)) for table in REGISTRY_TABLES})
             yield
 
@@ -217,7 +219,7 @@ class TableWarehouse:
 
     def _mark_touched(self, **scope: Any) -> None:
         """Mark the certificates as stale whose figures the identities in scope may change."""
-        self._insert("stale_certificates", "touched_certificates", **EVERYTHING | scope)
+        self._insert("stale_certificates", "touched_certificates", **_EVERY_IDENTITY | scope)
 
     def _record(self, row: Mapping[str, Any]) -> None:
         self._delete("slices", _OF_SLICE, {name: row[name] for name in ("source", "load_date")})
@@ -244,6 +246,7 @@ def open(
     warehouse: settings.Warehouse,
     lookup: settings.SecretLookup,
     key_fingerprint: str,
+    stores: Stores | None,  # noqa: ARG001  # tables need no other store
 ) -> Iterator[TableWarehouse]:
     """Open the tables at the configured URL, as ``etl.warehouse.open`` says."""
     url, engine = _engine(settings.with_password(warehouse.url, warehouse.secret, lookup))

@@ -7,8 +7,8 @@ WITH
 written AS (
     SELECT
         numbers.span_number,
-        SUBSTRING(CAST(:boundaries AS VARCHAR) FROM 20 * numbers.span_number + 1 FOR 19) AS first_text,
-        SUBSTRING(CAST(:boundaries AS VARCHAR) FROM 20 * numbers.span_number + 21 FOR 19) AS end_text
+        SUBSTRING(:boundaries FROM 20 * numbers.span_number + 1 FOR 19) AS first_text,
+        SUBSTRING(:boundaries FROM 20 * numbers.span_number + 21 FOR 19) AS end_text
     FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12), (13)) AS numbers (span_number)
 )
 

@@ -11,4 +11,4 @@ SELECT
     CAST(SUM(new_count) AS BIGINT) AS new_count
 FROM todo_counts
 GROUP BY todo
-ORDER BY CASE WHEN todo = 'remind_to_share' THEN 1 ELSE 0 END ASC, SUM(recipients_count) DESC, todo ASC NULLS LAST
+ORDER BY CASE WHEN todo = 'remind_to_share' THEN 1 ELSE 0 END ASC, recipients_count DESC NULLS LAST, todo ASC NULLS LAST

@@ -1,21 +1,25 @@
 -- identity_candidates: the recipients in scope that a rule of attribution could match to an identity.
 --
 -- Grain   one row per identity_key and recipient
--- Reads   asked_identities, scoped_recipients
--- Params  those of asked_identities and of scoped_recipients
+-- Reads   asked_identities, recipients, scoped_certificates
+-- Params  period_end TIMESTAMP, the first instant that does not count; and those of asked_identities and of scoped_certificates
 -- Counts  every recipient that one of the three rules finds; identity_recipients decides among them. This keeps the cost
---         of a query proportional to the certificates, slices or changed recipients that it is about
+--         of a query proportional to the certificates, slices or changed recipients that it is about. The recipients are
+--         those of scoped_recipients, whose other columns would be copied for each query
 SELECT
     asked_identities.identity_key,
     asked_identities.recipient_id,
     asked_identities.certificate_id,
     asked_identities.message_id,
     asked_identities.address_hash,
-    scoped_recipients.recipient_id AS candidate_recipient_id,
-    scoped_recipients.certificate_id AS candidate_certificate_id
+    recipients.recipient_id AS candidate_recipient_id,
+    recipients.certificate_id AS candidate_certificate_id
 FROM asked_identities
-INNER JOIN scoped_recipients
-    ON asked_identities.recipient_id = scoped_recipients.recipient_id
+INNER JOIN recipients
+    ON asked_identities.recipient_id = recipients.recipient_id
+INNER JOIN scoped_certificates
+    ON recipients.certificate_id = scoped_certificates.certificate_id
+WHERE recipients.created_at < :period_end
 UNION
 SELECT
     asked_identities.identity_key,
@@ -23,11 +27,14 @@ SELECT
     asked_identities.certificate_id,
     asked_identities.message_id,
     asked_identities.address_hash,
-    scoped_recipients.recipient_id AS candidate_recipient_id,
-    scoped_recipients.certificate_id AS candidate_certificate_id
+    recipients.recipient_id AS candidate_recipient_id,
+    recipients.certificate_id AS candidate_certificate_id
 FROM asked_identities
-INNER JOIN scoped_recipients
-    ON asked_identities.message_id = scoped_recipients.message_id
+INNER JOIN recipients
+    ON asked_identities.message_id = recipients.message_id
+INNER JOIN scoped_certificates
+    ON recipients.certificate_id = scoped_certificates.certificate_id
+WHERE recipients.created_at < :period_end
 UNION
 SELECT
     asked_identities.identity_key,
@@ -35,10 +42,13 @@ SELECT
     asked_identities.certificate_id,
     asked_identities.message_id,
     asked_identities.address_hash,
-    scoped_recipients.recipient_id AS candidate_recipient_id,
-    scoped_recipients.certificate_id AS candidate_certificate_id
+    recipients.recipient_id AS candidate_recipient_id,
+    recipients.certificate_id AS candidate_certificate_id
 FROM asked_identities
-INNER JOIN scoped_recipients
+INNER JOIN recipients
     ON
-        asked_identities.certificate_id = scoped_recipients.certificate_id
-        AND asked_identities.address_hash = scoped_recipients.address_hash
+        asked_identities.certificate_id = recipients.certificate_id
+        AND asked_identities.address_hash = recipients.address_hash
+INNER JOIN scoped_certificates
+    ON recipients.certificate_id = scoped_certificates.certificate_id
+WHERE recipients.created_at < :period_end

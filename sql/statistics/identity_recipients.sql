@@ -22,7 +22,7 @@ unshared_messages AS (
         message_id,
         MIN(recipient_id) AS recipient_id
     FROM recipients
-    WHERE message_id IS NOT NULL
+    WHERE message_id IN (SELECT candidate_identities.message_id FROM candidate_identities)
     GROUP BY message_id
     HAVING COUNT(*) = 1
 ),
@@ -33,7 +33,7 @@ message_addresses AS (
         address_hash,
         MIN(recipient_id) AS recipient_id
     FROM recipients
-    WHERE message_id IS NOT NULL
+    WHERE message_id IN (SELECT candidate_identities.message_id FROM candidate_identities)
     GROUP BY message_id, address_hash
     HAVING COUNT(*) = 1
 ),
@@ -44,6 +44,7 @@ certificate_addresses AS (
         address_hash,
         MIN(recipient_id) AS recipient_id
     FROM recipients
+    WHERE certificate_id IN (SELECT candidate_identities.certificate_id FROM candidate_identities)
     GROUP BY certificate_id, address_hash
 ),
 

@@ -1,11 +1,11 @@
 -- timed_clicks: the instants at which a click came too soon, or together with too many others, for a person.
 --
 -- Grain   one row per identity_key and occurred_at of at least one such click; none while both rules are off
--- Reads   events, scoped_identities
+-- Reads   identity_events
 -- Params  period_end TIMESTAMP, the first instant that does not count
 --         click_after_delivery_seconds INTEGER, or 0 for off
 --         links_at_once INTEGER, how many different links are too many, or 0 for off
---         links_at_once_seconds INTEGER; and those of scoped_identities
+--         links_at_once_seconds INTEGER; and those of identity_events
 -- Counts  both limits are included. If both rules apply, the reason is timing. Some providers report whole seconds, so a
 --         click in the second of the delivery counts as after it. An earlier click is classified only by its record. A click
 --         without url does not count as a link, but it is included if it lies among too many links
@@ -15,19 +15,18 @@ clicks AS (
         identity_key,
         occurred_at,
         link_key
-    FROM events
+    FROM identity_events
     WHERE
         (:click_after_delivery_seconds > 0 OR :links_at_once > 0)
         AND event_type = 'clicked'
         AND occurred_at < :period_end
-        AND identity_key IN (SELECT scoped_identities.identity_key FROM scoped_identities)
 ),
 
 deliveries AS (
     SELECT DISTINCT
         identity_key,
         occurred_at
-    FROM events
+    FROM identity_events
     WHERE
         :click_after_delivery_seconds > 0
         AND event_type = 'delivered'
