@@ -4,20 +4,21 @@ Only this package knows a dialect. Everything in the warehouse follows from the 
 can be rebuilt from the landing at any time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
-
-from sqlalchemy import Engine
+from typing import TYPE_CHECKING, Any, Protocol
 
 from etl import settings, sql
 from etl.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 Row = dict[str, Any]
 
@@ -74,7 +75,7 @@ class Stores:
     """The other stores of an installation, for an engine that has no tables of its own: the landing and the state."""
 
     landing: Files
-    state: Engine
+    state: "Engine"
 
 
 class Warehouse(Protocol):
@@ -114,23 +115,17 @@ def open(
     opened, or if it refuses a statement of the block. The error has only the first line of the driver's message, since
     the others may quote values.
     """
-    return _opened(warehouse, lookup, key_fingerprint, stores)
+    scheme = warehouse.url.partition(":")[0].partition("+")[0]
+    if scheme not in _MODULES:
+        raise ConfigurationError(f"warehouse.url must begin with one of {', '.join(_MODULES)}")
+    opened: AbstractContextManager[Warehouse] = import_module(_MODULES[scheme]).open(
+        warehouse, lookup, key_fingerprint, stores
+    )
+    return opened
 
 
 _MODULES = {"duckdb": "etl.warehouse.tables", "postgresql": "etl.warehouse.tables", "sc": "etl.warehouse.spark"}
 """The module of each kind of URL. It is imported for a URL only, because drivers take long to import."""
-
-
-@contextmanager
-def _opened(
-    warehouse: settings.Warehouse, lookup: settings.SecretLookup, key_fingerprint: str, stores: Stores | None
-) -> Iterator[Warehouse]:
-    scheme = warehouse.url.partition(":")[0].partition("+")[0]
-    if scheme not in _MODULES:
-        raise ConfigurationError(f"warehouse.url must begin with one of {', '.join(_MODULES)}")
-    module = import_module(_MODULES[scheme])
-    with module.open(warehouse, lookup, key_fingerprint, stores) as opened:
-        yield opened
 
 
 # What every engine does alike
