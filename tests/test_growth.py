@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import date
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,24 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def require_even_growth(made: Callable[[int], Any], read: Callable[[Any], object]) -> None:
-    """Read what is made of 1, 2 and 4 MB, and require that twice the text takes less than three times the time."""
+    """Read what is made of 1, 2 and 4 MB, and require that twice the text takes less than three times the time.
+
+    What else the machine does can only add to a time. So a time that is too long is measured again, and the least
+    counts.
+    """
     assert seconds(lambda: read(made(ATTEMPT))) < 4  # much more than the start of a DuckDB
     texts = [made(size * MEGABYTE) for size in (1, 2, 4)]
-    one, two, four = (seconds(lambda text=text: read(text)) for text in texts)
-    assert two <= 3 * one + NOISE, (one, two, four)
-    assert four <= 3 * two + NOISE, (one, two, four)
+    taken = [seconds(lambda text=text: read(text)) for text in texts]
+    for _ in range(4):
+        if grows_evenly(taken):
+            break
+        taken = [min(before, seconds(lambda text=text: read(text))) for before, text in zip(taken, texts, strict=True)]
+    assert grows_evenly(taken), taken
+
+
+def grows_evenly(taken: list[float]) -> bool:
+    """Tell whether each of the times is less than three times the one before it."""
+    return all(more <= 3 * less + NOISE for less, more in pairwise(taken))
 
 
 def repeated(unit: str, size: int) -> str:
