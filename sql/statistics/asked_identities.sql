@@ -11,6 +11,6 @@ SELECT
     address_hash
 FROM identities
 WHERE
-    source = COALESCE(:source, source)
-    AND load_date = COALESCE(:load_date, load_date)
+    (:source IS NULL OR source = :source)
+    AND (:load_date IS NULL OR load_date = :load_date)
     AND (:only_touched = FALSE OR identity_key IN (SELECT touched_identities.identity_key FROM touched_identities))

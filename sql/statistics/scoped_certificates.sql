@@ -11,6 +11,6 @@ SELECT
     created_at
 FROM certificates
 WHERE
-    issuer_id = COALESCE(:issuer_id, issuer_id)
-    AND certificate_id = COALESCE(:certificate_id, certificate_id)
+    (:issuer_id IS NULL OR issuer_id = :issuer_id)
+    AND (:certificate_id IS NULL OR certificate_id = :certificate_id)
     AND (:only_stale = FALSE OR certificate_id IN (SELECT stale_certificates.certificate_id FROM stale_certificates))
