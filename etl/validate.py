@@ -7,6 +7,7 @@ Great Expectations takes seconds to import, so a process imports it with its fir
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime, time, timedelta
@@ -147,7 +148,9 @@ def _require_valid(landing: Landing, limits: settings.Validation, manifest: Mani
 
 def _great_expectations() -> Any:
     """Import the library on first use, and let it log only warnings."""
-    import great_expectations  # noqa: PLC0415  (it takes seconds, which only a process that validates should spend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pyspark about pandas, where pyspark is installed: nothing of ours uses it
+        import great_expectations  # noqa: PLC0415  (it takes seconds, which only a process that validates should spend)
 
     logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)
     return great_expectations

@@ -147,11 +147,18 @@ def test_two_documents_on_a_line_are_found_at_any_length(tmp_path: Path, name: s
 
 @pytest.mark.parametrize(
     "content",
-    [b'{"a":1}\n\n{"a":2}', b'{"a":1}\n[{"a":2},{"a":3}]\n', b'# remark\n{"a":1}\n', b'{"a":1}\n{"a":2}\n{"a"'],
+    [b'{"a":1}\n{"a":2}', b'{"a":1}\n[{"a":2},{"a":3}]\n', b'[]\n{"a":1}\n', b'{"a":1}\n{"a":2}\n{"a"'],
 )
 def test_a_document_on_each_line_is_read_in_place(tmp_path: Path, content: bytes) -> None:
-    """Blank lines, remarks, arrays and an incomplete last line need no copy."""
+    """Arrays and an incomplete last line need no copy."""
     assert text(tmp_path, content).path.resolve() == tmp_path / "events.json"
+
+
+@pytest.mark.parametrize("damaged", [b'{"a":', b"no", b'{"a":1}garbage'])
+def test_damage_between_lines_is_found_before_the_records_are_read(tmp_path: Path, damaged: bytes) -> None:
+    """A file with a line that does not look like a document is copied at once, so that its records are read once."""
+    copied = text(tmp_path, b'{"a":1}\n' + damaged + b'\n{"a":2}\n')
+    assert documents.untangled(copied, tmp_path) is copied
 
 
 def test_a_file_read_document_by_document_is_not_read_again(tmp_path: Path) -> None:

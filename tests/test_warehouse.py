@@ -194,6 +194,17 @@ def test_two_writers_of_one_slice_leave_it_once(postgres_url: str, tmp_path: Pat
         assert connection.execute(text("SELECT COUNT(*) FROM events")).scalar() == 50
 
 
+def test_postgres_expects_the_rows_that_were_just_loaded(postgres_url: str, landing: Landing) -> None:
+    """A question about everything is planned for all rows; planned for a few, one over a million events took minutes."""
+    rows = [given.event(number, {"event_type": "sent", "recipient_id": f"r{number}"}) for number in range(500)]
+    with warehouse.open(settings.Warehouse(url=postgres_url), str, key_fingerprint="k") as opened:
+        given.bring_slice(opened, landing, "mail", DAY, rows)
+    query = text(f"EXPLAIN (FORMAT json) {sql.compose('asked_identities', postgres.NAME).text}")
+    with postgres.connect(make_url(postgres_url)) as connection:
+        plan = connection.execute(query, {"source": None, "load_date": None, "only_touched": False}).scalar_one()
+    assert plan[0]["Plan"]["Plan Rows"] == 500
+
+
 def test_queries_see_one_snapshot_until_a_write(postgres_url: str, tmp_path: Path) -> None:
     """The figures of one report agree with one another, whatever is loaded meanwhile."""
     table, landing = settings.Warehouse(url=postgres_url), Landing(f"file://{tmp_path}")

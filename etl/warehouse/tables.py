@@ -55,6 +55,9 @@ class Engine(Protocol):
     def stage_parquet(self, connection: Connection, name: str, files: Sequence[Path], columns: Collection[str]) -> None:
         """Make Parquet files readable under a name, with at least those columns."""
 
+    def note_growth(self, connection: Connection, table: str, count: int) -> None:
+        """Let the engine's planner know of so many new rows, if it would not know of them at once."""
+
 
 _ENGINES = {"duckdb": "etl.warehouse.duckdb", "postgresql": "etl.warehouse.postgres"}
 """The module of each engine by the URL's backend. It is imported for a URL only, because drivers take long to import."""
@@ -235,7 +238,8 @@ class TableWarehouse:
         query.check(parameters)
         columns = ", ".join(self._columns(table))
         insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM (\n{query.text}) AS named_rows"  # noqa: S608
-        self._execute(insert, parameters)
+        inserted = self._execute(insert, parameters)
+        self._engine.note_growth(self._connection, table, inserted.rowcount)
 
     def _columns(self, table: str) -> list[str]:
         return list(self._connection.exec_driver_sql(f"SELECT * FROM {table} LIMIT 0").keys())  # noqa: S608

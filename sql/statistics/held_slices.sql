@@ -17,6 +17,6 @@ SELECT
     version
 FROM slices
 WHERE
-    source = COALESCE(:source, source)
-    AND load_date = COALESCE(:load_date, load_date)
+    (:source IS NULL OR source = :source)
+    AND (:load_date IS NULL OR load_date = :load_date)
 ORDER BY load_date NULLS LAST, source NULLS LAST
