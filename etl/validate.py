@@ -26,6 +26,9 @@ from etl.landing import Counts, Landing, Manifest, slice_prefix
 PAGE = "validation.html"
 """The file name of the Data Docs page, in the folder of the validated version."""
 
+_MEMORY_LIMIT = "1GB"
+"""What DuckDB may take for the expectations of a slice. Those of 20 million events took 2 GB; beyond the limit it spills."""
+
 EARLIEST = date(2010, 1, 1)
 NEVER_NULL = (
     "event_key",
@@ -280,7 +283,9 @@ def _run(name: str, expectations: list[Any], parquet: Sequence[Path], columns: s
             events = connection.read_parquet([_files(str(path)) for path in parquet])
             events.project(columns).create_view("events")
         context = gx.get_context(mode="ephemeral", project_config=_silent(gx.data_context.types.base))
-        datasource = context.data_sources.add_sql("slice", connection_string=f"duckdb:///{database}")
+        datasource = context.data_sources.add_sql(
+            "slice", connection_string=f"duckdb:///{database}?memory_limit={_MEMORY_LIMIT}"
+        )
         event.listen(datasource.get_execution_engine().engine, "after_cursor_execute", _fetch_at_once)
         try:
             events = datasource.add_table_asset("events", table_name="events")
