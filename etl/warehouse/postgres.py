@@ -69,7 +69,7 @@ def create(connection: Connection, statement: str) -> None:
 
 
 def execute(connection: Connection, statement: TextClause) -> CursorResult[Any]:
-    """Run a statement with its parameters bound."""
+    """Run a statement; the driver sends its parameters as literals."""
     return connection.execute(statement)
 
 
