@@ -1,7 +1,7 @@
-"""Tell the data engineer of red tasks: once, and once when it is over.
+"""Alert the data engineer to red tasks: once, and once when it is over.
 
-What is wrong with a slice or a report is told by the state of the nights (`night_is_whole`, and `nothing_is_late` each
-hour). This module tells of the rest, by the same mail. A callback never fails: it logs a warning.
+The state of the nights alerts to slices and reports (`night_is_whole`, and `nothing_is_late` each hour). This module
+alerts to the other tasks, by the same mail. A callback never fails: it logs a warning.
 """
 
 import logging
@@ -18,31 +18,31 @@ log = logging.getLogger(__name__)
 
 
 def task_is_red(context: Any) -> None:
-    """Tell that a task failed for good, why, and where its log is."""
+    """Alert that a task failed for good: why, and where its log is."""
 
-    def tell(opened: "Context") -> None:
+    def send(opened: "Context") -> None:
         from etl import pipeline
 
         ti = context["ti"]
         reason = reason_of(context.get("exception"))
         pipeline.alert_red(opened, name_of(ti), reason, f"see {ti.log_url}", datetime.now(UTC))
 
-    _tell(tell)
+    _alert(send)
 
 
 def task_is_green(context: Any) -> None:
-    """Tell that a task of which somebody was told succeeded."""
+    """Alert that a task succeeded after an alert that it was red."""
 
-    def tell(opened: "Context") -> None:
+    def send(opened: "Context") -> None:
         from etl import pipeline
 
         pipeline.alert_green(opened, name_of(context["ti"]), datetime.now(UTC))
 
-    _tell(tell)
+    _alert(send)
 
 
 def name_of(ti: Any) -> str:
-    """Return the name of a task in alerts: the same in every run, so that a cause is told once."""
+    """Return the name of a task in alerts: the same in every run, so that a cause is alerted once."""
     index = getattr(ti, "rendered_map_index", None)
     return f"{ti.dag_id} {ti.task_id}{f' [{index}]' if index else ''}"
 
@@ -56,12 +56,12 @@ def reason_of(error: BaseException | None) -> str:
     return f"it failed with {type(error).__name__}" if error else "it was killed"
 
 
-def _tell(tell: Callable[["Context"], None]) -> None:
+def _alert(send: Callable[["Context"], None]) -> None:
     try:
         with opened_context() as opened:
-            tell(opened)
+            send(opened)
     except Exception as error:  # noqa: BLE001  # whatever it is, the task has ended by now
-        log.warning("nobody could be told: %s", error)
+        log.warning("no alert could be sent: %s", error)
 
 
 WATCHED: dict[str, Any] = {"on_failure_callback": task_is_red, "on_success_callback": task_is_green}

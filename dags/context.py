@@ -61,8 +61,8 @@ def opened_context() -> Iterator["Context"]:
 
     pipeline.start_process()
     processors = structlog.get_config()["processors"]
-    if _reason_alone not in processors:
-        processors.insert(0, _reason_alone)
+    if _reason_only not in processors:
+        processors.insert(0, _reason_only)
     try:
         yield pipeline.open_context(_password, notify)
     except Exception as error:
@@ -71,8 +71,8 @@ def opened_context() -> Iterator["Context"]:
         raise
 
 
-def _reason_alone(_logger: Any, _method: str, event: Any) -> Any:
-    """Make Airflow log an expected failure as its reason alone, without the frames of the stack: they help nobody."""
+def _reason_only(_logger: Any, _method: str, event: Any) -> Any:
+    """Make Airflow log an expected failure as its reason only, without the frames of the stack: they help nobody."""
     from etl import pipeline
 
     error = sys.exc_info()[1]

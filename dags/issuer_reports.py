@@ -18,7 +18,7 @@ the form says so: *test_to* to that address, *resend* to their subscribers, even
 
 **Tasks stay grey?** The pool is missing: `airflow pools set warehouse 1 "tasks that open the warehouse"`
 
-**Who is told**: `[alerts] mail` of the configuration, once for each cause and once when it is over.
+**Alerts** go to `[alerts] mail` of the configuration, once for each cause and once when it is over.
 """  # noqa: E501
 
 import logging

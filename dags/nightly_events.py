@@ -34,7 +34,7 @@ A backfill skips a day whose run is in flight, which loads it itself; if it did 
 Without `--reprocess-behavior completed` (or `failed`), days that were run before are skipped. `--dag-run-conf '{"from_landing": true}'` reads
 the landing again and pulls nothing, `'{"replace": true}'` lets slices shrink, `--dry-run` lists the runs. After *database is locked*, run it again: SQLite was busy.
 
-**Who is told**: who is named under `[alerts]` of the configuration, once for each cause and once when it is over: red tasks, and slices that miss
+**Alerts** go to who is named under `[alerts]` of the configuration, once for each cause and once when it is over: red tasks, and slices that miss
 `deadline_hours`, which `issuer_reports` looks for every hour. Give this DAG no `DeadlineAlert` on `DAGRUN_QUEUED_AT`: in Airflow 3.3.2 its runs cannot be cleared then.
 """  # noqa: E501
 

@@ -269,7 +269,7 @@ class Mail(_Table):
 
 
 class Alerts(_Table):
-    """Who is told what needs a person, and the hours after which a night is late.
+    """Where alerts go, and the hours after which a night is late.
 
     ``mail`` is an address, ``connection`` the id of a connection of Airflow's. An alert goes out once for each cause, and
     once when it is over, also while ``mail.enabled`` is false.

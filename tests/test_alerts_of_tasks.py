@@ -1,4 +1,4 @@
-"""Whoever is on call is told of a red task: once, and once when it is over."""
+"""Whoever is on call is alerted to a red task: once, and once when it is over."""
 
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ LINK = "https://airflow.example.com/log"
 
 
 @contextmanager
-def told(landing: Any, monkeypatch: Any, *answers: str, **configured: Any) -> Any:
+def alerts_to(landing: Any, monkeypatch: Any, *answers: str, **configured: Any) -> Any:
     """Yield the mail server that gets the alerts of tasks."""
     server = ScriptedServer(*answers)
     with serving(server) as mail, nights.opened(landing, mail, mail="data@example.com", **configured) as context:
@@ -41,9 +41,9 @@ def subjects(server: Any) -> list[str]:
     return [message["Subject"].strip().removeprefix("[Certificate analytics] ") for message in server.messages]
 
 
-def test_a_red_task_is_told_once_and_once_when_it_is_over(landing: Any, monkeypatch: Any) -> None:
+def test_a_red_task_is_alerted_once_and_once_when_it_is_over(landing: Any, monkeypatch: Any) -> None:
     """The mail says which task, why, and where its log is; a green run of it ends the matter, and later ones are silent."""
-    with told(landing, monkeypatch, "ok", "ok") as server:
+    with alerts_to(landing, monkeypatch, "ok", "ok") as server:
         for _ in range(2):
             alerts.task_is_red({"ti": ti(), "exception": AirflowFailException("the warehouse is in use")})
         for _ in range(2):
@@ -55,7 +55,7 @@ def test_a_red_task_is_told_once_and_once_when_it_is_over(landing: Any, monkeypa
 
 def test_the_state_of_the_nights_does_not_end_a_red_task(landing: Any, monkeypatch: Any) -> None:
     """What only Airflow sees is over when Airflow says so, not when the slices are whole."""
-    with told(landing, monkeypatch, "ok", "ok") as server:
+    with alerts_to(landing, monkeypatch, "ok", "ok") as server:
         nights.load(server.context, *nights.DAYS)
         alerts.task_is_red({"ti": ti(), "exception": AirflowFailException("no")})
         status_page.publish(server.context, nights.NOW)
@@ -64,7 +64,7 @@ def test_the_state_of_the_nights_does_not_end_a_red_task(landing: Any, monkeypat
 
 def test_each_mapped_task_is_a_cause_of_its_own(landing: Any, monkeypatch: Any) -> None:
     """A report that fails is named, and does not hide another."""
-    with told(landing, monkeypatch, "ok", "ok") as server:
+    with alerts_to(landing, monkeypatch, "ok", "ok") as server:
         for name in ("s1 2026-11", "s2 2026-11", "s1 2026-11"):
             alerts.task_is_red({"ti": ti(rendered_map_index=name), "exception": AirflowFailException("no")})
     assert [subject.split(": ")[1] for subject in subjects(server)] == [
@@ -95,12 +95,12 @@ def test_an_alert_that_cannot_be_sent_fails_no_task(landing: Any, monkeypatch: A
 
     monkeypatch.setattr(alerts, "opened_context", broken)
     alerts.task_is_red({"ti": ti(), "exception": None})
-    assert "nobody could be told: no configuration at /nowhere" in caplog.text
+    assert "no alert could be sent: no configuration at /nowhere" in caplog.text
 
 
-def test_without_an_address_nobody_is_told(landing: Any, monkeypatch: Any) -> None:
+def test_without_an_address_nobody_is_alerted(landing: Any, monkeypatch: Any) -> None:
     """Alerts are off by default."""
-    with told(landing, monkeypatch) as server:
+    with alerts_to(landing, monkeypatch) as server:
         configured = server.context.settings.model_copy(update={"alerts": settings.Alerts()})
         context = pipeline.Context(configured, {}.get, landing, server.context.state, "")
         assert not pipeline.alert_red(context, "nightly_events due", "no", "see", nights.NOW)

@@ -32,7 +32,7 @@ from etl.errors import AnalyticsError
 from etl.render import MailOptions, html, message, recipients_csv, recipients_xlsx, render, to_pdf
 from etl.render.colours import NETWORKS, OTHERS, contrast, palette
 from etl.render.formatter import formatter
-from etl.render.logo import MOST_SECONDS, judged
+from etl.render.logo import MOST_SECONDS, checked_logo
 from etl.render.mail import MOST_BYTES
 from etl.render.table import COLUMNS, defused
 
@@ -295,11 +295,11 @@ def svg(case: dict[str, Any]) -> str:
 def test_logo_is_bounded_in_work(case: dict[str, Any], tmp_path: Path) -> None:
     """A report goes out without a logo that would take long to draw, and says so. Any usual logo is shown."""
     begun = time.process_time()
-    judged.cache_clear()
-    judgement = judged(svg(case))
+    checked_logo.cache_clear()
+    checked = checked_logo(svg(case))
     assert time.process_time() - begun < MOST_SECONDS + 3
-    assert (judgement.shown is None) == ("left_out" in case), judgement.left_out
-    assert case.get("left_out", "") in (judgement.left_out or "")
+    assert (checked.shown is None) == ("left_out" in case), checked.left_out
+    assert case.get("left_out", "") in (checked.left_out or "")
 
 
 @pytest.mark.parametrize(
@@ -321,8 +321,8 @@ def test_logo_is_bounded_in_work(case: dict[str, Any], tmp_path: Path) -> None:
 )
 def test_picture_is_bounded_in_pixels(logo: str | None, left_out: str | None) -> None:
     """A PNG of a few hundred bytes cannot ask for gigabytes, whatever it is called."""
-    judgement = judged(logo)
-    assert (left_out or "") in (judgement.left_out or "") and bool(judgement.left_out) == bool(left_out)
+    checked = checked_logo(logo)
+    assert (left_out or "") in (checked.left_out or "") and bool(checked.left_out) == bool(left_out)
 
 
 def test_report_says_that_the_logo_is_left_out(tmp_path: Path) -> None:

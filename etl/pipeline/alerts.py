@@ -1,4 +1,4 @@
-"""Tell the data engineer what needs a person: once for each cause, and once when it is over."""
+"""Alert the data engineer to what needs a person: once for each cause, and once when it is over."""
 
 import logging
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def alert(context: Context, status: Status, now: datetime, link: str | None = No
 
     ``link`` leads to the log of the run that found it. A late slice that has failed since is new again, with its reason.
     Nothing is sent where ``[alerts]`` names nobody, or where nothing changed. A cause is recorded after the alert has left,
-    so a failure of the mail server is a warning, and the next night tells of it again.
+    so a failure of the mail server is a warning, and the next night alerts to it again.
     """
     known = {cause for cause in context.state.alerted() if not cause.startswith(_OF_AIRFLOW)}
     causes = {cause for trouble in status["troubles"] for cause in trouble["causes"]}
@@ -41,7 +41,7 @@ def alert(context: Context, status: Status, now: datetime, link: str | None = No
 
 
 def alert_red(context: Context, name: str, reason: str, cure: str, now: datetime) -> bool:
-    """Mail that a task of Airflow is red, unless that was told; return whether a mail was sent."""
+    """Mail that a task of Airflow is red, unless that was mailed before; return whether a mail was sent."""
     cause = f"{_OF_AIRFLOW}{name}"
     if cause in context.state.alerted():
         return False
@@ -52,7 +52,7 @@ def alert_red(context: Context, name: str, reason: str, cure: str, now: datetime
 
 
 def alert_green(context: Context, name: str, now: datetime) -> bool:
-    """Mail that what ``alert_red`` told of is over, where it told of it; return whether a mail was sent."""
+    """Mail that a red task has succeeded, if ``alert_red`` mailed of it; return whether a mail was sent."""
     cause = f"{_OF_AIRFLOW}{name}"
     if cause not in context.state.alerted() or not _has_left(context, f"over: {name}", _section("Over", [name])):
         return False

@@ -89,7 +89,7 @@ def pull_registry(context: Context, *, from_landing: bool = False, replace: bool
     ``replace``. Of several runs one pulls at a time; the others wait.
     """
     started = time.monotonic()
-    with of_registry(), context.state.alone("registry"):
+    with of_registry(), context.state.lock("registry"):
         if from_landing:
             landed = extract.reuse_registry(context.landing)
         else:
@@ -191,7 +191,7 @@ def extract_slice(
 ) -> SliceResult:
     """Land the raw records of a slice, or with ``from_landing`` take those that were landed before."""
     started, source = time.monotonic(), context.source(name)
-    with _alone(context, name, day), recorded(context, name, day, is_landed=False):
+    with _slice_lock(context, name, day), recorded(context, name, day, is_landed=False):
         if from_landing:
             manifest = extract.reuse_landed(context.landing, name, day)
         else:
@@ -207,7 +207,7 @@ def normalise_slice(
 ) -> SliceResult:
     """Turn the raw records of a slice into events and rejects. Like each later step, first run the steps that it lacks."""
     limits, source = context.settings.normalise, context.source(name)
-    with _alone(context, name, day):
+    with _slice_lock(context, name, day):
         _catch_up(context, name, day, "normalise", from_landing=from_landing, replace=replace)
         started = time.monotonic()
         with recorded(context, name, day, is_landed=True):
@@ -219,7 +219,7 @@ def validate_slice(
     context: Context, name: str, day: date, *, from_landing: bool = False, replace: bool = False
 ) -> SliceResult:
     """Validate the events of a slice; raise a RefusedSlice where they are not plausible."""
-    with _alone(context, name, day):
+    with _slice_lock(context, name, day):
         _catch_up(context, name, day, "validate", from_landing=from_landing, replace=replace)
         started = time.monotonic()
         with recorded(context, name, day, is_landed=True):
@@ -232,7 +232,7 @@ def load_slice(
 ) -> SliceResult:
     """Load the events of a slice into the warehouse, and remove old landed versions that no manifest names."""
     prefix = slice_prefix(name, day)
-    with _alone(context, name, day):
+    with _slice_lock(context, name, day):
         _catch_up(context, name, day, "load", from_landing=from_landing, replace=replace)
         started = time.monotonic()
         with recorded(context, name, day, is_landed=True), context.warehouse() as opened:
@@ -267,9 +267,9 @@ def _catch_up(context: Context, name: str, day: date, step: str, **how: bool) ->
         run[missing](context, name, day, **how)
 
 
-def _alone(context: Context, name: str, day: date) -> AbstractContextManager[None]:
+def _slice_lock(context: Context, name: str, day: date) -> AbstractContextManager[None]:
     """Keep other runs from working on the same slice until the block ends."""
-    return context.state.alone(f"slice {name} {day}")
+    return context.state.lock(f"slice {name} {day}")
 
 
 def swept_before(context: Context, now: datetime) -> datetime:

@@ -31,7 +31,7 @@ Outcome = nights.SliceResult | AnalyticsError
 Each = TypeVar("Each")
 
 MOST_SLICES, MOST_FILES, MOST_BYTES = 30, 60, 8 << 20
-"""How many slices, raw files and bytes of raw files are at most worked on at once; a larger slice is alone."""
+"""How many slices, raw files and bytes of raw files are at most worked on at once; a larger slice is a batch of its own."""
 
 
 @dataclass(frozen=True)
@@ -255,14 +255,14 @@ def _normalise(job: _Job) -> list[AnalyticsError | None]:
     def at_once(days: Sequence[date]) -> None:
         normalise.normalise_slices(landing, job.limits, job.name, job.source, days, hash_key=job.hash_key)
 
-    def alone(day: date) -> AnalyticsError | None:
+    def one(day: date) -> AnalyticsError | None:
         try:
             at_once([day])
         except Exception as error:  # noqa: BLE001  # each library has its own, and the other slices go on
             return failure_of(job.name, day, error)
         return None
 
-    return list(_in_bulk(job.days, at_once, alone))
+    return list(_in_bulk(job.days, at_once, one))
 
 
 def _cores() -> int:
@@ -290,14 +290,14 @@ def _brought(context: Context, batch: Batch, failures: Failures, *, replace: boo
 def _validation(
     context: Context,
 ) -> tuple[Callable[[Sequence[Slice]], None], Callable[[Slice], AnalyticsError | None]]:
-    def alone(each: Slice) -> AnalyticsError | None:
+    def one(each: Slice) -> AnalyticsError | None:
         try:
             nights.validate_slice(context, *each, from_landing=True)
         except SliceError as error:
             return error
         return None
 
-    return partial(validate.validate_slices, context.landing, context.settings.validation), alone
+    return partial(validate.validate_slices, context.landing, context.settings.validation), one
 
 
 def _loading(
@@ -307,7 +307,7 @@ def _loading(
         with context.warehouse() as opened:
             load.load_slices(opened, context.landing, slices, replace=replace, loaded_at=now)
 
-    def alone(each: Slice) -> AnalyticsError | None:
+    def one(each: Slice) -> AnalyticsError | None:
         try:
             nights.load_slice(context, *each, from_landing=True, replace=replace, now=now)
         except SliceError as error:
@@ -317,7 +317,7 @@ def _loading(
             return SliceError(*each, str(error))
         return None
 
-    return at_once, alone
+    return at_once, one
 
 
 def _result(context: Context, each: Slice, step: _Step, seconds: float, now: datetime) -> nights.SliceResult:
@@ -332,14 +332,14 @@ def _result(context: Context, each: Slice, step: _Step, seconds: float, now: dat
 def _in_bulk(
     items: Sequence[Each],
     at_once: Callable[[Sequence[Each]], None],
-    alone: Callable[[Each], AnalyticsError | None],
+    one: Callable[[Each], AnalyticsError | None],
 ) -> Generator[AnalyticsError | None, None, None]:
-    """Do the work on all items at once; where that fails, on each half of them, and in the end on each by itself.
+    """Do the work on all items at once. Where that fails, halve them until the work is done on one at a time.
 
-    Yield the failure of each item in order, or None. ``alone`` has the policy about failures.
+    Yield the failure of each item in order, or None. ``one`` works on one item and returns its failure.
     """
     if len(items) <= 1:
-        yield from map(alone, items)
+        yield from map(one, items)
         return
     try:
         at_once(items)
@@ -347,7 +347,7 @@ def _in_bulk(
         raise
     except Exception:  # noqa: BLE001  # whatever it is, the item whose it is meets it again by itself
         middle = len(items) // 2
-        yield from _in_bulk(items[:middle], at_once, alone)
-        yield from _in_bulk(items[middle:], at_once, alone)
+        yield from _in_bulk(items[:middle], at_once, one)
+        yield from _in_bulk(items[middle:], at_once, one)
     else:
         yield from [None] * len(items)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from etl.figures import Figures
 from etl.render import faces
-from etl.render.logo import judged
+from etl.render.logo import checked_logo
 from etl.render.mail import MailOptions, message
 from etl.render.page import html, is_summary
 from etl.render.pdf import to_pdf
@@ -48,7 +48,7 @@ def render(figures: Figures, folder: Path, *, mail: MailOptions) -> list[str]:
 
 def _warnings(figures: Figures, page: str) -> Iterator[str]:
     """Yield what the report lacks, and what helps."""
-    if left_out := judged(figures["issuer"]["logo"]).left_out:
+    if left_out := checked_logo(figures["issuer"]["logo"]).left_out:
         yield f"the report is without the issuer's logo: {left_out}; have a simpler one made"
     if missing := faces.undrawn(page):
         codes = ", ".join(f"U+{ord(one):04X}" for one in missing[:_MOST_NAMED]) + (

@@ -43,7 +43,7 @@ class Logo:
 
 
 @lru_cache(maxsize=32)
-def judged(logo: str | None) -> Logo:
+def checked_logo(logo: str | None) -> Logo:
     """Return the logo of an issuer, or why it is left out: it is over a bound, or no PNG or SVG at all."""
     if not logo:
         return Logo()

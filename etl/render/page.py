@@ -17,7 +17,7 @@ from etl.render import faces
 from etl.render.colours import NETWORKS, OTHERS, palette
 from etl.render.formatter import Formatter, formatter, prints_on_letter, without_controls
 from etl.render.languages import translations
-from etl.render.logo import judged
+from etl.render.logo import checked_logo
 
 TEMPLATES = resources.folder("report_templates")
 MOST_ROWS = 36  # bounced recipients of one certificate: as many as a page holds; the CSV has them all
@@ -75,7 +75,7 @@ def context(figures: Figures, formats: Formatter) -> dict[str, Any]:
         "is_summary": is_summary(figures),
         "language": formats.language,
         "direction": formats.direction,
-        "logo": judged(figures["issuer"]["logo"]).shown,
+        "logo": checked_logo(figures["issuer"]["logo"]).shown,
     }
 
 

@@ -98,16 +98,16 @@ class State:
         self._create_tables()
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """Keep other processes that give the same name out until the block ends; wait for one that is at work.
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the lock of that name until the block ends; wait while another process holds it.
 
-        Within the block the same name may be given again, and no other. The operating system, or PostgreSQL, ends the lock
-        with its process, however that ends.
+        Within the block the same name may be locked again, and no other. The operating system, or PostgreSQL, releases the
+        lock when its process ends, however it ends.
         """
         if name in self._locked:
             yield
             return
-        with self._lock(name):
+        with self._exclusive_lock(name):
             self._locked.add(name)
             try:
                 yield
@@ -115,7 +115,7 @@ class State:
                 self._locked.remove(name)
 
     @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
+    def _exclusive_lock(self, name: str) -> Iterator[None]:
         if self.engine.dialect.name == "postgresql":
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(sa.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))"), {"name": name})
@@ -303,11 +303,11 @@ class State:
         return self._add(tables.REPORTED_SLICES, source=source, day=day, reported_at=at)
 
     def alerted(self) -> set[str]:
-        """Return the causes of which somebody was told, and that were not over since."""
+        """Return the causes that were alerted and are not over yet."""
         return {row.cause for row in self._all(tables.ALERTS)}
 
     def record_alerts(self, causes: Collection[str], over: Collection[str], at: datetime) -> None:
-        """Record of which causes somebody was told, and which are over."""
+        """Record which causes were alerted, and which are over."""
         rows = [{"cause": cause, "told_at": at} for cause in sorted(causes)]
         with self._transaction() as connection:
             if rows:
